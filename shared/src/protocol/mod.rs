@@ -1,0 +1,1 @@
+//! What cloud and agent say to each other over MQTT.

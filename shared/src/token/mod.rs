@@ -1,0 +1,1 @@
+//! The license-state token: what the cloud signs and the agent believes.
