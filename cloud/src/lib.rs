@@ -1,1 +1,3 @@
+//! The cloud side of Coterm: the books, the reconciler, the broker and the interfaces to people and programs.
 
+pub mod ports;
