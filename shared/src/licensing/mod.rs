@@ -1,1 +1,3 @@
 //! The books of one organization.
+
+pub mod calc;
