@@ -1,1 +1,25 @@
+//! The certificate side: a PKI made on first run, server and device certificates, and files that keep secrets.
+//!
+//! **Problem.** Devices and cloud know each other by mutual TLS, and nobody should have to run a certificate authority
+//! to try the product, or to keep a small installation going. **Method.** [`Pki`] makes a certificate authority on first
+//! use and issues from it: the broker's server certificate (renewed by itself at two thirds of its life), a certificate
+//! per device whose common name is the device id, and the cloud's own for brokers elsewhere. Every file is written
+//! whole or not at all, and keys are readable by their owner alone from their first byte on. **Deliberately absent:** an
+//! enrolment protocol and certificate transparency; a fleet that has a PKI of its own uses that and only points the
+//! configuration at its files.
 
+mod certificate;
+mod identity;
+mod issue;
+mod pki;
+mod revocation;
+mod secret_file;
+
+pub use certificate::{CertificateFacts, CertificateUnreadable, Serial};
+pub use identity::Identity;
+pub use issue::DeviceCertificate;
+pub use pki::{FileState, Pki, PkiError, PkiFile};
+pub use revocation::Revoked;
+pub use secret_file::{
+    FileError, SECRET_FILE_MAX_BYTES, create_secret_file, read_bounded_file, read_secret_file, replace_file,
+};

@@ -62,7 +62,9 @@ pub enum PublishError {
         secs: u64,
     },
     /// The broker refused the message.
-    #[error("the broker refused the message ({reason}); check what its access rule lets the cloud identity write")]
+    #[error(
+        "the broker refused the message ({reason}); check what its access rule lets the cloud identity write"
+    )]
     Refused {
         /// The broker's reason.
         reason: String,

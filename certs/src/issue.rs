@@ -1,0 +1,82 @@
+//! What the certificate authority signs, and for how long.
+
+use crate::certificate::CertificateFacts;
+use coterm_shared::id::DeviceId;
+use coterm_shared::time::{Seconds, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyUsagePurpose,
+};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Ten years of 365 days: longer than any device certificate it signs.
+pub(crate) const CA_LIFE: Seconds = Seconds::days(3_650);
+/// Server and cloud certificates are renewed by the daemon itself, so they can be short.
+pub(crate) const SERVICE_LIFE: Seconds = Seconds::days(397);
+/// Device certificates are renewed by whoever provisions devices, so they last five years.
+pub(crate) const DEVICE_LIFE: Seconds = Seconds::days(1_825);
+/// Certificates start an hour early: a device's clock may be behind the one that signed.
+const BACKDATE: Seconds = Seconds(3_600);
+
+/// What is signed: the difference between one certificate and another.
+pub(crate) enum Purpose<'a> {
+    /// The authority itself.
+    Authority,
+    /// A TLS server with these DNS names and addresses.
+    Server(&'a [String]),
+    /// A TLS client known by its common name.
+    Client,
+}
+
+/// The parameters of a certificate for `common_name`, valid from now for `life`.
+pub(crate) fn params(
+    common_name: &str,
+    purpose: &Purpose<'_>,
+    now: Timestamp,
+    life: Seconds,
+) -> Result<CertificateParams, rcgen::Error> {
+    let names = match purpose {
+        Purpose::Server(names) => names.to_vec(),
+        Purpose::Authority | Purpose::Client => Vec::new(),
+    };
+    let mut params = CertificateParams::new(names)?;
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs(now.saturating_sub(BACKDATE).as_secs());
+    params.not_after = epoch + Duration::from_secs(now.saturating_add(life).as_secs());
+    match purpose {
+        Purpose::Authority => {
+            // No intermediate authorities: this one signs leaves.
+            params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+            params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        }
+        Purpose::Server(_) => {
+            params.is_ca = IsCa::ExplicitNoCa;
+            params.use_authority_key_identifier_extension = true;
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        }
+        Purpose::Client => {
+            params.is_ca = IsCa::ExplicitNoCa;
+            params.use_authority_key_identifier_extension = true;
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        }
+    }
+    Ok(params)
+}
+
+/// A device's certificate and the only copy of its key.
+#[derive(Debug)]
+pub struct DeviceCertificate {
+    /// Whose it is.
+    pub device: DeviceId,
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+    /// Its private key, PKCS #8 PEM; wiped when dropped.
+    pub key_pem: Zeroizing<String>,
+    /// What the certificate says: serial number (for revocation) and end.
+    pub facts: CertificateFacts,
+}
