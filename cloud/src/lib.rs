@@ -1,3 +1,5 @@
 //! The cloud side of Coterm: the books, the reconciler, the broker and the interfaces to people and programs.
 
+pub mod clock;
 pub mod ports;
+pub mod store;

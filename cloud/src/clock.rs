@@ -1,0 +1,201 @@
+//! Where the cloud's time comes from, and when it is not to be believed.
+//!
+//! **Problem.** Grace ends and sequences grow with time, so a clock that steps back would bring back what has ended, and
+//! one that jumps ahead would stop devices. **Method.** Everything asks a [`Clock`]; the books then use cloud time =
+//! max(clock, last recorded event), and [`JumpWatch`] compares the wall clock with the monotonic one (token §3).
+//! **Deliberately absent:** correcting the clock. A doubt stops issuing until an operator confirms; nothing guesses.
+
+use coterm_shared::time::{Seconds, Timestamp};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The wall clock of this process.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since 1970.
+    fn unix_millis(&self) -> u64;
+
+    /// Time since some fixed instant, never going back.
+    fn monotonic(&self) -> Duration;
+
+    /// The wall clock in whole seconds.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs_clamped(self.unix_millis() / 1000)
+    }
+}
+
+/// The clock of the operating system.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl SystemClock {
+    /// The clock of this machine.
+    #[must_use]
+    pub fn new() -> SystemClock {
+        SystemClock { started: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn unix_millis(&self) -> u64 {
+        // A clock before 1970 is as good as none: cloud time is then the last recorded event.
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// The largest step of the wall clock against the monotonic clock that passes without a question: one hour (token §3).
+pub const MAX_STEP: Seconds = Seconds(3600);
+
+/// The longest time since the last recorded event that a start passes without a question: 30 days (token §3).
+pub const MAX_OUTAGE: Seconds = Seconds::days(30);
+
+/// Why nothing is issued until an operator confirms the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimeDoubt {
+    /// The wall clock moved against the monotonic clock while the daemon ran.
+    #[error("the clock of this machine stepped by {by_secs} s while the daemon ran and now says {now}")]
+    Stepped {
+        /// Size of the step in seconds, either way.
+        by_secs: u64,
+        /// What the clock says after it.
+        now: Timestamp,
+    },
+    /// The daemon started long after the last recorded event.
+    #[error("the last recorded event is from {last_event_at}, more than 30 days before the clock's {now}")]
+    LongOutage {
+        /// The last recorded event.
+        last_event_at: Timestamp,
+        /// What the clock says now.
+        now: Timestamp,
+    },
+}
+
+/// Watches the wall clock for jumps; once in doubt, stays so until confirmed.
+#[derive(Debug)]
+pub struct JumpWatch {
+    wall_millis: u64,
+    monotonic: Duration,
+    doubt: Option<TimeDoubt>,
+}
+
+impl JumpWatch {
+    /// Starts watching; `last_event_at` is the newest event in the store, if there is one.
+    #[must_use]
+    pub fn start(clock: &dyn Clock, last_event_at: Option<Timestamp>) -> JumpWatch {
+        let now = clock.now();
+        let doubt = last_event_at
+            .filter(|last| now.since(*last) > MAX_OUTAGE)
+            .map(|last_event_at| TimeDoubt::LongOutage { last_event_at, now });
+        JumpWatch { wall_millis: clock.unix_millis(), monotonic: clock.monotonic(), doubt }
+    }
+
+    /// Looks at the clock once more and tells the doubt there is, if any.
+    pub fn check(&mut self, clock: &dyn Clock) -> Option<TimeDoubt> {
+        let wall = clock.unix_millis();
+        let monotonic = clock.monotonic();
+        let ran = u64::try_from(monotonic.saturating_sub(self.monotonic).as_millis()).unwrap_or(u64::MAX);
+        let by_secs = wall.abs_diff(self.wall_millis.saturating_add(ran)) / 1000;
+        if by_secs > MAX_STEP.0 {
+            self.doubt = Some(TimeDoubt::Stepped { by_secs, now: clock.now() });
+        }
+        // Small steps (leap seconds, time servers) are absorbed one by one and never add up to a doubt.
+        self.wall_millis = wall;
+        self.monotonic = monotonic;
+        self.doubt
+    }
+
+    /// An operator says that the clock is right.
+    pub fn confirm(&mut self) {
+        self.doubt = None;
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A clock that stands still until a test moves it.
+    #[derive(Debug, Clone, Default)]
+    pub(crate) struct ManualClock {
+        wall_millis: Arc<AtomicU64>,
+        monotonic_millis: Arc<AtomicU64>,
+    }
+
+    impl ManualClock {
+        pub(crate) fn at(text: &str) -> ManualClock {
+            let clock = ManualClock::default();
+            let at: Timestamp = text.parse().unwrap();
+            clock.wall_millis.store(at.as_secs() * 1000, Ordering::SeqCst);
+            clock
+        }
+
+        /// Time passes.
+        pub(crate) fn advance(&self, by: Seconds) {
+            self.wall_millis.fetch_add(by.0 * 1000, Ordering::SeqCst);
+            self.monotonic_millis.fetch_add(by.0 * 1000, Ordering::SeqCst);
+        }
+
+        /// The wall clock is set, and no time passes.
+        pub(crate) fn set(&self, at: Timestamp) {
+            self.wall_millis.store(at.as_secs() * 1000, Ordering::SeqCst);
+        }
+    }
+
+    impl Clock for ManualClock {
+        fn unix_millis(&self) -> u64 {
+            self.wall_millis.load(Ordering::SeqCst)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_millis(self.monotonic_millis.load(Ordering::SeqCst))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::ManualClock;
+    use super::*;
+
+    #[test]
+    fn a_step_of_more_than_an_hour_is_doubted_until_confirmed() {
+        let clock = ManualClock::at("2027-01-01T00:00:00Z");
+        let mut watch = JumpWatch::start(&clock, None);
+        clock.advance(Seconds::days(400));
+        assert_eq!(watch.check(&clock), None, "time that really passed is no jump");
+        for small in [3600_u64, 1800] {
+            clock.set(clock.now().saturating_add(Seconds(small)));
+            assert_eq!(watch.check(&clock), None);
+        }
+        clock.set(clock.now().saturating_sub(Seconds(3601)));
+        let doubt = watch.check(&clock);
+        assert!(matches!(doubt, Some(TimeDoubt::Stepped { by_secs: 3601, .. })), "{doubt:?}");
+        assert_eq!(watch.check(&clock), doubt, "the doubt stays");
+        watch.confirm();
+        assert_eq!(watch.check(&clock), None);
+    }
+
+    #[test]
+    fn a_start_after_a_long_outage_is_doubted() {
+        let clock = ManualClock::at("2027-03-01T00:00:00Z");
+        let last: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
+        assert!(JumpWatch::start(&clock, Some(last)).check(&clock).is_some());
+        let last = clock.now().saturating_sub(MAX_OUTAGE);
+        assert_eq!(JumpWatch::start(&clock, Some(last)).check(&clock), None);
+        assert_eq!(JumpWatch::start(&clock, Some(Timestamp::MAX)).check(&clock), None);
+    }
+}

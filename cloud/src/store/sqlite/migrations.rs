@@ -1,0 +1,55 @@
+//! Numbered migrations of the SQLite schema, embedded in the program.
+//!
+//! Each runs once, in order, inside a transaction with the new number. A database newer than the program is refused:
+//! there is no way back but a backup.
+
+use crate::store::{Result, StoreError};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+/// Migration `n` (from 1) is at index `n - 1`.
+const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
+
+/// The schema this program writes.
+fn known() -> u32 {
+    u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX)
+}
+
+/// Brings the database to the newest schema.
+pub(super) fn run(connection: &mut Connection) -> Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = check(&transaction)?;
+    for (number, sql) in (1_u32..).zip(MIGRATIONS) {
+        if number > found {
+            transaction.execute_batch(sql)?;
+        }
+    }
+    if found < known() {
+        transaction.execute(
+            "INSERT INTO meta (name, value) VALUES ('schema', $1)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            [known()],
+        )?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+/// The schema of the database, refused if this program does not know it; 0 for an empty one.
+pub(super) fn check(connection: &Connection) -> Result<u32> {
+    let exists: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta')",
+        [],
+        |row| row.get(0),
+    )?;
+    if !exists {
+        return Ok(0);
+    }
+    let found: Option<u32> = connection
+        .query_row("SELECT value FROM meta WHERE name = 'schema'", [], |row| row.get(0))
+        .optional()?;
+    match found {
+        Some(found) if found > known() => Err(StoreError::Newer { found, known: known() }),
+        Some(found) => Ok(found),
+        None => Err(StoreError::Damaged("no schema number is recorded".to_owned())),
+    }
+}
