@@ -1,0 +1,178 @@
+//! A change in the making: a cheap clone of the organization, the events so far, and what they touched.
+//!
+//! Every event goes through the same door: it is applied to the clone at once, so later checks of the same command
+//! see it, and it is kept for the log. Groups whose figures or settings an event may have changed are judged at the
+//! end, each once.
+
+use super::compliance::{Figures, Occasion, Term, assess};
+use super::event::{Dated, Event};
+use super::organization::Organization;
+use super::refusal::{Refusal, RefusalCode, Refusals};
+use super::settings::{Limits, Settings};
+use crate::id::{DeviceId, GroupId};
+use crate::time::Timestamp;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::vec::Vec;
+
+/// What a change touched: whose license state must be looked at again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Groups whose assessment changed.
+    pub groups: BTreeSet<GroupId>,
+    /// Devices that came, left or moved.
+    pub devices: BTreeSet<DeviceId>,
+}
+
+impl Touched {
+    /// Whether nothing was touched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.devices.is_empty()
+    }
+
+    /// Adds what another change touched.
+    pub fn extend(&mut self, other: Touched) {
+        self.groups.extend(other.groups);
+        self.devices.extend(other.devices);
+    }
+}
+
+/// A decided change: the events to append, and the organization after them.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The events, in order; empty if nothing changes.
+    pub events: Vec<Dated>,
+    /// The organization after them.
+    pub after: Organization,
+    /// What they touched.
+    pub touched: Touched,
+}
+
+/// What a group was judged by before the change in the making.
+struct Before {
+    figures: Figures,
+    settings: Settings,
+}
+
+/// A change in the making.
+pub(super) struct Draft<'a> {
+    pub(super) after: Organization,
+    pub(super) limits: &'a Limits,
+    pub(super) now: Timestamp,
+    events: Vec<Dated>,
+    touched: Touched,
+    open: BTreeMap<GroupId, (Before, Occasion)>,
+}
+
+impl<'a> Draft<'a> {
+    /// Starts a change at `now`, or at the instant of the last event if the clock is behind it.
+    pub(super) fn new(organization: &Organization, limits: &'a Limits, now: Timestamp) -> Draft<'a> {
+        Draft {
+            now: now.max(organization.as_of()),
+            after: organization.clone(),
+            limits,
+            events: Vec::new(),
+            touched: Touched::default(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Lets everything happen that is due by now, each at its own instant and in order.
+    pub(super) fn materialize(&mut self) -> Result<(), Refusals> {
+        while let Some((due_at, group)) = self.after.first_due().filter(|(due_at, _)| *due_at <= self.now) {
+            // An instant that passed while nothing looked keeps its own date; the log stays in order.
+            let at = due_at.max(self.after.as_of());
+            self.watch(group, Occasion::default());
+            let ends = self.after.group(group).and_then(|g| match g.figures.term {
+                Term::Running { coterm } => (coterm.floor() <= at).then_some(g.keys.size()),
+                Term::NeverLicensed | Term::Ended { .. } => None,
+            });
+            if let Some(keys) = ends {
+                let keys = u64::try_from(keys).unwrap_or(u64::MAX);
+                self.record(at, Event::TermEnded { group, keys })?;
+            }
+            self.judge(group, at)?;
+            if self.after.first_due() == Some((due_at, group)) {
+                return Err(broken(&format!("group {group} stays due at {due_at}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records an event now.
+    pub(super) fn push(&mut self, event: Event) -> Result<(), Refusals> {
+        let now = self.now;
+        self.record(now, event)
+    }
+
+    /// Notes that a group must be judged when the change is complete. Call it before the events that change it.
+    pub(super) fn watch(&mut self, group: GroupId, occasion: Occasion) {
+        let Some(found) = self.after.group(group) else { return };
+        let before = Before { figures: found.figures.clone(), settings: self.after.settings_of(found) };
+        let entry = self.open.entry(group).or_insert((before, occasion));
+        entry.1.first_claim_of_a_key |= occasion.first_claim_of_a_key;
+    }
+
+    /// Notes that a device came, left or moved.
+    pub(super) fn touch_device(&mut self, device: &DeviceId) {
+        self.touched.devices.insert(device.clone());
+    }
+
+    /// Judges what was watched, and hands the change over.
+    pub(super) fn finish(mut self) -> Result<Decision, Refusals> {
+        let watched: Vec<GroupId> = self.open.keys().copied().collect();
+        for group in watched {
+            let now = self.now;
+            self.judge(group, now)?;
+        }
+        Ok(Decision { events: self.events, after: self.after, touched: self.touched })
+    }
+
+    fn record(&mut self, at: Timestamp, event: Event) -> Result<(), Refusals> {
+        let dated = Dated { at, event };
+        self.after.apply(&dated).map_err(|error| broken(&format!("{error}")))?;
+        self.events.push(dated);
+        Ok(())
+    }
+
+    fn judge(&mut self, id: GroupId, at: Timestamp) -> Result<(), Refusals> {
+        let Some((before, occasion)) = self.open.remove(&id) else { return Ok(()) };
+        // A group that was deleted by this very change needs no judgement.
+        let Some(group) = self.after.group(id) else { return Ok(()) };
+        let settings = self.after.settings_of(group);
+        let mut previous = group.assessment.clone();
+        if settings != before.settings {
+            previous.expiry = previous.expiry.with_settings(&settings);
+            previous.capacity = previous.capacity.with_settings(&settings);
+        }
+        let assessment = assess(&previous, &group.figures, occasion, &settings, self.limits, at);
+        if assessment == group.assessment && group.figures == before.figures {
+            // A wake-up that changed nothing must still be over.
+            let is_due = group.due_at.is_some_and(|due_at| due_at <= at);
+            if !is_due {
+                return Ok(());
+            }
+        }
+        let after = Box::new(group.figures.clone());
+        self.touched.groups.insert(id);
+        let event = Event::GroupAssessed {
+            group: id,
+            before: Box::new(before.figures),
+            after,
+            assessment: Box::new(assessment),
+        };
+        self.record(at, event)
+    }
+}
+
+/// A change that contradicts itself: a defect, refused rather than stored.
+fn broken(what: &str) -> Refusals {
+    Refusal::new(
+        RefusalCode::InternalContradiction,
+        format!("the change contradicts the state it was decided on: {what}"),
+        "nothing was changed; report this with the organization's log",
+    )
+    .into()
+}

@@ -1,0 +1,121 @@
+//! What a command would do, by the very code that does it (domain K9).
+
+use super::command::Command;
+use super::compliance::{Figures, Units};
+use super::coterm::ExactInstant;
+use super::decide::{Context, decide};
+use super::draft::Decision;
+use super::organization::{Group, Organization};
+use super::refusal::Refusals;
+use crate::enforcement::{EnforcementState, Schedule};
+use crate::finding::Finding;
+use crate::id::GroupId;
+use crate::time::Timestamp;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use serde::Serialize;
+
+/// A group at one side of a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupState {
+    /// Its co-termination instant, floored to the second.
+    pub coterm_at: Option<Timestamp>,
+    /// The exact instant, in seconds since 1970.
+    pub coterm_exact_secs: Option<ExactInstant>,
+    /// Units granted.
+    pub capacity: Units,
+    /// Units in use.
+    pub in_use: Units,
+    /// Whether nothing is wrong.
+    pub compliant: bool,
+    /// All present findings.
+    pub findings: Vec<Finding>,
+    /// Where the ladder stands.
+    pub state: EnforcementState,
+    /// The ladder ahead.
+    pub schedule: Schedule,
+}
+
+impl GroupState {
+    /// The state of a group as it was last judged.
+    #[must_use]
+    pub fn of(group: &Group) -> GroupState {
+        let Figures { term, capacity, in_use, .. } = &group.figures;
+        let exact = match term {
+            super::compliance::Term::NeverLicensed => None,
+            super::compliance::Term::Running { coterm } | super::compliance::Term::Ended { coterm } => {
+                Some(*coterm)
+            }
+        };
+        GroupState {
+            coterm_at: term.coterm_at(),
+            coterm_exact_secs: exact,
+            capacity: capacity.clone(),
+            in_use: in_use.clone(),
+            compliant: group.assessment.is_compliant(),
+            findings: group.assessment.findings.clone(),
+            state: group.assessment.state,
+            schedule: group.assessment.schedule,
+        }
+    }
+}
+
+/// A group that a change touches, before and after.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupChange {
+    /// The group.
+    pub group: GroupId,
+    /// Its name afterwards.
+    pub name: String,
+    /// Before; `None` if the change creates it.
+    pub before: Option<GroupState>,
+    /// After; `None` if the change deletes it.
+    pub after: Option<GroupState>,
+}
+
+/// What a command would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Preview {
+    /// The version of the organization this was computed on.
+    pub version: u64,
+    /// When it was computed.
+    pub at: Timestamp,
+    /// Every group touched.
+    pub groups: Vec<GroupChange>,
+    /// What would be written to the log.
+    pub events: Vec<String>,
+}
+
+/// Says what `command` would do.
+///
+/// # Errors
+/// Exactly the refusals the command itself would meet.
+pub fn preview(
+    organization: &Organization,
+    command: &Command,
+    context: &Context,
+) -> Result<Preview, Refusals> {
+    decide(organization, command, context).map(|decision| compare(organization, &decision, context.now))
+}
+
+/// Compares an organization with a decision made on it.
+#[must_use]
+pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Preview {
+    let after = &decision.after;
+    let groups = decision.touched.groups.iter().filter_map(|id| {
+        let (old, new) = (before.group(*id), after.group(*id));
+        let name = new.or(old)?.name.to_string();
+        Some(GroupChange {
+            group: *id,
+            name,
+            before: old.map(GroupState::of),
+            after: new.map(GroupState::of),
+        })
+    });
+    Preview {
+        version: before.version(),
+        at,
+        groups: groups.collect(),
+        events: decision.events.iter().map(|dated| dated.event.name().to_string()).collect(),
+    }
+}

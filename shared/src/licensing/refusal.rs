@@ -1,0 +1,248 @@
+//! Why a command was refused: a closed list of codes, each with a sentence and what to do.
+//!
+//! A refusal changes nothing. All reasons that can be found are reported together, so that one correction is enough.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::Serialize;
+
+/// Whose fault a refusal is, for transports that must choose a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RefusalKind {
+    /// The command is wrong in itself: no state could accept it.
+    Invalid,
+    /// It names something that does not exist.
+    NotFound,
+    /// It does not fit the present state.
+    Conflict,
+    /// The rules never allow it to this caller.
+    Forbidden,
+}
+
+macro_rules! refusal_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $kind:ident;)+) => {
+        /// The closed list of refusal codes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum RefusalCode {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl RefusalCode {
+            /// Every code, in the order of the list.
+            pub const ALL: &'static [RefusalCode] = &[$(RefusalCode::$name,)+];
+
+            /// The stable text of the code.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(RefusalCode::$name => $text,)+
+                }
+            }
+
+            /// Whose fault it is.
+            #[must_use]
+            pub const fn kind(self) -> RefusalKind {
+                match self {
+                    $(RefusalCode::$name => RefusalKind::$kind,)+
+                }
+            }
+        }
+    };
+}
+
+refusal_codes! {
+    /// A name is empty, too long or holds control characters.
+    NameInvalid = "NAME_INVALID", Invalid;
+    /// A name is already used among its siblings.
+    NameTaken = "NAME_TAKEN", Conflict;
+    /// An id is already used.
+    IdTaken = "ID_TAKEN", Conflict;
+    /// A time zone is not in the IANA database.
+    TimeZoneUnknown = "TIME_ZONE_UNKNOWN", Invalid;
+    /// A setting lies outside the bounds the vendor sets.
+    SettingOutOfBounds = "SETTING_OUT_OF_BOUNDS", Invalid;
+    /// The command asks for no change.
+    NothingToChange = "NOTHING_TO_CHANGE", Invalid;
+    /// No such license group.
+    GroupNotFound = "GROUP_NOT_FOUND", NotFound;
+    /// The default group cannot be deleted (domain G1).
+    GroupIsDefault = "GROUP_IS_DEFAULT", Conflict;
+    /// A group with sites or keys cannot be deleted (domain G5).
+    GroupNotEmpty = "GROUP_NOT_EMPTY", Conflict;
+    /// No such site.
+    SiteNotFound = "SITE_NOT_FOUND", NotFound;
+    /// A sub-site follows its root's group and cannot have one of its own (domain G2).
+    SubSiteHasNoGroup = "SUB_SITE_HAS_NO_GROUP", Invalid;
+    /// Sites nest at most so deep.
+    SiteTooDeep = "SITE_TOO_DEEP", Conflict;
+    /// A site with sub-sites or devices cannot be deleted.
+    SiteNotEmpty = "SITE_NOT_EMPTY", Conflict;
+    /// No such device.
+    DeviceNotFound = "DEVICE_NOT_FOUND", NotFound;
+    /// The device is already claimed, here or elsewhere.
+    DeviceAlreadyClaimed = "DEVICE_ALREADY_CLAIMED", Conflict;
+    /// The device is already retired.
+    DeviceRetired = "DEVICE_RETIRED", Conflict;
+    /// A device consumes 1 to 10⁹ units.
+    UnitsOutOfBounds = "UNITS_OUT_OF_BOUNDS", Invalid;
+    /// A quantity is outside 1 to 10⁹.
+    QuantityOutOfBounds = "QUANTITY_OUT_OF_BOUNDS", Invalid;
+    /// A weight or price is outside 1 to 10⁹.
+    WeightOutOfBounds = "WEIGHT_OUT_OF_BOUNDS", Invalid;
+    /// A term is outside 1 to 36,500 days, or ends after the year 9999.
+    TermOutOfBounds = "TERM_OUT_OF_BOUNDS", Invalid;
+    /// A key has no lines, too many, or two for one product type.
+    LinesInvalid = "LINES_INVALID", Invalid;
+    /// A creation date in the future.
+    CreatedInFuture = "CREATED_IN_FUTURE", Invalid;
+    /// An order number is empty, too long or holds control characters.
+    OrderNumberInvalid = "ORDER_NUMBER_INVALID", Invalid;
+    /// The key is already claimed in this organization.
+    KeyAlreadyClaimed = "KEY_ALREADY_CLAIMED", Conflict;
+    /// The key's own term has passed (domain K5).
+    KeyTermPassed = "KEY_TERM_PASSED", Conflict;
+    /// The group would hold more than 10⁶ lines (domain §1).
+    TooManyLines = "TOO_MANY_LINES", Conflict;
+    /// The key code is unknown or claimed elsewhere; which of them is not said (domain K1).
+    KeyNotClaimable = "KEY_NOT_CLAIMABLE", NotFound;
+    /// A key code is not well formed: wrong length, alphabet or check symbol.
+    KeyCodeMalformed = "KEY_CODE_MALFORMED", Invalid;
+    /// A key with this code exists.
+    KeyCodeTaken = "KEY_CODE_TAKEN", Conflict;
+    /// The price book has no price for this product type.
+    PriceUnknown = "PRICE_UNKNOWN", Conflict;
+    /// The catalog has no such model.
+    ModelUnknown = "MODEL_UNKNOWN", NotFound;
+    /// A model name is empty, too long or holds other characters than letters, digits, `-`, `_`, `.` and `+`.
+    ModelInvalid = "MODEL_INVALID", Invalid;
+    /// A defect of the program: the change contradicts its own state. Nothing was changed.
+    InternalContradiction = "INTERNAL_CONTRADICTION", Conflict;
+    /// No such organization.
+    OrganizationNotFound = "ORGANIZATION_NOT_FOUND", NotFound;
+}
+
+impl fmt::Display for RefusalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for RefusalCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// One reason why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The stable code.
+    pub code: RefusalCode,
+    /// What is wrong, in a sentence.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
+    /// The field of the command that is at fault, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal that blames no single field.
+    pub fn new(code: RefusalCode, message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+        Refusal { code, message: message.into(), hint: hint.into(), field: None }
+    }
+
+    /// The same refusal, blaming `field`.
+    #[must_use]
+    pub fn at(mut self, field: impl Into<String>) -> Refusal {
+        self.field = Some(field.into());
+        self
+    }
+}
+
+/// All reasons why a command was refused, at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Refusals(Vec<Refusal>);
+
+impl Refusals {
+    /// All of them, in the order found.
+    #[must_use]
+    pub fn all(&self) -> &[Refusal] {
+        &self.0
+    }
+
+    /// The gravest kind among them: something missing before a conflict before plain invalidity is never hidden.
+    #[must_use]
+    pub fn kind(&self) -> RefusalKind {
+        self.0.iter().map(|refusal| refusal.code.kind()).min().unwrap_or(RefusalKind::Invalid)
+    }
+
+    /// Whether one of them has this code.
+    #[must_use]
+    pub fn has(&self, code: RefusalCode) -> bool {
+        self.0.iter().any(|refusal| refusal.code == code)
+    }
+}
+
+impl From<Refusal> for Refusals {
+    fn from(refusal: Refusal) -> Refusals {
+        Refusals(alloc::vec![refusal])
+    }
+}
+
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, refusal) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("; ")?;
+            }
+            write!(f, "{}: {}", refusal.code, refusal.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for Refusals {}
+
+/// Collects refusals while a command is checked, so that all are found before the first stops anything.
+#[derive(Debug, Default)]
+pub(crate) struct Findings(Vec<Refusal>);
+
+impl Findings {
+    pub(crate) fn push(&mut self, refusal: Refusal) {
+        self.0.push(refusal);
+    }
+
+    /// Keeps the value, or the reason there is none.
+    pub(crate) fn keep<T>(&mut self, result: Result<T, Refusal>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(refusal) => {
+                self.0.push(refusal);
+                None
+            }
+        }
+    }
+
+    /// Ends the checks: the refusals found, if any.
+    pub(crate) fn finish(self) -> Result<(), Refusals> {
+        if self.0.is_empty() { Ok(()) } else { Err(Refusals(self.0)) }
+    }
+
+    /// Ends the checks with a value that exists unless something was refused.
+    pub(crate) fn finish_with<T>(self, value: Option<T>) -> Result<T, Refusals> {
+        match (value, self.0.is_empty()) {
+            (Some(value), true) => Ok(value),
+            (None, true) => Err(Refusal::new(
+                RefusalCode::NothingToChange,
+                "the command is incomplete",
+                "report this: a check failed without saying why",
+            )
+            .into()),
+            (_, false) => Err(Refusals(self.0)),
+        }
+    }
+}

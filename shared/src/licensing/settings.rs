@@ -1,0 +1,115 @@
+//! Settings of an organization and its groups, and the bounds the vendor sets for them (domain E1).
+
+use super::name::Zone;
+use super::refusal::{Refusal, RefusalCode};
+use crate::time::Seconds;
+use alloc::format;
+use serde::{Deserialize, Serialize};
+
+/// How long the ladder's steps last, and where midnight is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// From the start of noncompliance to the lock, in seconds; default 30 days.
+    pub grace_secs: Seconds,
+    /// From the lock to the stop, in seconds; default 60 days.
+    pub stop_after_lock_secs: Seconds,
+    /// Where a lock or stop lands on midnight; default UTC.
+    pub time_zone: Zone,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            grace_secs: Seconds::days(30),
+            stop_after_lock_secs: Seconds::days(60),
+            time_zone: Zone::UTC,
+        }
+    }
+}
+
+/// A group's departures from the settings of its organization; `None` follows the organization.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overrides {
+    /// See [`Settings::grace_secs`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_secs: Option<Seconds>,
+    /// See [`Settings::stop_after_lock_secs`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_after_lock_secs: Option<Seconds>,
+    /// See [`Settings::time_zone`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<Zone>,
+}
+
+impl Overrides {
+    /// The settings in force: the organization's where nothing is overridden.
+    #[must_use]
+    pub fn over(&self, base: &Settings) -> Settings {
+        Settings {
+            grace_secs: self.grace_secs.unwrap_or(base.grace_secs),
+            stop_after_lock_secs: self.stop_after_lock_secs.unwrap_or(base.stop_after_lock_secs),
+            time_zone: self.time_zone.unwrap_or(base.time_zone),
+        }
+    }
+}
+
+/// The bounds the vendor sets (domain E1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// The longest grace an organization may choose; default 90 days.
+    pub grace_max_secs: Seconds,
+    /// The shortest time from lock to stop; default 30 days.
+    pub stop_after_lock_min_secs: Seconds,
+    /// The compliant time after which both clocks start anew (domain E2); default 30 days.
+    pub clock_reset_secs: Seconds,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            grace_max_secs: Seconds::days(90),
+            stop_after_lock_min_secs: Seconds::days(30),
+            clock_reset_secs: Seconds::days(30),
+        }
+    }
+}
+
+/// The longest duration any setting may have: a hundred years.
+const DURATION_MAX: Seconds = Seconds::days(36_500);
+
+impl Limits {
+    /// The bounds of a daemon in demonstration mode: none from below, so that a ladder fits in a minute (domain E1).
+    #[must_use]
+    pub const fn demonstration(self) -> Limits {
+        Limits { stop_after_lock_min_secs: Seconds::ZERO, ..self }
+    }
+
+    /// Checks a grace against the bounds.
+    pub fn check_grace(&self, grace: Seconds) -> Result<Seconds, Refusal> {
+        if grace <= self.grace_max_secs {
+            return Ok(grace);
+        }
+        Err(Refusal::new(
+            RefusalCode::SettingOutOfBounds,
+            format!("a grace of {} s is above the vendor's bound of {} s", grace.0, self.grace_max_secs.0),
+            "choose a shorter grace, or ask the vendor to raise the bound",
+        )
+        .at("grace_secs"))
+    }
+
+    /// Checks the time from lock to stop against the bounds.
+    pub fn check_stop_after_lock(&self, stop_after_lock: Seconds) -> Result<Seconds, Refusal> {
+        if (self.stop_after_lock_min_secs..=DURATION_MAX).contains(&stop_after_lock) {
+            return Ok(stop_after_lock);
+        }
+        Err(Refusal::new(
+            RefusalCode::SettingOutOfBounds,
+            format!(
+                "{} s from lock to stop is outside the vendor's bounds of {} to {} s",
+                stop_after_lock.0, self.stop_after_lock_min_secs.0, DURATION_MAX.0
+            ),
+            "choose a duration within the bounds, or ask the vendor to change them",
+        )
+        .at("stop_after_lock_secs"))
+    }
+}

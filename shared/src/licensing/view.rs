@@ -1,0 +1,259 @@
+//! How the books look from outside: what the API, the CLI and the console show.
+//!
+//! A view is computed as of an instant the caller names, by the same functions that enforce: what a screen says and
+//! what a device does cannot differ.
+
+use super::compliance::Units;
+use super::license_key::{KeyLine, KeyState, LicenseKey};
+use super::organization::{Device, DeviceState, Group, Organization, Site};
+use super::preview::GroupState;
+use super::settings::{Overrides, Settings};
+use crate::enforcement::EnforcementState;
+use crate::finding::Finding;
+use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
+use crate::platform::code::masked;
+use crate::product::ProductType;
+use crate::time::Timestamp;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use serde::Serialize;
+
+/// An organization at a glance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrganizationView {
+    /// Its id.
+    pub id: OrganizationId,
+    /// Its name.
+    pub name: String,
+    /// When it was founded.
+    pub founded_at: Timestamp,
+    /// How many events made it: its version.
+    pub version: u64,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its default group.
+    pub default_group: GroupId,
+    /// How many license groups it has.
+    pub groups: usize,
+    /// How many of them are noncompliant.
+    pub noncompliant_groups: usize,
+    /// Devices that consume units.
+    pub active_devices: u64,
+}
+
+impl OrganizationView {
+    /// The view of an organization.
+    #[must_use]
+    pub fn of(organization: &Organization) -> OrganizationView {
+        let noncompliant = organization.groups().filter(|group| !group.assessment.is_compliant()).count();
+        OrganizationView {
+            id: organization.id(),
+            name: organization.name().to_string(),
+            founded_at: organization.founded_at(),
+            version: organization.version(),
+            settings: *organization.settings(),
+            default_group: organization.default_group(),
+            groups: organization.groups().count(),
+            noncompliant_groups: noncompliant,
+            active_devices: organization.active_devices(),
+        }
+    }
+}
+
+/// A finding in code and words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FindingView {
+    /// The finding.
+    #[serde(flatten)]
+    pub finding: Finding,
+    /// The finding in one clause.
+    pub sentence: String,
+}
+
+/// A license group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupView {
+    /// Its id.
+    pub id: GroupId,
+    /// Its name.
+    pub name: String,
+    /// Whether it is the default group.
+    pub is_default: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Dates, figures, findings and the ladder.
+    #[serde(flatten)]
+    pub state: GroupState,
+    /// The findings in words.
+    pub why: Vec<FindingView>,
+    /// What happens next, and when, in one sentence.
+    pub next: Option<String>,
+    /// When that is.
+    pub next_at: Option<Timestamp>,
+    /// Units still free.
+    pub free: Units,
+    /// Active devices.
+    pub active_devices: u64,
+    /// Active keys.
+    pub active_keys: usize,
+    /// Root sites.
+    pub sites: usize,
+    /// The settings in force.
+    pub settings: Settings,
+    /// Its departures from the organization's settings.
+    pub overrides: Overrides,
+}
+
+impl GroupView {
+    /// The view of a group at `now`.
+    #[must_use]
+    pub fn of(organization: &Organization, group: &Group, now: Timestamp) -> GroupView {
+        let schedule = group.assessment.schedule;
+        let next_at = schedule.next_change_after(now);
+        let next = next_at.map(|at| match schedule.state_at(at) {
+            EnforcementState::Licensed => format!("everything works from {at}"),
+            EnforcementState::Grace => format!("the term ends at {at}; a grace period begins"),
+            EnforcementState::ManagementLocked => format!("management of its devices locks at {at}"),
+            EnforcementState::Stopped => format!("its devices stop at {at}"),
+        });
+        let why = group.assessment.findings.iter();
+        GroupView {
+            id: group.id,
+            name: group.name.to_string(),
+            is_default: group.id == organization.default_group(),
+            created_at: group.created_at,
+            state: GroupState { state: schedule.state_at(now), ..GroupState::of(group) },
+            why: why.map(|f| FindingView { finding: *f, sentence: f.sentence() }).collect(),
+            next,
+            next_at,
+            free: group.free(),
+            active_devices: group.figures.active_devices,
+            active_keys: group.active_keys().count(),
+            sites: group.root_sites().count(),
+            settings: organization.settings_of(group),
+            overrides: group.overrides,
+        }
+    }
+}
+
+/// A site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SiteView {
+    /// Its id.
+    pub id: SiteId,
+    /// Its name.
+    pub name: String,
+    /// The site it is part of.
+    pub parent: Option<SiteId>,
+    /// Its group, which is its root's.
+    pub group: Option<GroupId>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// Sub-sites directly in it.
+    pub sub_sites: usize,
+    /// Active devices directly in it.
+    pub devices: usize,
+}
+
+impl SiteView {
+    /// The view of a site.
+    #[must_use]
+    pub fn of(organization: &Organization, site: &Site) -> SiteView {
+        SiteView {
+            id: site.id,
+            name: site.name.to_string(),
+            parent: site.parent(),
+            group: organization.group_of_site(site.id),
+            created_at: site.created_at,
+            sub_sites: site.children().count(),
+            devices: site.devices().count(),
+        }
+    }
+}
+
+/// A device, as the books know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceView {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its site, or the last one if it is retired.
+    pub site: SiteId,
+    /// Its license group.
+    pub group: Option<GroupId>,
+    /// Its model.
+    pub model: String,
+    /// The product type it consumes.
+    pub product: ProductType,
+    /// The units it consumes while active.
+    pub units: u64,
+    /// When it was claimed.
+    pub claimed_at: Timestamp,
+    /// Active or retired.
+    #[serde(flatten)]
+    pub claim: DeviceState,
+    /// Where the ladder of its group stands; `None` for a retired device, which follows its last token.
+    pub enforcement: Option<EnforcementState>,
+}
+
+impl DeviceView {
+    /// The view of a device at `now`.
+    #[must_use]
+    pub fn of(organization: &Organization, device: &Device, now: Timestamp) -> DeviceView {
+        let group = organization.group_of_site(device.site);
+        let schedule = group.and_then(|id| organization.group(id)).map(|group| group.assessment.schedule);
+        DeviceView {
+            id: device.id.clone(),
+            site: device.site,
+            group,
+            model: device.model.to_string(),
+            product: device.product,
+            units: device.units,
+            claimed_at: device.claimed_at,
+            claim: device.state,
+            enforcement: schedule.filter(|_| device.is_active()).map(|schedule| schedule.state_at(now)),
+        }
+    }
+}
+
+/// A claimed key, its code masked (domain K1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeyView {
+    /// Its id.
+    pub id: KeyId,
+    /// Its code, masked.
+    pub code: String,
+    /// The order it was bought with.
+    pub order_number: String,
+    /// What it licenses.
+    pub lines: Vec<KeyLine>,
+    /// Its term in days.
+    pub term_days: u32,
+    /// When it was bought.
+    pub created_at: Timestamp,
+    /// When its own term ends; its group's date is what counts while it is active.
+    pub ends_at: Timestamp,
+    /// When it was claimed.
+    pub claimed_at: Timestamp,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub claim: KeyState,
+}
+
+impl KeyView {
+    /// The view of a key.
+    #[must_use]
+    pub fn of(key: &LicenseKey) -> KeyView {
+        KeyView {
+            id: key.issued.id,
+            code: masked(&key.issued.code_tail),
+            order_number: key.issued.order_number.as_str().to_string(),
+            lines: key.issued.lines.clone(),
+            term_days: key.issued.term_days,
+            created_at: key.issued.created_at,
+            ends_at: key.issued.ends_at,
+            claimed_at: key.claimed_at,
+            claim: key.state,
+        }
+    }
+}
