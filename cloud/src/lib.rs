@@ -1,5 +1,7 @@
 //! The cloud side of Coterm: the books, the reconciler, the broker and the interfaces to people and programs.
 
+pub mod broker;
 pub mod clock;
+pub mod mqtt;
 pub mod ports;
 pub mod store;

@@ -7,7 +7,7 @@
 //! the next report repairs whatever was lost.
 
 use coterm_shared::id::DeviceId;
-pub use pending::{Report, Request, Topic};
+use coterm_shared::protocol::{Report, Request, Topic};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -110,30 +110,4 @@ pub trait Broker: Send + Sync {
 
     /// Where devices connect, if the broker listens in this process.
     fn local_addr(&self) -> Option<SocketAddr>;
-}
-
-/// Stand-ins until the words of the protocol land in `coterm_shared::protocol`; the names are the same.
-pub mod pending {
-    use coterm_shared::id::DeviceId;
-
-    /// A topic.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum Topic {
-        /// A device's token.
-        Token(DeviceId),
-        /// The keyring.
-        Keyring,
-        /// A device's reports.
-        Report(DeviceId),
-        /// A device's requests.
-        Request(DeviceId),
-    }
-
-    /// What a device holds and does.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Report;
-
-    /// A request for a fresh token.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub struct Request;
 }

@@ -1,0 +1,218 @@
+//! The accept loop: sockets become devices here, each in a task of its own.
+//!
+//! **Problem.** Thousands of devices reconnect at once, and some peers connect and say nothing. **Method.** The loop does
+//! nothing but accept, count and spawn. The task does the handshake under a deadline, reads the device from its
+//! certificate, and only then hands the stream to the broker library. A connection can always be ended from outside:
+//! its task is dropped when asking did not help.
+
+use super::connection::Connection;
+use super::engine::Engine;
+use super::gate::{Gate, Place};
+use super::registry::{Counters, NotAdmitted, Registry};
+use super::tls::{ServerCertificate, TlsError, server_config};
+use super::{EmbeddedConfig, STOP_TIMEOUT};
+use crate::ports::Inbox;
+use coterm_certs::{CertificateFacts, Identity, Revoked};
+use coterm_shared::id::DeviceId;
+use rustls_pki_types::CertificateDer;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// How long a connection may take to end by itself.
+pub(super) const END_PATIENCE: Duration = Duration::from_secs(1);
+/// How long sent bytes may stay unacknowledged before the system gives the connection up, in milliseconds.
+const UNACKNOWLEDGED_MS: u32 = 60_000;
+/// How long to wait when the system has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often ended sessions are forgotten.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why the embedded broker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error("cannot listen for devices on {address}: {source}; choose another address or stop what uses it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// What every connection's task shares.
+pub(super) struct Shared {
+    config: EmbeddedConfig,
+    acceptor: TlsAcceptor,
+    gate: Arc<Gate>,
+    pub(super) server_certificate: Arc<ServerCertificate>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) engine: Engine,
+}
+
+impl Shared {
+    pub(super) fn new(
+        config: EmbeddedConfig,
+        identity: &Identity,
+        client_authority: &CertificateDer<'static>,
+        revoked: Revoked,
+        inbox: Arc<dyn Inbox>,
+    ) -> Result<Shared, StartError> {
+        let (tls, server_certificate) = server_config(identity, client_authority)?;
+        Ok(Shared {
+            acceptor: TlsAcceptor::from(tls),
+            gate: Gate::new(config.max_devices, config.max_pending, config.max_connections_per_address),
+            server_certificate,
+            registry: Arc::new(Registry::new(config.max_devices, revoked, inbox)),
+            engine: Engine::new(&config),
+            config,
+        })
+    }
+
+    /// Ends a device's connections: asks first, then insists.
+    pub(super) async fn end(&self, device: &DeviceId) {
+        self.engine.disconnect(device).await;
+        for ending in self.registry.endings(device) {
+            ending.insist(END_PATIENCE).await;
+        }
+    }
+}
+
+/// Starts listening and returns the address. `stopped` becomes true when the last connection is gone.
+pub(super) async fn listen(
+    shared: Arc<Shared>,
+    stop: watch::Receiver<bool>,
+    stopped: watch::Sender<bool>,
+) -> Result<SocketAddr, StartError> {
+    let wanted = shared.config.listen;
+    let failed = |source| StartError::Listen { address: wanted, source };
+    let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    tokio::spawn(async move {
+        accept_until(listener, shared, stop).await;
+        stopped.send_replace(true);
+    });
+    Ok(address)
+}
+
+async fn accept_until(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut sweep = interval(SWEEP_INTERVAL);
+    sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((socket, peer)) => admit(&shared, &mut connections, socket, peer),
+                Err(error) => {
+                    tracing::warn!(code = "BROKER_ACCEPT", %error, "cannot accept a device's connection");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            _ = sweep.tick() => {
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move { shared.engine.sweep().await });
+            }
+            () = asked_to_stop(&mut stop) => break,
+        }
+    }
+    drop(listener);
+    shared.engine.shut_down();
+    let goodbye = async { while connections.join_next().await.is_some() {} };
+    if timeout(STOP_TIMEOUT, goodbye).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
+    // An error means that the broker itself was dropped, which is the same wish.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn admit(shared: &Arc<Shared>, connections: &mut JoinSet<()>, socket: TcpStream, peer: SocketAddr) {
+    let counters = &shared.registry.counters;
+    Counters::count(&counters.accepted);
+    let Some(place) = shared.gate.enter(peer.ip()) else {
+        Counters::count(&counters.turned_away);
+        tracing::debug!(code = "BROKER_FULL", %peer, "a connection was turned away: too many are open");
+        return;
+    };
+    let shared = Arc::clone(shared);
+    connections.spawn(async move {
+        if let Err(reason) = converse(&shared, socket, peer, place).await {
+            tracing::debug!(code = "BROKER_CONNECTION", %peer, reason, "a connection ended");
+        }
+    });
+}
+
+/// A connection's whole life.
+async fn converse(
+    shared: &Arc<Shared>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+) -> Result<(), String> {
+    tune(&socket).map_err(|error| error.to_string())?;
+    let counters = &shared.registry.counters;
+    let handshake = timeout(shared.config.handshake_timeout, shared.acceptor.accept(socket)).await;
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            Counters::count(&counters.handshakes_failed);
+            return Err(format!("TLS handshake: {error}"));
+        }
+        Err(_) => {
+            Counters::count(&counters.handshakes_failed);
+            return Err("TLS handshake took too long".to_owned());
+        }
+    };
+    let (facts, device) = identify(&stream)?;
+    let registration = shared.registry.admit(&device, &facts.serial).map_err(|not_admitted| {
+        Counters::count(&counters.refused);
+        let reason = match not_admitted {
+            NotAdmitted::Revoked => "its certificate is revoked",
+            NotAdmitted::Full => {
+                "too many devices for an embedded broker: raise its limit or use an external broker"
+            }
+        };
+        tracing::warn!(code = "BROKER_NOT_ADMITTED", %device, serial = %facts.serial, %peer, reason, "a device was refused");
+        reason.to_owned()
+    })?;
+    let kill = Arc::clone(&registration.kill);
+    let connection = Arc::new(Connection::new(registration, place, Arc::clone(&shared.registry), peer));
+    tokio::select! {
+        ended = shared.engine.serve(stream, peer, connection) => ended.map_err(|error| error.to_string()),
+        () = kill.notified() => Err("ended by the cloud".to_owned()),
+    }
+}
+
+/// Small messages at once; a peer that vanished is noticed even while nothing is sent.
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    rustix::net::sockopt::set_socket_keepalive(socket, true)?;
+    rustix::net::sockopt::set_tcp_user_timeout(socket, UNACKNOWLEDGED_MS)?;
+    Ok(())
+}
+
+/// The device behind a verified certificate.
+fn identify(stream: &TlsStream<TcpStream>) -> Result<(CertificateFacts, DeviceId), String> {
+    let (_, session) = stream.get_ref();
+    let leaf = session
+        .peer_certificates()
+        .and_then(<[CertificateDer<'_>]>::first)
+        .ok_or("the peer showed no certificate")?;
+    let facts = CertificateFacts::from_der(leaf).map_err(|error| error.to_string())?;
+    let device = facts.common_name.parse().map_err(|error| format!("common name: {error}"))?;
+    Ok((facts, device))
+}

@@ -1,0 +1,143 @@
+//! A broker in this process, behind an accept loop of our own.
+//!
+//! **Problem.** The broker library has a TLS listener, but one silent socket blocks it, it cannot reload a certificate,
+//! and it believes whatever client id it is told. **Method.** We listen, do the TLS handshake and know the device before
+//! the library sees a byte; the library then speaks MQTT on that one stream, and asks that one device's authoriser about
+//! everything. What devices send goes to the [`Inbox`] and is never routed to anybody. The library opens no listener.
+//! The daemon publishes in process. **Deliberately absent:** persistence. The books are the truth; tokens are not
+//! retained, because a report of what a device holds brings the right one; only the keyring is.
+
+mod accept;
+mod connection;
+mod engine;
+mod gate;
+mod registry;
+mod tls;
+
+pub use accept::StartError;
+pub use registry::{CounterValues, Counters};
+pub use tls::TlsError;
+
+use crate::ports::{BoxFuture, Broker, Inbox, Outgoing, PublishError};
+use accept::Shared;
+use coterm_certs::{Identity, Revoked};
+use coterm_shared::id::DeviceId;
+use rustls_pki_types::CertificateDer;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The most devices an embedded broker serves unless it is told otherwise.
+pub const DEFAULT_MAX_DEVICES: usize = 10_000;
+
+/// How the embedded broker listens and what it refuses.
+#[derive(Clone, Debug)]
+pub struct EmbeddedConfig {
+    /// Where devices connect. Port 0 takes a free one, see [`Broker::local_addr`].
+    pub listen: SocketAddr,
+    /// The most devices connected at once; more belong to an external broker.
+    pub max_devices: usize,
+    /// The most connections from one IPv4 address or IPv6 /64, because whole sites share an address.
+    pub max_connections_per_address: usize,
+    /// The most connections that have not yet finished handshake and CONNECT, over all addresses.
+    pub max_pending: usize,
+    /// How long TLS handshake and CONNECT may take, each.
+    pub handshake_timeout: Duration,
+    /// The most messages a device may send in a second.
+    pub max_messages_per_second: u32,
+}
+
+impl Default for EmbeddedConfig {
+    fn default() -> Self {
+        EmbeddedConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8883)),
+            max_devices: DEFAULT_MAX_DEVICES,
+            max_connections_per_address: 2_500,
+            max_pending: 4_096,
+            handshake_timeout: Duration::from_secs(10),
+            max_messages_per_second: 20,
+        }
+    }
+}
+
+/// How long [`Broker::stop`] waits for connections to say goodbye.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The embedded broker.
+pub struct EmbeddedBroker {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    stopped: watch::Receiver<bool>,
+}
+
+impl EmbeddedBroker {
+    /// Starts listening. Devices must show a certificate that `client_authority` signed and that is not in `revoked`.
+    ///
+    /// # Errors
+    /// [`StartError`] when the address cannot be listened on or the certificates cannot be used.
+    pub async fn start(
+        config: EmbeddedConfig,
+        identity: &Identity,
+        client_authority: &CertificateDer<'static>,
+        revoked: Revoked,
+        inbox: Arc<dyn Inbox>,
+    ) -> Result<EmbeddedBroker, StartError> {
+        let shared = Arc::new(Shared::new(config, identity, client_authority, revoked, inbox)?);
+        let (stop, stop_seen) = watch::channel(false);
+        let (stopped_set, stopped) = watch::channel(false);
+        let address = accept::listen(Arc::clone(&shared), stop_seen, stopped_set).await?;
+        Ok(EmbeddedBroker { shared, address, stop, stopped })
+    }
+
+    /// Takes another server certificate for connections from now on; those that stand are left alone.
+    ///
+    /// # Errors
+    /// [`TlsError`] when key and certificate do not fit; the old ones stay in use.
+    pub fn reload(&self, identity: &Identity) -> Result<(), TlsError> {
+        self.shared.server_certificate.replace(identity)
+    }
+
+    /// Takes another revocation list and ends the connections of certificates it names.
+    pub async fn set_revoked(&self, revoked: Revoked) {
+        for device in self.shared.registry.set_revoked(revoked) {
+            self.shared.end(&device).await;
+        }
+    }
+
+    /// What happened so far, for metrics.
+    #[must_use]
+    pub fn counters(&self) -> CounterValues {
+        self.shared.registry.counters.values(self.shared.registry.connected())
+    }
+}
+
+impl Broker for EmbeddedBroker {
+    fn publish(&self, message: Outgoing) -> BoxFuture<'_, Result<(), PublishError>> {
+        Box::pin(async move {
+            if *self.stop.borrow() {
+                return Err(PublishError::Stopping);
+            }
+            self.shared.engine.publish(message).await
+        })
+    }
+
+    fn kick(&self, device: &DeviceId) -> BoxFuture<'_, ()> {
+        let device = device.clone();
+        Box::pin(async move { self.shared.end(&device).await })
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.stop.send_replace(true);
+            let mut stopped = self.stopped.clone();
+            // An error means that the accept loop is gone, which is what was asked for.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        })
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        Some(self.address)
+    }
+}

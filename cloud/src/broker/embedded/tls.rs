@@ -1,0 +1,73 @@
+//! Mutual TLS 1.3 for devices, with a server certificate that can be replaced while the daemon runs.
+
+use coterm_certs::{CertificateUnreadable, Identity};
+use rustls::RootCertStore;
+use rustls::crypto::ring;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::CertificateDer;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// Why certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The key does not fit the certificate, or is of a kind that TLS 1.3 does not know.
+    #[error("the broker's key cannot be used with its certificate ({0}); make or configure the pair again")]
+    Identity(rustls::Error),
+    /// The authority of the devices is no certificate.
+    #[error("the certificate authority of the devices cannot be used ({0})")]
+    Authority(String),
+    /// A certificate says nothing usable.
+    #[error(transparent)]
+    Certificate(#[from] CertificateUnreadable),
+}
+
+/// The server certificate new connections get.
+#[derive(Debug)]
+pub(super) struct ServerCertificate(RwLock<Arc<CertifiedKey>>);
+
+impl ServerCertificate {
+    fn new(identity: &Identity) -> Result<ServerCertificate, TlsError> {
+        Ok(ServerCertificate(RwLock::new(certified(identity)?)))
+    }
+
+    pub(super) fn replace(&self, identity: &Identity) -> Result<(), TlsError> {
+        let certified = certified(identity)?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = certified;
+        Ok(())
+    }
+}
+
+impl ResolvesServerCert for ServerCertificate {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>, TlsError> {
+    CertifiedKey::from_der(identity.chain().to_vec(), identity.key(), &ring::default_provider())
+        .map(Arc::new)
+        .map_err(TlsError::Identity)
+}
+
+/// The configuration for every connection, and the handle to replace its certificate.
+pub(super) fn server_config(
+    identity: &Identity,
+    client_authority: &CertificateDer<'static>,
+) -> Result<(Arc<rustls::ServerConfig>, Arc<ServerCertificate>), TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(client_authority.clone()).map_err(|error| TlsError::Authority(error.to_string()))?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|error| TlsError::Authority(error.to_string()))?;
+    let certificate = Arc::new(ServerCertificate::new(identity)?);
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(TlsError::Identity)?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::clone(&certificate) as Arc<dyn ResolvesServerCert>);
+    // Without tickets every connection verifies the device's certificate, its end included, and costs less memory.
+    config.send_tls13_tickets = 0;
+    Ok((Arc::new(config), certificate))
+}
