@@ -2,6 +2,8 @@
 
 pub mod broker;
 pub mod clock;
+pub mod config;
 pub mod mqtt;
 pub mod ports;
+pub mod signer;
 pub mod store;

@@ -1,0 +1,163 @@
+//! Every key of the configuration: its name, its default and what it is for.
+//!
+//! This table is the only place that names a default. The bottom layer, the printed example and the list of known
+//! keys are all made from it, so they cannot disagree.
+
+/// One key of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its dotted path, such as `http.listen`.
+    pub path: &'static str,
+    /// What a value looks like when none is set.
+    pub value: FieldDefault,
+    /// What it is for, one sentence a line.
+    pub doc: &'static str,
+}
+
+/// What holds when a key is not set.
+#[derive(Clone, Copy, Debug)]
+pub enum FieldDefault {
+    /// This TOML literal.
+    Literal(&'static str),
+    /// Nothing; the TOML literal only shows what a value looks like.
+    Unset(&'static str),
+}
+
+use FieldDefault::{Literal, Unset};
+
+const fn field(path: &'static str, value: FieldDefault, doc: &'static str) -> Field {
+    Field { path, value, doc }
+}
+
+/// What the sections are for, in the order of the example.
+pub const SECTIONS: &[(&str, &str)] = &[
+    ("http", "The API and the console."),
+    ("mqtt", "How devices are reached."),
+    ("mqtt.embedded", "The MQTT broker inside this daemon (mode = \"embedded\")."),
+    ("mqtt.external", "A broker of your own (mode = \"external\"); mutual TLS always."),
+    ("tokens", "What is signed, and for how long it holds."),
+    ("limits", "Bounds that keep one slow device or one loud client from costing the others."),
+    ("log", "What is written to standard error."),
+];
+
+/// Every key, grouped by section; keys without a section come first.
+pub const FIELDS: &[Field] = &[
+    field(
+        "data_dir",
+        Literal("\"coterm-data\""),
+        "Where books, keys and certificates are kept. Created at the first start, readable by the daemon alone.\n\
+         A relative path counts from the working directory.",
+    ),
+    field(
+        "trust_domain",
+        Literal("\"coterm.local\""),
+        "The name of this deployment inside every token: 1 to 64 of a-z, 0-9, `.` and `-`.\n\
+         Devices refuse tokens of another domain, so choose it once, before the first device is provisioned.",
+    ),
+    field(
+        "http.listen",
+        Literal("\"127.0.0.1:8080\""),
+        "Address and port. Only loopback addresses are accepted without `allow_plain_http`. Port 0 takes any free port.",
+    ),
+    field(
+        "http.allow_plain_http",
+        Literal("false"),
+        "Accept unencrypted HTTP on an address other machines can reach, because something in front of it speaks TLS.",
+    ),
+    field(
+        "mqtt.mode",
+        Literal("\"embedded\""),
+        "`embedded`: the broker in this daemon. `external`: Mosquitto, EMQX, HiveMQ, ...",
+    ),
+    field(
+        "mqtt.embedded.listen",
+        Literal("\"127.0.0.1:8883\""),
+        "Address and port for devices, mutual TLS only. `0.0.0.0:8883` for devices on the network.",
+    ),
+    field(
+        "mqtt.embedded.server_names",
+        Literal("[\"localhost\"]"),
+        "Host names and addresses by which devices reach this daemon; they go into its server certificate.",
+    ),
+    field(
+        "mqtt.embedded.max_connections",
+        Literal("10000"),
+        "Most connections at once, 1 to 100000. Use an external broker for more devices.",
+    ),
+    field(
+        "mqtt.embedded.max_connections_per_address",
+        Literal("1000"),
+        "Most connections at once from one network address, 1 to 100000.",
+    ),
+    field(
+        "mqtt.embedded.handshake_timeout_secs",
+        Literal("10"),
+        "How long a client may take for its TLS handshake, 1 to 120 seconds.",
+    ),
+    field("mqtt.external.host", Unset("\"mqtt.example.com\""), "The broker's host name."),
+    field("mqtt.external.port", Literal("8883"), "The broker's TLS port."),
+    field(
+        "mqtt.external.server_name",
+        Unset("\"mqtt.example.com\""),
+        "The name in the broker's certificate, where it is not `host`.",
+    ),
+    field(
+        "mqtt.external.ca_file",
+        Unset("\"/etc/coterm/broker-ca.crt\""),
+        "The authority (PEM) that signed the broker's certificate.",
+    ),
+    field(
+        "mqtt.external.certificate_file",
+        Unset("\"/etc/coterm/cloud.crt\""),
+        "This daemon's client certificate (PEM).",
+    ),
+    field(
+        "mqtt.external.key_file",
+        Unset("\"/etc/coterm/cloud.key\""),
+        "The key of that certificate (PEM); only the daemon may read it (mode 0600).",
+    ),
+    field(
+        "tokens.lease_secs",
+        Literal("604800"),
+        "How long a token is good for before a device counts as overdue (7 days), 1 hour to 30 days.\n\
+         Renewals are sent between half and 0.7 of it.",
+    ),
+    field(
+        "tokens.offline_budget_secs",
+        Literal("3456000"),
+        "How long a device may go without any newer token before its management locks (40 days), 1 to 400 days;\n\
+         more than a lease. A device never stops for being offline.",
+    ),
+    field(
+        "tokens.key_lifetime_secs",
+        Literal("3024000"),
+        "How long a token key may sign (35 days), at most 35 days and at least four leases.\n\
+         The next key is announced two leases before the end.",
+    ),
+    field(
+        "limits.sweep_secs",
+        Literal("300"),
+        "How often everything wanted is compared with everything held, 1 second to 1 hour. Repairs what was lost.",
+    ),
+    field(
+        "limits.publishes_in_flight",
+        Literal("256"),
+        "Most messages waiting for the broker's answer, 1 to 4096.",
+    ),
+    field(
+        "limits.publish_deadline_secs",
+        Literal("10"),
+        "How long one message may wait for the broker before it is left to the next sweep, 1 to 120 seconds.",
+    ),
+    field(
+        "limits.nonce_interval_secs",
+        Literal("60"),
+        "The least time between two fresh tokens for one device's own requests, 1 second to 1 hour.",
+    ),
+    field(
+        "log.filter",
+        Literal("\"info\""),
+        "What to log: error, warn, info, debug, trace, or per module, such as `info,coterm_cloud::reconcile=debug`.",
+    ),
+    field("log.format", Literal("\"text\""), "`text` for people, `json` for collectors."),
+];
