@@ -239,7 +239,7 @@ fn signer_header(kid: Kid) -> Vec<u8> {
 }
 
 /// `Sig_structure` of one signer of a COSE_Sign without external data (RFC 9052 §4.4).
-fn signature(body_protected: &[u8], sign_protected: &[u8], payload: &[u8]) -> Vec<u8> {
+pub(super) fn signature(body_protected: &[u8], sign_protected: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body_protected.len() + sign_protected.len() + payload.len() + 24);
     push_array(&mut out, 5);
     push_text(&mut out, "Signature");

@@ -154,3 +154,68 @@ pub(super) fn unhex(text: &str) -> Vec<u8> {
         .map(|pair| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect()
 }
+
+/// The usual claims, issued at another instant.
+pub(super) fn issued_at(secs: u64) -> Claims {
+    let mut claims = claims();
+    claims.issued_at = at(secs);
+    claims.lease_ends_at = at(secs + 7 * DAY_SECS);
+    claims.offline_lock_at = at(secs + 40 * DAY_SECS);
+    claims.version.seq = secs * 1000;
+    claims
+}
+
+/// The usual claims, issued so much later.
+pub(super) fn later(secs: u64) -> Claims {
+    issued_at(ISSUED_SECS + secs)
+}
+
+/// What a device with the usual keyring makes of these bytes, holding nothing yet.
+pub(super) fn refusal(bytes: &[u8]) -> Option<TokenRefusal> {
+    verify_token(bytes, &keyring(), &expected(), None, None).err()
+}
+
+/// The same, for a device that holds a token.
+pub(super) fn refusal_holding(bytes: &[u8], held: &Held) -> Option<TokenRefusal> {
+    verify_token(bytes, &keyring(), &expected(), Some(held), None).err()
+}
+
+/// The high-water mark of a device that has accepted this token.
+pub(super) fn mark_of(token: &[u8]) -> Held {
+    reopen_stored(token, &keyring(), &expected()).unwrap().held()
+}
+
+/// Protected header, payload and signature of a token.
+pub(super) fn parts(token: &[u8]) -> [Vec<u8>; 3] {
+    let parts = cose::Sign1::parse(token).unwrap();
+    [parts.protected.to_vec(), parts.payload.to_vec(), parts.signature.to_vec()]
+}
+
+/// A token of these three parts, whether they belong together or not.
+pub(super) fn assemble(protected: &[u8], payload: &[u8], signature: &[u8]) -> Vec<u8> {
+    cose::sign1(protected, payload, signature.try_into().unwrap())
+}
+
+/// A token of any header and payload, with a good signature by token key 31.
+pub(super) fn sign_parts(protected: Vec<u8>, payload: Vec<u8>) -> Vec<u8> {
+    sign_unsigned(&Unsigned::raw(protected, payload), 31)
+}
+
+/// The usual token with its payload edited and signed again: an issuer gone wrong.
+pub(super) fn sign_edited(from: &[u8], to: &[u8]) -> Vec<u8> {
+    let [header, payload, _] = parts(&token());
+    sign_parts(header, replace(&payload, from, to))
+}
+
+/// Replaces the one place where `from` occurs.
+pub(super) fn replace(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let places: Vec<usize> = (0..bytes.len()).filter(|start| bytes[*start..].starts_with(from)).collect();
+    let [place] = places[..] else { panic!("{} occurs {} times", hex(from), places.len()) };
+    [&bytes[..place], to, &bytes[place + from.len()..]].concat()
+}
+
+/// The same map with another count of pairs.
+pub(super) fn with_pairs(mut map: Vec<u8>, head: u8) -> Vec<u8> {
+    map[0] = head;
+    map
+}
