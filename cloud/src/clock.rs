@@ -6,14 +6,14 @@
 //! **Deliberately absent:** correcting the clock. A doubt stops issuing until an operator confirms; nothing guesses.
 
 use coterm_shared::time::{Seconds, Timestamp};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The wall clock of this process.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since 1970.
     fn unix_millis(&self) -> u64;
 
-    /// Time since some fixed instant, never going back.
+    /// Time since some fixed instant, suspension included, never going back.
     fn monotonic(&self) -> Duration;
 
     /// The wall clock in whole seconds.
@@ -23,24 +23,8 @@ pub trait Clock: Send + Sync + 'static {
 }
 
 /// The clock of the operating system.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemClock {
-    started: Instant,
-}
-
-impl SystemClock {
-    /// The clock of this machine.
-    #[must_use]
-    pub fn new() -> SystemClock {
-        SystemClock { started: Instant::now() }
-    }
-}
-
-impl Default for SystemClock {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn unix_millis(&self) -> u64 {
@@ -51,7 +35,9 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+        // Counts suspension: a laptop that slept has a clock that moved, and nothing to doubt.
+        let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(since_boot).unwrap_or_default()
     }
 }
 

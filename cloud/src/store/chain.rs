@@ -86,7 +86,7 @@ pub struct Verified {
 /// # Errors
 /// [`StoreError`] if the store cannot be read; a fault of the chain is the inner result.
 pub fn verify_chain(
-    store: &impl Reads,
+    store: &(impl Reads + ?Sized),
     stream: StreamId,
 ) -> Result<Result<Verified, ChainFault>, StoreError> {
     // The head is read first: entries appended meanwhile are then extra, not missing.

@@ -1,0 +1,161 @@
+//! One transaction of requests: each decided on the uncommitted tail, each applied apart from the others.
+//!
+//! A request that is refused, conflicts or meets a defect leaves no trace, and the others do not notice. Only a failure
+//! of the store ends the whole group.
+
+use super::feed::{Touch, Touches, merge};
+use super::ledger::{Ledger, Overlay, Tail};
+use super::request::{BooksError, Committed, Request, StoredResponse};
+use super::rules::{self, Plan, View};
+use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, StoreError, Transaction};
+use coterm_shared::id::OrganizationId;
+use coterm_shared::licensing::Organization;
+use coterm_shared::time::Timestamp;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a request is answered.
+pub(super) type Answer = Result<Committed, BooksError>;
+
+/// What one transaction of requests came to, before its commit.
+pub(super) struct Group {
+    /// Cloud time of all its requests.
+    pub(super) now: Timestamp,
+    pub(super) tail: Tail,
+    pub(super) touches: Touches,
+    pub(super) answers: Vec<Answer>,
+    /// Whether anything was written at all.
+    pub(super) wrote: bool,
+}
+
+impl Group {
+    pub(super) fn at(now: Timestamp) -> Group {
+        Group { now, tail: Tail::default(), touches: Touches::new(), answers: Vec::new(), wrote: false }
+    }
+}
+
+/// Carries out one request inside the transaction. The outer error is the store's and ends the group.
+pub(super) fn carry_out(
+    tx: &mut impl Transaction,
+    ledger: &Ledger,
+    group: &mut Group,
+    request: Request,
+) -> Result<Answer, StoreError> {
+    let now = group.now;
+    let Request { actor, request_id, change, expected_version, idempotency, respond } = request;
+    let view = Overlay { ledger, tail: &group.tail };
+    if let Some(key) = &idempotency
+        && let Some(kept) = tx.reads().idempotency(&key.principal, &key.key)?
+    {
+        return Ok(if kept.fingerprint == key.fingerprint {
+            Ok(repetition(&view, change.organization(), kept, now))
+        } else {
+            Err(BooksError::IdempotencyKeyReused)
+        });
+    }
+    // A defect in a rule costs the request that met it, not the daemon: nothing it touched is kept.
+    let planned = catch_unwind(AssertUnwindSafe(|| {
+        check_version(&view, change.organization(), expected_version)?;
+        let plan = rules::plan(&view, &change, now)?;
+        let mut committed = committed(&view, &plan, now);
+        committed.response = respond.map(|respond| respond(&committed));
+        let appends = plan.appends()?;
+        let reservations = plan.reservations();
+        let idempotency = idempotency.map(|key| {
+            let (status, body) = committed
+                .response
+                .as_ref()
+                .map_or((204, Vec::new()), |made| (made.status, made.body.clone()));
+            IdempotencyRecord {
+                principal: key.principal,
+                key: key.key,
+                fingerprint: key.fingerprint,
+                status,
+                body,
+            }
+        });
+        let changes = ChangeSet { recorded_at: now, actor, request_id, appends, reservations, idempotency };
+        Ok((plan, committed, changes))
+    }));
+    let (plan, committed, changes) = match planned {
+        Ok(Ok(planned)) => planned,
+        Ok(Err(error)) => return Ok(Err(error)),
+        Err(_) => return Ok(Err(BooksError::Internal)),
+    };
+    if changes.appends.is_empty() && changes.idempotency.is_none() {
+        return Ok(Ok(committed));
+    }
+    match tx.apply(&changes)? {
+        Ok(()) => {
+            group.wrote = true;
+            group.tail.take(&plan);
+            if let Some(plan) = &plan.organization {
+                let touch = Touch::from(&plan.decision.touched);
+                merge(&mut group.touches, &Touches::from([(plan.id, touch)]));
+            }
+            Ok(Ok(committed))
+        }
+        Err(Conflict::Version { expected, actual, .. }) => {
+            Ok(Err(BooksError::VersionConflict { expected, actual }))
+        }
+        Err(Conflict::Taken { kind, value, .. }) => Ok(Err(rules::taken(&kind, &value).into())),
+        Err(Conflict::IdempotencyKey { .. }) => Ok(Err(BooksError::IdempotencyKeyReused)),
+    }
+}
+
+/// The version that conditions and answers speak of: the organization's, or the platform's.
+fn version(view: &impl View, id: Option<OrganizationId>) -> u64 {
+    match id {
+        Some(id) => view.organization(id).as_ref().map_or(0, Organization::version),
+        None => view.platform().version(),
+    }
+}
+
+fn check_version(
+    view: &impl View,
+    id: Option<OrganizationId>,
+    expected: Option<u64>,
+) -> Result<(), BooksError> {
+    let actual = version(view, id);
+    match expected {
+        Some(expected) if expected != actual => Err(BooksError::VersionConflict { expected, actual }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn committed(view: &impl View, plan: &Plan, now: Timestamp) -> Committed {
+    let (response, replayed) = (None, None);
+    match (&plan.organization, &plan.platform) {
+        (Some(plan), _) => Committed {
+            at: now,
+            version: plan.decision.after.version(),
+            events: plan.decision.events.clone(),
+            organization: Some(plan.decision.after.clone()),
+            response,
+            replayed,
+        },
+        (None, platform) => Committed {
+            at: now,
+            version: platform.as_ref().map_or_else(|| version(view, None), |p| p.decision.after.version()),
+            events: Vec::new(),
+            organization: None,
+            response,
+            replayed,
+        },
+    }
+}
+
+fn repetition(
+    view: &impl View,
+    id: Option<OrganizationId>,
+    kept: IdempotencyRecord,
+    now: Timestamp,
+) -> Committed {
+    Committed {
+        at: now,
+        version: version(view, id),
+        events: Vec::new(),
+        organization: id.and_then(|id| view.organization(id)),
+        response: None,
+        replayed: Some(StoredResponse { status: kept.status, body: kept.body }),
+    }
+}

@@ -1,0 +1,346 @@
+//! The books: the single writer of everything that must not be lost, and the readers' view of it.
+//!
+//! **Problem.** Many requests at once, each answered only when it is on disk, each deciding on the outcome of those
+//! before it; and none may wait for another's disk write. **Method.** One thread owns the store. It takes what waits as
+//! a group, decides each request on the uncommitted tail, applies each apart from the others, commits once, and only
+//! then swaps the readers' snapshots, answers, and tells who changed (architecture, decision 3). A failed commit fails
+//! the group and the state is read back from the store. **Deliberately absent:** rules (`coterm_shared`), HTTP, and any
+//! state that is not in the store.
+//!
+//! Readers never wait for the writer: organizations are persistent data structures, a snapshot costs a few pointers.
+
+mod feed;
+mod group;
+mod issue;
+mod ledger;
+mod request;
+mod rules;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod writer;
+
+pub use crate::store::{DeviceStatus, Envelope, Issued};
+pub use feed::{Feed, Touch, Touches};
+pub use issue::{Allocated, SignError, Signed, ToIssue};
+pub use request::{BooksError, Change, Committed, Idempotency, Request, Respond, StoredResponse};
+
+use crate::clock::{Clock, TimeDoubt};
+use crate::store::chain::{ChainFault, Verified, verify_chain};
+use crate::store::{EventStore, Reads, StoreError, StreamId};
+use coterm_shared::id::{DeviceId, OrganizationId};
+use coterm_shared::licensing::{Organization, Preview};
+use coterm_shared::platform::Platform;
+use coterm_shared::time::Timestamp;
+use feed::Feeds;
+use ledger::Ledger;
+use rules::View;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::oneshot;
+use writer::{Message, Writer};
+
+/// How much may wait for the writer; beyond it requests are refused with `BUSY`.
+const QUEUE: usize = 1024;
+
+/// Most lines of a log page.
+pub const LOG_PAGE_MAX: u32 = 1000;
+
+/// What the writer and the readers share.
+struct Shared {
+    ledger: RwLock<Ledger>,
+    feeds: Feeds,
+    clock: Arc<dyn Clock>,
+    /// Cloud time is never before this: the newest recorded instant, in seconds.
+    floor_secs: AtomicU64,
+}
+
+impl Shared {
+    /// Cloud time: the clock, or the last recorded event if that is later (token §3).
+    fn now(&self) -> Timestamp {
+        let floor = Timestamp::from_secs_clamped(self.floor_secs.load(Ordering::Acquire));
+        self.clock.now().max(floor)
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
+        look(&self.ledger.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A handle on the books; clones share them. The writer stops when the last one is gone.
+#[derive(Clone)]
+pub struct Books {
+    sender: SyncSender<Message>,
+    shared: Arc<Shared>,
+    /// For what is read from the store itself: log pages and token bytes.
+    reader: Arc<Mutex<dyn Reads + Send>>,
+}
+
+impl fmt::Debug for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Books").finish_non_exhaustive()
+    }
+}
+
+/// What a preview reads: the committed state.
+struct Present(Platform, Option<Organization>);
+
+impl View for Present {
+    fn platform(&self) -> Platform {
+        self.0.clone()
+    }
+
+    fn organization(&self, id: OrganizationId) -> Option<Organization> {
+        self.1.clone().filter(|organization| organization.id() == id)
+    }
+}
+
+impl Books {
+    /// Loads the books from a store and starts their writer.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or its log cannot be replayed.
+    pub fn start<S: EventStore>(store: S, clock: Arc<dyn Clock>) -> Result<Books, StoreError> {
+        let reader = store.reader()?;
+        let (ledger, frozen) = Ledger::load(store.reads())?;
+        let floor = store.reads().last_event_at()?;
+        let shared = Arc::new(Shared {
+            ledger: RwLock::new(ledger),
+            feeds: Feeds::default(),
+            floor_secs: AtomicU64::new(floor.map_or(0, Timestamp::as_secs)),
+            clock,
+        });
+        let (sender, receiver) = std::sync::mpsc::sync_channel(QUEUE);
+        let writer = Writer::new(store, shared.clone(), frozen, floor);
+        std::thread::Builder::new()
+            .name("books".to_owned())
+            .spawn(move || writer.run(&receiver))
+            .map_err(|error| StoreError::Failed(Box::new(error)))?;
+        Ok(Books { sender, shared, reader: Arc::new(Mutex::new(reader)) })
+    }
+
+    /// Carries out a request; returns when it is on disk.
+    ///
+    /// # Errors
+    /// [`BooksError`]; unless it is a failure of the store, nothing was changed. After a failure of the store, repeat
+    /// the request with the same idempotency key to learn what happened.
+    pub async fn execute(&self, request: Request) -> Result<Committed, BooksError> {
+        self.ask(|reply| Message::Execute(Box::new(request), reply)).await?
+    }
+
+    /// What a change would do, by the code that would do it, on the committed state (domain K9). `None` if it would be
+    /// accepted and founds an organization or changes the platform alone.
+    ///
+    /// # Errors
+    /// The refusals the change itself would meet.
+    pub async fn preview(&self, change: Change) -> Result<Option<Preview>, BooksError> {
+        let books = self.clone();
+        blocking(move || {
+            let now = books.now();
+            let organization = change.organization().and_then(|id| books.organization(id));
+            let plan = rules::plan(&Present(books.platform(), organization), &change, now)?;
+            for name in plan.reservations() {
+                let holder = books.look(|reader| reader.holder(&name.kind, &name.value))?;
+                rules::check_holder(&name, holder)?;
+            }
+            Ok(plan.preview(now))
+        })
+        .await
+    }
+
+    /// A committed snapshot of an organization.
+    #[must_use]
+    pub fn organization(&self, id: OrganizationId) -> Option<Organization> {
+        self.shared.read(|ledger| ledger.organization(id))
+    }
+
+    /// The ids of all organizations, sorted.
+    #[must_use]
+    pub fn organizations(&self) -> Vec<OrganizationId> {
+        self.shared.read(|ledger| ledger.organizations.keys().copied().collect())
+    }
+
+    /// A committed snapshot of what spans organizations.
+    #[must_use]
+    pub fn platform(&self) -> Platform {
+        self.shared.read(View::platform)
+    }
+
+    /// Cloud time: the clock, or the last recorded event if that is later (token §3).
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.now()
+    }
+
+    /// What changes from now on; look at everything once after subscribing.
+    #[must_use]
+    pub fn subscribe(&self) -> Feed {
+        self.shared.feeds.subscribe()
+    }
+
+    /// Lines of an organization's log numbered above `after`, in order, at most `limit` and [`LOG_PAGE_MAX`].
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn log(&self, id: OrganizationId, after: u64, limit: u32) -> Result<Vec<Envelope>, BooksError> {
+        self.read(move |reader| reader.entries(id.into(), after, limit.min(LOG_PAGE_MAX))).await
+    }
+
+    /// Lines of the platform's log, as [`Books::log`].
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn platform_log(&self, after: u64, limit: u32) -> Result<Vec<Envelope>, BooksError> {
+        self.read(move |reader| reader.entries(StreamId::PLATFORM, after, limit.min(LOG_PAGE_MAX))).await
+    }
+
+    /// Recomputes the hash chain of an organization's log, or of the platform's if none is named (domain T1).
+    ///
+    /// # Errors
+    /// If the store cannot be read; a fault of the chain is the inner result.
+    pub async fn verify_log(
+        &self,
+        id: Option<OrganizationId>,
+    ) -> Result<Result<Verified, ChainFault>, BooksError> {
+        self.read(move |reader| verify_chain(reader, id.map_or(StreamId::PLATFORM, StreamId::from))).await
+    }
+
+    /// The newest token issued to each device, without its bytes.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn issued(&self) -> Result<Vec<Issued>, BooksError> {
+        self.read(|reader| {
+            let mut all = Vec::new();
+            reader.each_issued(&mut |issued| all.push(issued))?;
+            Ok(all)
+        })
+        .await
+    }
+
+    /// The newest token issued to a device, with its bytes.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn token(&self, device: &DeviceId) -> Result<Option<(Issued, Vec<u8>)>, BooksError> {
+        let device = device.clone();
+        self.read(move |reader| reader.token(&device)).await
+    }
+
+    /// The last status recorded of each device.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn statuses(&self) -> Result<Vec<DeviceStatus>, BooksError> {
+        self.read(|reader| {
+            let mut all = Vec::new();
+            reader.each_status(&mut |status| all.push(status))?;
+            Ok(all)
+        })
+        .await
+    }
+
+    /// Records the last status of devices; send them in batches, every few seconds.
+    ///
+    /// # Errors
+    /// If the store fails; nothing of the batch is then recorded.
+    pub async fn record_statuses(&self, statuses: Vec<DeviceStatus>) -> Result<(), BooksError> {
+        self.ask(|reply| Message::Statuses(statuses, reply)).await?
+    }
+
+    /// Issues tokens (token §3): in one transaction allocates each organization's next sequence, has them signed, and
+    /// records them as the devices' newest. Large batches become several transactions, with other requests between.
+    ///
+    /// `sign` gets what was allocated, each with its index in `batch`, and answers each in the same order; it is called
+    /// on the writer's thread, once per transaction, and may use more threads. What it declines is not recorded.
+    ///
+    /// # Errors
+    /// If the store fails or the time is in doubt; tokens of earlier transactions of the batch are then issued, and
+    /// their devices' next look shows it.
+    pub async fn issue<F>(&self, batch: Vec<ToIssue>, sign: F) -> Result<Vec<Signed>, BooksError>
+    where
+        F: FnMut(&[Allocated]) -> Vec<Result<Vec<u8>, SignError>> + Send + 'static,
+    {
+        let mut sign: issue::Sign = Box::new(sign);
+        let mut results = Vec::with_capacity(batch.len());
+        let mut rest = batch;
+        while !rest.is_empty() {
+            let later = rest.split_off(rest.len().min(issue::CHUNK));
+            let chunk = std::mem::replace(&mut rest, later);
+            let first = results.len();
+            let (back, issued) = self.ask(|reply| Message::Issue { first, chunk, sign, reply }).await?;
+            sign = back;
+            results.extend(issued?);
+        }
+        Ok(results)
+    }
+
+    /// Why nothing is issued at present, if so (token §3).
+    ///
+    /// # Errors
+    /// If the books are closed or busy.
+    pub async fn time_doubt(&self) -> Result<Option<TimeDoubt>, BooksError> {
+        self.ask(Message::TimeDoubt).await
+    }
+
+    /// An operator says that the time is right: issuing goes on.
+    ///
+    /// # Errors
+    /// If the books are closed or busy.
+    pub async fn confirm_time(&self) -> Result<(), BooksError> {
+        self.ask(Message::ConfirmTime).await
+    }
+
+    /// Lets every transition happen that is due; the writer does so by itself every second.
+    ///
+    /// # Errors
+    /// If the books are closed or busy.
+    pub async fn tick(&self) -> Result<(), BooksError> {
+        self.ask(Message::Tick).await
+    }
+
+    /// Finishes what waits, closes the store and returns; later requests are refused with `CLOSED`.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        let sender = self.sender.clone();
+        // The queue may be full: unlike a request, closing waits for its turn.
+        let sent = tokio::task::spawn_blocking(move || sender.send(Message::Close(reply))).await;
+        if matches!(sent, Ok(Ok(()))) {
+            // An error means that the writer is gone already, which is what was asked.
+            let _gone = closed.await;
+        }
+    }
+
+    async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, BooksError> {
+        let (reply, answer) = oneshot::channel();
+        self.sender.try_send(message(reply)).map_err(|error| match error {
+            TrySendError::Full(_) => BooksError::Busy,
+            TrySendError::Disconnected(_) => BooksError::Closed,
+        })?;
+        answer.await.map_err(|_| BooksError::Closed)
+    }
+
+    fn look<T>(
+        &self,
+        look: impl FnOnce(&(dyn Reads + Send)) -> Result<T, StoreError>,
+    ) -> Result<T, BooksError> {
+        Ok(look(&*self.reader.lock().unwrap_or_else(PoisonError::into_inner))?)
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&(dyn Reads + Send)) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, BooksError> {
+        let books = self.clone();
+        blocking(move || books.look(look)).await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BooksError> + Send + 'static,
+) -> Result<T, BooksError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| BooksError::Internal)?
+}

@@ -1,0 +1,243 @@
+//! Where the books meet the rules: every call of a decision or a replay goes through here.
+//!
+//! **Method.** A [`Change`] is decided on a [`View`] of the state and becomes a [`Plan`]: events by stream, the state
+//! after them, and the names they take. The same function serves the writer and the preview. **Deliberately absent:**
+//! writing anything.
+
+use super::request::{BooksError, Change};
+use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
+use coterm_shared::id::OrganizationId;
+use coterm_shared::licensing::{
+    self, Command, Context, Dated, Decision, Organization, Preview, Refusal, RefusalCode, Refusals,
+    ReservedKind,
+};
+use coterm_shared::platform::{self, DatedPlatformEvent, Platform, PlatformCommand, PlatformDecision};
+use coterm_shared::time::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Number of the snapshots' encoding: raised whenever the shape of an aggregate changes.
+const SNAPSHOT_SCHEMA: u32 = 1;
+
+/// A state to decide on.
+pub(super) trait View {
+    /// What spans organizations.
+    fn platform(&self) -> Platform;
+    /// One organization.
+    fn organization(&self, id: OrganizationId) -> Option<Organization>;
+}
+
+/// What a change comes to, for one organization.
+pub(super) struct OrganizationPlan {
+    /// The organization.
+    pub(super) id: OrganizationId,
+    /// It before the change; `None` if the change starts its log.
+    pub(super) before: Option<Organization>,
+    /// The decision.
+    pub(super) decision: Decision,
+}
+
+/// What a change comes to, for the platform.
+pub(super) struct PlatformPlan {
+    /// Version before the change.
+    pub(super) before: u64,
+    /// The decision.
+    pub(super) decision: PlatformDecision,
+}
+
+/// What a change comes to.
+pub(super) struct Plan {
+    /// For one organization.
+    pub(super) organization: Option<OrganizationPlan>,
+    /// For the platform.
+    pub(super) platform: Option<PlatformPlan>,
+}
+
+fn missing(id: OrganizationId) -> Refusals {
+    let message = format!("there is no organization {id}");
+    Refusal::new(RefusalCode::OrganizationNotFound, message, "list the organizations to find its id").into()
+}
+
+/// The one answer to every code that cannot be claimed, so that it tells nothing about other organizations (domain K1).
+pub(super) fn not_claimable() -> Refusals {
+    let message = "this key code is unknown or cannot be claimed by this organization";
+    let hint = "check the code with the order; if it is right, ask the vendor";
+    Refusal::new(RefusalCode::KeyNotClaimable, message, hint).at("code").into()
+}
+
+/// The refusal of a name that another organization holds.
+pub(super) fn taken(kind: &str, value: &str) -> Refusals {
+    if kind == ReservedKind::LicenseKey.as_str() {
+        return not_claimable();
+    }
+    let message = format!("{kind} {value} is already claimed");
+    let hint = "retire it where it is claimed, then claim it here; if that is not yours, ask the vendor";
+    Refusal::new(RefusalCode::DeviceAlreadyClaimed, message, hint).at("id").into()
+}
+
+/// Refuses a name that another stream holds.
+pub(super) fn check_holder(name: &Reservation, holder: Option<StreamId>) -> Result<(), Refusals> {
+    match (name.act, holder) {
+        (ReservationAct::Reserve, Some(holder)) if holder != name.stream => {
+            Err(taken(&name.kind, &name.value))
+        }
+        (ReservationAct::Reserve | ReservationAct::Release, _) => Ok(()),
+    }
+}
+
+/// Decides a change on a state.
+pub(super) fn plan(view: &impl View, change: &Change, now: Timestamp) -> Result<Plan, BooksError> {
+    let platform = view.platform();
+    let context = Context { now, limits: *platform.limits() };
+    match change {
+        Change::FoundOrganization(founding) => {
+            let name = founding.name.clone();
+            let command = PlatformCommand::RegisterOrganization { id: founding.id, name };
+            let entry = decide_platform(&platform, &command, now)?;
+            let decision = licensing::found(founding, &context)?;
+            let organization = OrganizationPlan { id: founding.id, before: None, decision };
+            Ok(Plan { organization: Some(organization), platform: Some(entry) })
+        }
+        Change::Organization { id, command } => on_organization(view, *id, command, &context),
+        Change::ClaimKey { organization, code, group } => {
+            let key = platform.key_by_code_hash(&code.hash()).cloned().ok_or_else(not_claimable)?;
+            let command = Command::ClaimKey { key: Box::new(key), group: *group };
+            on_organization(view, *organization, &command, &context)
+        }
+        Change::Platform(command) => {
+            Ok(Plan { organization: None, platform: Some(decide_platform(&platform, command, now)?) })
+        }
+    }
+}
+
+fn on_organization(
+    view: &impl View,
+    id: OrganizationId,
+    command: &Command,
+    context: &Context,
+) -> Result<Plan, BooksError> {
+    let before = view.organization(id).ok_or_else(|| missing(id))?;
+    let decision = licensing::decide(&before, command, context)?;
+    Ok(Plan { organization: Some(OrganizationPlan { id, before: Some(before), decision }), platform: None })
+}
+
+fn decide_platform(
+    platform: &Platform,
+    command: &PlatformCommand,
+    now: Timestamp,
+) -> Result<PlatformPlan, Refusals> {
+    let decision = platform::decide(platform, command, now)?;
+    Ok(PlatformPlan { before: platform.version(), decision })
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, BooksError> {
+    serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "an event cannot be encoded");
+        BooksError::Internal
+    })
+}
+
+impl Plan {
+    /// The events as the store takes them.
+    pub(super) fn appends(&self) -> Result<Vec<Append>, BooksError> {
+        let mut appends = Vec::with_capacity(2);
+        if let Some(OrganizationPlan { id, before, decision }) = &self.organization
+            && !decision.events.is_empty()
+        {
+            let event = |dated: &Dated| Ok(NewEvent { at: dated.at, event: encode(&dated.event)? });
+            let events = decision.events.iter().map(event).collect::<Result<_, BooksError>>()?;
+            let expected_version = before.as_ref().map_or(0, Organization::version);
+            appends.push(Append { stream: (*id).into(), expected_version, events });
+        }
+        if let Some(PlatformPlan { before, decision }) = &self.platform
+            && !decision.events.is_empty()
+        {
+            let event =
+                |dated: &DatedPlatformEvent| Ok(NewEvent { at: dated.at, event: encode(&dated.event)? });
+            let events = decision.events.iter().map(event).collect::<Result<_, BooksError>>()?;
+            appends.push(Append { stream: StreamId::PLATFORM, expected_version: *before, events });
+        }
+        Ok(appends)
+    }
+
+    /// The names its events take and give back.
+    pub(super) fn reservations(&self) -> Vec<Reservation> {
+        let Some(OrganizationPlan { id, decision, .. }) = &self.organization else { return Vec::new() };
+        let names = decision.events.iter().filter_map(|dated| dated.event.reservation());
+        names
+            .map(|reservation| {
+                let (act, reserved) = match reservation {
+                    licensing::Reservation::Take(reserved) => (ReservationAct::Reserve, reserved),
+                    licensing::Reservation::Release(reserved) => (ReservationAct::Release, reserved),
+                };
+                let kind = reserved.kind.as_str().to_owned();
+                Reservation { stream: (*id).into(), kind, value: reserved.value, act }
+            })
+            .collect()
+    }
+
+    /// What it would do to its organization; `None` if it founds one or touches the platform alone.
+    pub(super) fn preview(&self, now: Timestamp) -> Option<Preview> {
+        let plan = self.organization.as_ref()?;
+        Some(licensing::compare(plan.before.as_ref()?, &plan.decision, now))
+    }
+}
+
+fn damaged(stream: StreamId, seq: u64, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("entry {seq} of {stream} cannot be replayed: {error}"))
+}
+
+fn decode<T: DeserializeOwned>(stream: StreamId, entry: &Envelope) -> Result<T, StoreError> {
+    serde_json::from_slice(&entry.event).map_err(|error| damaged(stream, entry.seq, &error))
+}
+
+/// An aggregate rebuilt from its stream.
+pub(super) trait Replay: Sized + Serialize + DeserializeOwned {
+    /// Takes one more entry; `None` is the state before the first.
+    fn replay(before: Option<Self>, stream: StreamId, entry: &Envelope) -> Result<Self, StoreError>;
+    /// How many entries made it.
+    fn version(&self) -> u64;
+
+    /// The state a snapshot holds, `None` if it is of another program.
+    fn thaw(snapshot: &Snapshot) -> Option<Self> {
+        if snapshot.schema != SNAPSHOT_SCHEMA {
+            return None;
+        }
+        let state: Self = serde_json::from_slice(&snapshot.body).ok()?;
+        (state.version() == snapshot.version).then_some(state)
+    }
+
+    /// A snapshot of this state.
+    fn freeze(&self) -> Option<Snapshot> {
+        let body = serde_json::to_vec(self).ok()?;
+        Some(Snapshot { schema: SNAPSHOT_SCHEMA, version: self.version(), body })
+    }
+}
+
+impl Replay for Organization {
+    fn replay(before: Option<Self>, stream: StreamId, entry: &Envelope) -> Result<Self, StoreError> {
+        let dated = Dated { at: entry.at, event: decode(stream, entry)? };
+        let after = match before {
+            None => Organization::open(&dated),
+            Some(mut state) => state.apply(&dated).map(|()| state),
+        };
+        after.map_err(|error| damaged(stream, entry.seq, &error))
+    }
+
+    fn version(&self) -> u64 {
+        Organization::version(self)
+    }
+}
+
+impl Replay for Platform {
+    fn replay(before: Option<Self>, stream: StreamId, entry: &Envelope) -> Result<Self, StoreError> {
+        let dated = DatedPlatformEvent { at: entry.at, event: decode(stream, entry)? };
+        let mut state = before.unwrap_or_default();
+        state.apply(&dated).map_err(|error| damaged(stream, entry.seq, &error))?;
+        Ok(state)
+    }
+
+    fn version(&self) -> u64 {
+        Platform::version(self)
+    }
+}
