@@ -22,10 +22,7 @@ pub use clock::{
 pub use mode::{ModeError, OperatingMode};
 pub use public_state::{Allows, Answer, Ask, Basis, Facts, PublicState, answer};
 pub use reason::{Cause, Reason};
-pub use record::{
-    Actuated, HighWater, MAX_KEYRING_BYTES, MAX_RECORD_BYTES, MAX_ROOT_BYTES, MAX_TOKEN_BYTES, Record,
-    RecordError, Refused,
-};
+pub use record::{Actuated, HighWater, MAX_RECORD_BYTES, Record, RecordError, Refused};
 pub use schedule::Schedule;
 pub use state::EnforcementState;
 pub use step::{Decision, Inputs, LicenseState, NextChange, step};

@@ -15,8 +15,9 @@ use super::{
 };
 use crate::enforcement::step::judge;
 use crate::id::DeviceId;
-use crate::protocol::{FormatV1, TokenVersion};
+use crate::protocol::FormatV1;
 use crate::time::{Seconds, Timestamp};
+use crate::token::TokenVersion;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};

@@ -12,24 +12,16 @@
 mod tests;
 
 use super::{ClockRecord, OperatingMode};
-use crate::protocol::TokenVersion;
+use crate::protocol::Code;
 use crate::time::Timestamp;
-use alloc::string::String;
+use crate::token::{MAX_DOCUMENT_BYTES, MAX_TOKEN_BYTES, TokenVersion};
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
-/// The longest token a record keeps, in bytes (token §2).
-pub const MAX_TOKEN_BYTES: usize = 4096;
-/// The longest keyring a record keeps, in bytes.
-pub const MAX_KEYRING_BYTES: usize = 65_536;
-/// The longest root document a record keeps, in bytes.
-pub const MAX_ROOT_BYTES: usize = 65_536;
 /// The longest encoded record, in bytes.
-pub const MAX_RECORD_BYTES: usize = 140_000;
-/// The longest refusal code a record keeps, in bytes.
-const MAX_CODE_BYTES: usize = 64;
+pub const MAX_RECORD_BYTES: usize = 40_960;
 
 /// What every record begins with; its last byte is the format number.
 const MAGIC: [u8; 8] = *b"COTERM\0\x01";
@@ -41,10 +33,10 @@ pub struct Record {
     /// The last token accepted, as received, at most [`MAX_TOKEN_BYTES`].
     #[serde(with = "opt_bytes")]
     pub token: Option<Vec<u8>>,
-    /// The keyring held, as received, at most [`MAX_KEYRING_BYTES`].
+    /// The keyring held, as received, at most [`MAX_DOCUMENT_BYTES`].
     #[serde(with = "opt_bytes")]
     pub keyring: Option<Vec<u8>>,
-    /// The root held, as received, at most [`MAX_ROOT_BYTES`]; `None` while it is the pinned one.
+    /// The root held, as received, at most [`MAX_DOCUMENT_BYTES`]; `None` while it is the pinned one.
     #[serde(with = "opt_bytes")]
     pub root: Option<Vec<u8>>,
     /// The highest version ever accepted (token §4, step 9).
@@ -86,8 +78,8 @@ pub struct Actuated {
 pub struct Refused {
     /// How many messages were refused.
     pub count: u64,
-    /// The code of the last refusal, at most 64 bytes.
-    pub last_code: Option<String>,
+    /// The code of the last refusal.
+    pub last_code: Option<Code>,
 }
 
 /// Why bytes are not a record.
@@ -193,12 +185,10 @@ impl Record {
     }
 
     fn check_bounds(&self) -> Result<(), RecordError> {
-        let code = self.refused.last_code.as_deref().map(str::as_bytes);
         for (part, bytes, most) in [
             ("the token", self.token.as_deref(), MAX_TOKEN_BYTES),
-            ("the keyring", self.keyring.as_deref(), MAX_KEYRING_BYTES),
-            ("the root", self.root.as_deref(), MAX_ROOT_BYTES),
-            ("the refusal code", code, MAX_CODE_BYTES),
+            ("the keyring", self.keyring.as_deref(), MAX_DOCUMENT_BYTES),
+            ("the root", self.root.as_deref(), MAX_DOCUMENT_BYTES),
         ] {
             if bytes.is_some_and(|bytes| bytes.len() > most) {
                 return Err(RecordError::PartTooLong { part });

@@ -13,6 +13,7 @@ use crate::enforcement::reason::Cause;
 use crate::finding::Finding;
 use crate::time::{Seconds, Timestamp};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 /// What of the last verified token decides (token §1, claims 6 to 8 of the license).
@@ -158,7 +159,7 @@ fn ahead(license: &LicenseState, time: TrustedTime) -> Vec<(Seconds, Timestamp)>
         .chain(adoptable)
         .filter_map(|(clock, at)| at.filter(|at| *at > clock).map(|at| (at.since(clock), at)))
         .collect();
-    ahead.sort_unstable();
-    ahead.dedup();
+    // Of instants that come at the same moment, the last is what the device will be told.
+    ahead.sort_unstable_by_key(|(delay, at)| (*delay, Reverse(*at)));
     ahead
 }

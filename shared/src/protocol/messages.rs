@@ -8,9 +8,10 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Code, FormatV1, Nonce, TokenVersion};
+use super::{Code, FormatV1};
 use crate::enforcement::{BootId, DeviceClass, EnforcementState, OperatingMode, TimeSource};
 use crate::time::Timestamp;
+use crate::token::{MAX_TOKEN_BYTES, Nonce, TokenVersion};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -26,8 +27,6 @@ pub const MAX_REQUEST_BYTES: usize = 1_024;
 const MAX_REASONS: usize = 8;
 /// The longest agent version, in bytes.
 const MAX_VERSION_BYTES: usize = 64;
-/// The longest token that can be a proof, in bytes (token §2).
-const MAX_PROOF_BYTES: usize = 4_096;
 
 /// A device's status report; sent after every connect, after every change, and as a heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -221,7 +220,7 @@ impl Proof {
     ///
     /// No bytes, or more than a token has.
     pub fn new(token: Vec<u8>) -> Result<Proof, ProofError> {
-        if (1..=MAX_PROOF_BYTES).contains(&token.len()) { Ok(Proof(token)) } else { Err(ProofError) }
+        if (1..=MAX_TOKEN_BYTES).contains(&token.len()) { Ok(Proof(token)) } else { Err(ProofError) }
     }
 
     /// The token bytes, unverified.

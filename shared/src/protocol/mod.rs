@@ -5,14 +5,12 @@
 
 mod code;
 mod messages;
-mod pending;
 mod topics;
 
 pub use code::{Code, CodeError, FormatV1};
 pub use messages::{
     LastRefusal, MAX_REPORT_BYTES, MAX_REQUEST_BYTES, MessageError, Proof, ProofError, Report, Request,
 };
-pub use pending::{Nonce, NonceError, TokenVersion};
 pub use topics::{
     Access, CLOUD_SHARE, DEVICE_REPORTS, DEVICE_REQUESTS, Topic, TopicError, cloud_filters, cloud_may,
     device_may,

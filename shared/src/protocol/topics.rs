@@ -6,6 +6,7 @@
 //! anyone. Wills slip past the access rule of several brokers; presence comes from connections and heartbeats.
 
 use crate::id::DeviceId;
+use crate::token::{KEYRING_TYPE, TOKEN_TYPE};
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
@@ -47,7 +48,8 @@ impl Topic {
     #[must_use]
     pub const fn content_type(&self) -> &'static str {
         match self {
-            Topic::Token(_) | Topic::Keyring => "application/cose",
+            Topic::Token(_) => TOKEN_TYPE,
+            Topic::Keyring => KEYRING_TYPE,
             Topic::Report(_) | Topic::Request(_) => "application/json",
         }
     }
