@@ -1,7 +1,7 @@
 //! The cloud side of Coterm: the books, the reconciler, the broker and the interfaces to people and programs.
 
-pub mod broker;
 pub mod books;
+pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod mqtt;
