@@ -1,9 +1,11 @@
 //! The cloud side of Coterm: the books, the reconciler, the broker and the interfaces to people and programs.
 
+pub mod auth;
 pub mod books;
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod mqtt;
 pub mod ports;
 pub mod signer;

@@ -202,14 +202,13 @@ impl<S: EventStore> Writer<S> {
             Ok(group) => {
                 let Group { now, tail, touches, answers, .. } = group;
                 self.swap(tail, now);
-                // Before the answers: whoever has one finds its change in the feed.
-                self.shared.feeds.publish(&touches);
                 for (reply, answer) in replies.into_iter().zip(answers) {
                     match reply {
                         Some(reply) => drop(reply.send(answer)),
                         None => report(&answer),
                     }
                 }
+                self.shared.feeds.publish(&touches);
             }
             Err(error) => {
                 tracing::error!(%error, requests = replies.len(), "a commit failed");

@@ -5,42 +5,40 @@
 //! the place it is at; the answer is exact (reduced fractions of days and months) beside the rounded text of domain D6.
 //! **Deliberately absent:** groups, compliance and renewals, which need books; and files, which belong to the command.
 
+mod read;
+
+pub use read::parse;
+
+use super::coterm::{ExactInstant, Fraction, PoolLine};
 use crate::product::ProductType;
-use crate::time::{DAY_SECS, Seconds, Timestamp};
-use alloc::borrow::ToOwned;
+use crate::time::{DAY_SECS, Timestamp};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
-/// Quantity and price (weight): 1 to this (domain §1).
-pub const MAX_FACTOR: u64 = 1_000_000_000;
-/// Term in days: 1 to this (domain §1).
-pub const MAX_TERM_DAYS: u64 = 36_500;
-/// Lines of one calculation, as of one group (domain §1).
-pub const MAX_LINES: usize = 1_000_000;
 /// Mistakes reported at once; what exceeds this is only counted.
 pub const MAX_PROBLEMS: usize = 1_000;
 /// A month, for display only: a twelfth of 365 days (domain D2).
 pub const MONTH_SECS: u64 = 2_628_000;
 
-/// One line of a calculation: `quantity` units of a product at `price`, for `term` from `created_at`. Within bounds.
+/// One line of a calculation, within the bounds of domain §1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Line {
+struct Line {
     product: ProductType,
-    quantity: u64,
-    price: u64,
     created_at: Timestamp,
-    end: Timestamp,
+    pooled: PoolLine,
 }
 
-/// What to calculate: 1 to [`MAX_LINES`] lines, and optionally the instant to count the remaining time from.
+/// What to calculate: 1 to 10⁶ lines, and optionally the instant to count the remaining time from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
     at: Option<Timestamp>,
+    since: Timestamp,
     lines: Vec<Line>,
+    mass: u128,
+    coterm: ExactInstant,
 }
 
 /// The closed list of mistakes an input can have.
@@ -65,7 +63,7 @@ pub enum ProblemCode {
     EndTooLate,
     /// No lines: there is nothing to average.
     NoLines,
-    /// More than [`MAX_LINES`] lines.
+    /// More than 10⁶ lines.
     TooManyLines,
 }
 
@@ -109,39 +107,33 @@ impl fmt::Display for Problems {
     }
 }
 
-/// A whole or broken number in lowest terms; prints as `730` or `172645/224`.
+/// An exact time between two instants in days or months; negative if the second is earlier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fraction {
-    numerator: i128,
-    denominator: i128,
+pub struct Span {
+    negative: bool,
+    size: Fraction,
 }
 
-impl Fraction {
-    /// `numerator / denominator` in lowest terms; a denominator below 1 is taken as 1.
-    #[must_use]
-    pub const fn new(numerator: i128, denominator: i128) -> Fraction {
-        let denominator = if denominator < 1 { 1 } else { denominator };
-        let (mut a, mut b) = (numerator.unsigned_abs(), denominator.unsigned_abs());
-        while b != 0 {
-            (a, b) = (b, a % b);
-        }
-        // The divisor of a positive i128 is one itself, so neither the cast nor the division can go wrong.
-        let divisor = if a == 0 { 1 } else { a as i128 };
-        Fraction { numerator: numerator / divisor, denominator: denominator / divisor }
+impl Span {
+    fn between(from: Timestamp, to: ExactInstant, unit_secs: u64) -> Option<Span> {
+        let to = to.exact_secs();
+        // At most 2.6·10¹¹ s over a denominator of at most 10²⁴: far from the end of u128, even in hundredths.
+        let from = u128::from(from.as_secs()).checked_mul(to.denominator())?;
+        let denominator = to.denominator().checked_mul(u128::from(unit_secs))?;
+        let size = Fraction::new(to.numerator().abs_diff(from), denominator)?;
+        Some(Span { negative: to.numerator() < from, size })
     }
 
-    /// The nearest multiple of 1/`parts`, in such parts; halves go up (domain D6).
-    #[must_use]
-    pub const fn half_up(self, parts: i128) -> i128 {
-        self.numerator
-            .saturating_mul(2 * parts)
-            .saturating_add(self.denominator)
-            .div_euclid(self.denominator.saturating_mul(2))
+    /// The nearest multiple of 1/`parts`, counted in such parts; halves go up (domain D6).
+    fn half_up(self, parts: u128) -> i128 {
+        let (n, d) = (self.size.numerator().saturating_mul(2 * parts), self.size.denominator());
+        let up = if self.negative { d - 1 } else { d };
+        let size = n.saturating_add(up).checked_div(d.saturating_mul(2)).unwrap_or(0);
+        let size = i128::try_from(size).unwrap_or(i128::MAX);
+        if self.negative { -size } else { size }
     }
 
-    /// Rounded half-up to two decimals, as text: `8.92`, `-0.50`.
-    #[must_use]
-    pub fn two_decimals(self) -> String {
+    fn two_decimals(self) -> String {
         let hundredths = self.half_up(100);
         let sign = if hundredths < 0 { "-" } else { "" };
         let size = hundredths.unsigned_abs();
@@ -149,17 +141,14 @@ impl Fraction {
     }
 }
 
-impl fmt::Display for Fraction {
+impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.denominator == 1 {
-            write!(f, "{}", self.numerator)
-        } else {
-            write!(f, "{}/{}", self.numerator, self.denominator)
-        }
+        f.write_str(if self.negative { "-" } else { "" })?;
+        self.size.fmt(f)
     }
 }
 
-impl Serialize for Fraction {
+impl Serialize for Span {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -173,7 +162,7 @@ pub struct Answer {
     /// The earliest creation of a line, from which `exact_days` counts.
     pub since: Timestamp,
     /// Exact days from `since` to co-termination.
-    pub exact_days: Fraction,
+    pub exact_days: Span,
     /// `exact_days`, half-up to whole days.
     pub days_shown: i128,
     /// What is left at the instant that was asked about; absent if none was.
@@ -189,9 +178,9 @@ pub struct Remaining {
     /// The instant asked about.
     pub at: Timestamp,
     /// Exact days left.
-    pub exact_days: Fraction,
+    pub exact_days: Span,
     /// Exact months of 2,628,000 s left (domain D2).
-    pub exact_months: Fraction,
+    pub exact_months: Span,
 }
 
 impl Serialize for Remaining {
@@ -220,253 +209,40 @@ pub struct Share {
     pub weight_percent: String,
 }
 
-/// Reads an input: `{"at"?, "lines": [{"product", "quantity", "price", "term_days", "created_at"}...]}`.
-///
-/// # Errors
-/// Every mistake at once. Only text that is not JSON, or not an object with a list, ends the search early.
-pub fn parse(json: &[u8]) -> Result<Input, Problems> {
-    let mut problems = Problems::none();
-    let written: Written = match serde_json::from_slice(json) {
-        Ok(written) => written,
-        Err(error) => {
-            let code = if error.is_data() { ProblemCode::WrongType } else { ProblemCode::MalformedJson };
-            problems.add(code, "", format!("{error}; see `coterm calc --help` for the form of the input"));
-            return Err(problems);
-        }
-    };
-    for name in &written.unknown {
-        problems.add(ProblemCode::UnknownField, name, "the fields are `at` and `lines`");
-    }
-    let at = match &written.at {
-        None | Some(Value::Null) => None,
-        Some(value) => instant(value, "at", &mut problems),
-    };
-    let slots = written.lines.unwrap_or_default();
-    if slots.is_empty() {
-        problems.add(ProblemCode::NoLines, "lines", "give at least one line");
-    }
-    if slots.len() > MAX_LINES {
-        problems.add(ProblemCode::TooManyLines, "lines", format!("give at most {MAX_LINES} lines"));
-    }
-    let mut lines = Vec::with_capacity(slots.len());
-    for (index, slot) in slots.into_iter().enumerate() {
-        match slot.0 {
-            Ok(line) => lines.push(line),
-            Err(found) => {
-                for Problem { code, field, message } in found {
-                    let dot = if field.is_empty() { "" } else { "." };
-                    problems.add(code, format!("lines[{index}]{dot}{field}"), message);
-                }
-            }
-        }
-    }
-    if problems.errors.is_empty() { Ok(Input { at, lines }) } else { Err(problems) }
-}
-
 /// The co-termination of `input`, exactly (domain D1), with what every line contributes to it.
+///
+/// `None` only if a number left the bounds of domain §1, which [`parse`] does not let through.
 #[must_use]
-pub fn answer(input: &Input) -> Answer {
-    let since = input.lines.iter().map(|line| line.created_at).min().unwrap_or(Timestamp::EPOCH);
-    // ≤ 10⁶ lines of at most 10⁹ · 10⁹ · 2.6·10¹¹: below 2.6·10³⁵, an eighth of a thousandth of what i128 holds.
-    let (mut credit, mut weight) = (0_i128, 0_i128);
-    for line in &input.lines {
-        credit += line.weight() * i128::from(line.end.as_secs());
-        weight += line.weight();
-    }
-    let until = |from: Timestamp, unit_secs: u64| {
-        Fraction::new(credit - weight * i128::from(from.as_secs()), weight * i128::from(unit_secs))
+pub fn answer(input: &Input) -> Option<Answer> {
+    let exact_days = Span::between(input.since, input.coterm, DAY_SECS)?;
+    let remaining = |at: Timestamp| -> Option<Remaining> {
+        let exact_days = Span::between(at, input.coterm, DAY_SECS)?;
+        Some(Remaining { at, exact_days, exact_months: Span::between(at, input.coterm, MONTH_SECS)? })
     };
-    let floored = u64::try_from(credit.div_euclid(weight.max(1))).unwrap_or(0);
-    let exact_days = until(since, DAY_SECS);
-    Answer {
-        coterm_at: Timestamp::from_secs_clamped(floored),
-        since,
+    Some(Answer {
+        coterm_at: input.coterm.floor(),
+        since: input.since,
         exact_days,
         days_shown: exact_days.half_up(1),
-        remaining: input.at.map(|at| Remaining {
-            at,
-            exact_days: until(at, DAY_SECS),
-            exact_months: until(at, MONTH_SECS),
-        }),
-        lines: input.lines.iter().map(|line| line.share(weight)).collect(),
-    }
+        remaining: match input.at {
+            Some(at) => Some(remaining(at)?),
+            None => None,
+        },
+        lines: input.lines.iter().map(|line| line.share(input.mass)).collect::<Option<_>>()?,
+    })
 }
 
 impl Line {
-    fn weight(&self) -> i128 {
-        i128::from(self.quantity) * i128::from(self.price)
-    }
-
-    fn share(&self, total: i128) -> Share {
-        let weight_share = Fraction::new(self.weight(), total);
-        let percent = Fraction::new(self.weight() * 100, total);
-        Share {
+    fn share(&self, total: u128) -> Option<Share> {
+        let weight_share = Fraction::new(self.pooled.mass(), total)?;
+        let percent =
+            Span { negative: false, size: Fraction::new(self.pooled.mass().checked_mul(100)?, total)? };
+        Some(Share {
             product: self.product,
-            ends_at: self.end,
+            ends_at: self.pooled.ends_at,
             weight_share,
             weight_percent: format!("{}%", percent.two_decimals()),
-        }
-    }
-}
-
-/// The input as it was written, before its values are judged.
-#[derive(Default)]
-struct Written {
-    at: Option<Value>,
-    lines: Option<Vec<Slot>>,
-    unknown: Vec<String>,
-}
-
-impl<'de> Deserialize<'de> for Written {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Written;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object with the list `lines` and, optionally, the instant `at`")
-            }
-
-            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Written, A::Error> {
-                let mut written = Written::default();
-                while let Some(name) = map.next_key::<String>()? {
-                    match name.as_str() {
-                        "at" => written.at = Some(map.next_value()?),
-                        "lines" => written.lines = Some(map.next_value()?),
-                        _ => {
-                            map.next_value::<serde::de::IgnoredAny>()?;
-                            if written.unknown.len() < MAX_PROBLEMS {
-                                written.unknown.push(name);
-                            }
-                        }
-                    }
-                }
-                Ok(written)
-            }
-        }
-        deserializer.deserialize_map(Visitor)
-    }
-}
-
-/// One element of `lines`: judged as soon as it is read, so that a long list is never held as a tree of JSON values.
-struct Slot(Result<Line, Vec<Problem>>);
-
-impl<'de> Deserialize<'de> for Slot {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Value::deserialize(deserializer).map(|value| Slot(line(&value)))
-    }
-}
-
-const LINE_FIELDS: [&str; 5] = ["product", "quantity", "price", "term_days", "created_at"];
-
-fn line(value: &Value) -> Result<Line, Vec<Problem>> {
-    let mut problems = Problems::none();
-    let Some(fields) = value.as_object() else {
-        problems.add(ProblemCode::WrongType, "", "a line is an object");
-        return Err(problems.errors);
-    };
-    for name in fields.keys().filter(|name| !LINE_FIELDS.contains(&name.as_str())) {
-        problems.add(ProblemCode::UnknownField, name, format!("the fields are {}", LINE_FIELDS.join(", ")));
-    }
-    let mut read = |name: &str| -> Option<&Value> {
-        let value = fields.get(name).filter(|value| !value.is_null());
-        if value.is_none() {
-            problems.add(ProblemCode::MissingField, name, format!("`{name}` is required"));
-        }
-        value
-    };
-    let found = LINE_FIELDS.map(|name| (name, read(name)));
-    let mut checked = CheckedLine::default();
-    for (name, value) in found {
-        let Some(value) = value else { continue };
-        match name {
-            "product" => checked.product = product(value, &mut problems),
-            "quantity" => checked.quantity = integer(value, name, MAX_FACTOR, &mut problems),
-            "price" => checked.price = integer(value, name, MAX_FACTOR, &mut problems),
-            "term_days" => checked.term_days = integer(value, name, MAX_TERM_DAYS, &mut problems),
-            _ => checked.created_at = instant(value, name, &mut problems),
-        }
-    }
-    checked.complete(problems)
-}
-
-#[derive(Default)]
-struct CheckedLine {
-    product: Option<ProductType>,
-    quantity: Option<u64>,
-    price: Option<u64>,
-    term_days: Option<u64>,
-    created_at: Option<Timestamp>,
-}
-
-impl CheckedLine {
-    fn complete(self, mut problems: Problems) -> Result<Line, Vec<Problem>> {
-        let end = self.created_at.zip(self.term_days).and_then(|(created_at, days)| {
-            let end = created_at.checked_add(Seconds::days(days));
-            if end.is_none() {
-                problems.add(
-                    ProblemCode::EndTooLate,
-                    "term_days",
-                    "created_at + term_days is past the year 9999",
-                );
-            }
-            end
-        });
-        match (self.product, self.quantity, self.price, self.created_at, end) {
-            (Some(product), Some(quantity), Some(price), Some(created_at), Some(end))
-                if problems.errors.is_empty() =>
-            {
-                Ok(Line { product, quantity, price, created_at, end })
-            }
-            _ => Err(problems.errors),
-        }
-    }
-}
-
-fn integer(value: &Value, name: &str, max: u64, problems: &mut Problems) -> Option<u64> {
-    let wanted = format!("`{name}` is an integer from 1 to {max}");
-    if !value.is_number() {
-        problems.add(ProblemCode::WrongType, name, wanted);
-        return None;
-    }
-    let number = value.as_u64().filter(|number| (1..=max).contains(number));
-    if number.is_none() {
-        problems.add(ProblemCode::OutOfRange, name, wanted);
-    }
-    number
-}
-
-fn product(value: &Value, problems: &mut Problems) -> Option<ProductType> {
-    match value.as_str().map(str::parse) {
-        Some(Ok(product)) => Some(product),
-        Some(Err(error)) => {
-            let error: crate::product::ProductTypeError = error;
-            problems.add(ProblemCode::UnknownProduct, "product", error.to_string());
-            None
-        }
-        None => {
-            problems.add(
-                ProblemCode::WrongType,
-                "product",
-                "`product` is a text such as \"camera\"".to_owned(),
-            );
-            None
-        }
-    }
-}
-
-fn instant(value: &Value, name: &str, problems: &mut Problems) -> Option<Timestamp> {
-    match value.as_str().map(str::parse) {
-        Some(Ok(at)) => Some(at),
-        Some(Err(error)) => {
-            let error: crate::time::TimestampError = error;
-            problems.add(ProblemCode::NotAnInstant, name, error.to_string());
-            None
-        }
-        None => {
-            problems.add(ProblemCode::WrongType, name, format!("`{name}` is an RFC 3339 text"));
-            None
-        }
+        })
     }
 }
 

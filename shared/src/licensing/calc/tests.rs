@@ -1,8 +1,11 @@
+use super::super::license_key::{QUANTITY_MAX, TERM_MAX_DAYS};
 use super::*;
+use std::borrow::ToOwned;
+use std::string::ToString;
 use std::vec;
 
 fn check(input: &str, expect: &[(&str, &str)]) {
-    let answer = serde_json::to_value(answer(&parse(input.as_bytes()).unwrap())).unwrap();
+    let answer = serde_json::to_value(answer(&parse(input.as_bytes()).unwrap()).unwrap()).unwrap();
     for (pointer, wanted) in expect {
         let found = answer.pointer(pointer).unwrap_or_else(|| panic!("no {pointer} in {answer}"));
         let found = found.as_str().map_or_else(|| found.to_string(), ToOwned::to_owned);
@@ -77,7 +80,7 @@ fn asking_about_a_moment_after_the_end_counts_below_zero() {
 #[test]
 fn the_largest_numbers_are_still_exact() {
     let last = "9900-01-01T00:00:00Z";
-    let big = line_of("camera", MAX_FACTOR, MAX_FACTOR, MAX_TERM_DAYS, last);
+    let big = line_of("camera", QUANTITY_MAX, QUANTITY_MAX, u64::from(TERM_MAX_DAYS), last);
     check(
         &input_of(&vec![big; 1_000]),
         &[

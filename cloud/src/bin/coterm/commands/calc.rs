@@ -1,9 +1,10 @@
 //! `coterm calc`: the calculator of `coterm_shared::licensing::calc` on a file or on standard input. No server.
 
 use crate::failure::{Exit, Failure};
+use crate::output;
 use clap::Args;
 use coterm_shared::licensing::calc;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::PathBuf;
 
 /// A million lines fit; what is longer is refused before it is read into memory.
@@ -43,8 +44,8 @@ pub(crate) fn run(args: &CalcArgs) -> Result<(), Failure> {
             return Err(Failure { exit: Exit::Invalid, text });
         }
     };
-    let text = serde_json::to_string_pretty(&calc::answer(&input)).map_err(Failure::internal)?;
-    writeln!(std::io::stdout().lock(), "{text}").map_err(Failure::internal)
+    let answer = calc::answer(&input).ok_or_else(|| Failure::internal("the numbers are out of bounds"))?;
+    output::print(&serde_json::to_string_pretty(&answer).map_err(Failure::internal)?)
 }
 
 fn read(args: &CalcArgs) -> Result<Vec<u8>, Failure> {

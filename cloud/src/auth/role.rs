@@ -1,0 +1,216 @@
+//! The role matrix: what a principal may do, in one place.
+
+use coterm_shared::id::OrganizationId;
+use serde::Serialize;
+use std::fmt;
+
+/// What a principal is (domain §9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The vendor's staff: platform matters, and any organization on its behalf.
+    Vendor,
+    /// The administrator of one organization: everything in it.
+    OrgAdmin(OrganizationId),
+    /// A reader of one organization.
+    OrgViewer(OrganizationId),
+}
+
+/// The name of a role, as in JSON and on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoleName {
+    /// `vendor`
+    Vendor,
+    /// `org-admin`
+    OrgAdmin,
+    /// `org-viewer`
+    OrgViewer,
+}
+
+impl RoleName {
+    /// The role of this name, if the organization it needs (or does not) is given (or not).
+    #[must_use]
+    pub fn scoped(self, organization: Option<OrganizationId>) -> Option<Role> {
+        match (self, organization) {
+            (RoleName::Vendor, None) => Some(Role::Vendor),
+            (RoleName::OrgAdmin, Some(id)) => Some(Role::OrgAdmin(id)),
+            (RoleName::OrgViewer, Some(id)) => Some(Role::OrgViewer(id)),
+            (RoleName::Vendor, Some(_)) | (RoleName::OrgAdmin | RoleName::OrgViewer, None) => None,
+        }
+    }
+
+    /// Its text.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RoleName::Vendor => "vendor",
+            RoleName::OrgAdmin => "org-admin",
+            RoleName::OrgViewer => "org-viewer",
+        }
+    }
+
+    /// The role name with this text.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<RoleName> {
+        [RoleName::Vendor, RoleName::OrgAdmin, RoleName::OrgViewer]
+            .into_iter()
+            .find(|name| name.as_str() == text)
+    }
+}
+
+impl Role {
+    /// Its name without its scope.
+    #[must_use]
+    pub const fn name(self) -> RoleName {
+        match self {
+            Role::Vendor => RoleName::Vendor,
+            Role::OrgAdmin(_) => RoleName::OrgAdmin,
+            Role::OrgViewer(_) => RoleName::OrgViewer,
+        }
+    }
+
+    /// The only organization it reaches; `None` for the vendor, who reaches all.
+    #[must_use]
+    pub const fn organization(self) -> Option<OrganizationId> {
+        match self {
+            Role::Vendor => None,
+            Role::OrgAdmin(id) | Role::OrgViewer(id) => Some(id),
+        }
+    }
+}
+
+/// Who is asking: one API token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The token's id, `tok_…`: public, and stable in logs.
+    pub id: String,
+    /// The name people gave it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+}
+
+impl fmt::Display for Principal {
+    /// As an actor in the transaction log: the id cannot be forged by a name, so it comes first.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ({})", self.id, self.role.name().as_str(), self.name)
+    }
+}
+
+/// What can be asked for, as far as roles tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Create an organization.
+    FoundOrganization,
+    /// Read anything of an organization: figures, keys (masked), devices, the log.
+    Read(OrganizationId),
+    /// Change anything of an organization: groups, sites, devices, claims, settings.
+    Change(OrganizationId),
+    /// Make a device's certificate and private key.
+    Provision(OrganizationId),
+    /// List the API tokens of an organization, or of the platform.
+    ListTokens(Option<OrganizationId>),
+    /// Create or revoke an API token of this role.
+    ManageToken(Role),
+    /// Read the price book and the catalog.
+    ReadPlatform,
+    /// Change the price book, the catalog and the limits; issue license keys and list what was issued.
+    ManagePlatform,
+}
+
+/// The answer of the matrix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Go ahead.
+    Allowed,
+    /// 403: it exists, and this role may not.
+    Forbidden,
+    /// 404: to this principal it does not exist, so a tenant learns nothing about another.
+    Hidden,
+}
+
+/// Whether `role` may do `action`.
+#[must_use]
+pub fn access(role: Role, action: Action) -> Access {
+    match role {
+        Role::Vendor => Access::Allowed,
+        Role::OrgAdmin(own) => match action {
+            Action::Read(id) | Action::Change(id) | Action::Provision(id) | Action::ListTokens(Some(id)) => {
+                if id == own {
+                    Access::Allowed
+                } else {
+                    Access::Hidden
+                }
+            }
+            Action::ManageToken(other) => match other.organization() {
+                Some(id) if id == own => Access::Allowed,
+                Some(_) => Access::Hidden,
+                None => Access::Forbidden,
+            },
+            Action::ReadPlatform => Access::Allowed,
+            Action::ListTokens(None) | Action::FoundOrganization | Action::ManagePlatform => {
+                Access::Forbidden
+            }
+        },
+        Role::OrgViewer(own) => match action {
+            Action::Read(id) => {
+                if id == own {
+                    Access::Allowed
+                } else {
+                    Access::Hidden
+                }
+            }
+            Action::Change(id) | Action::Provision(id) | Action::ListTokens(Some(id)) => {
+                if id == own {
+                    Access::Forbidden
+                } else {
+                    Access::Hidden
+                }
+            }
+            Action::ManageToken(other) => match other.organization() {
+                Some(id) if id != own => Access::Hidden,
+                Some(_) | None => Access::Forbidden,
+            },
+            Action::ReadPlatform => Access::Allowed,
+            Action::ListTokens(None) | Action::FoundOrganization | Action::ManagePlatform => {
+                Access::Forbidden
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_role_matrix() {
+        let own = OrganizationId::from_bytes([1; 16]);
+        let foreign = OrganizationId::from_bytes([2; 16]);
+        let roles = [Role::Vendor, Role::OrgAdmin(own), Role::OrgViewer(own)];
+        use Access::{Allowed as A, Forbidden as F, Hidden as H};
+        // action, then: vendor, org-admin, org-viewer
+        let table = [
+            (Action::FoundOrganization, [A, F, F]),
+            (Action::Read(own), [A, A, A]),
+            (Action::Read(foreign), [A, H, H]),
+            (Action::Change(own), [A, A, F]),
+            (Action::Change(foreign), [A, H, H]),
+            (Action::Provision(own), [A, A, F]),
+            (Action::Provision(foreign), [A, H, H]),
+            (Action::ListTokens(Some(own)), [A, A, F]),
+            (Action::ListTokens(Some(foreign)), [A, H, H]),
+            (Action::ListTokens(None), [A, F, F]),
+            (Action::ManageToken(Role::Vendor), [A, F, F]),
+            (Action::ManageToken(Role::OrgAdmin(own)), [A, A, F]),
+            (Action::ManageToken(Role::OrgViewer(own)), [A, A, F]),
+            (Action::ManageToken(Role::OrgAdmin(foreign)), [A, H, H]),
+            (Action::ManageToken(Role::OrgViewer(foreign)), [A, H, H]),
+            (Action::ReadPlatform, [A, A, A]),
+            (Action::ManagePlatform, [A, F, F]),
+        ];
+        for (action, expect) in table {
+            assert_eq!(roles.map(|role| access(role, action)), expect, "{action:?}");
+        }
+    }
+}

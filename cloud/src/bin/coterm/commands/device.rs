@@ -1,0 +1,165 @@
+//! `coterm device`: devices, and what they need to run.
+
+use super::prelude::*;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Component, Path, PathBuf};
+use zeroize::Zeroizing;
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum DeviceCommand {
+    /// Claim a device into a site; from then on it uses licenses
+    Claim {
+        /// Its id: 1 to 64 of A-Z a-z 0-9 _ -
+        device: String,
+        /// Where it is, by id or name
+        #[arg(long)]
+        site: String,
+        /// Its model, as in the catalog
+        #[arg(long)]
+        model: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// List the devices
+    List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show a device: what it should do, and what it said last
+    Show {
+        device: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Retire a device; it uses no licenses any more
+    Retire {
+        device: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Make a device's certificate and write everything coterm-agent needs into a new directory
+    Provision {
+        device: String,
+        /// The directory to write; it must not exist or be empty
+        #[arg(short = 'o', long = "out", value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+const COLUMNS: &[Column] = &[
+    ("ID", "/id"),
+    ("SITE", "/site"),
+    ("GROUP", "/group"),
+    ("MODEL", "/model"),
+    ("PRODUCT", "/product"),
+    ("UNITS", "/units"),
+    ("STATE", "/state"),
+    ("HEARD", "/status/heard_at"),
+];
+
+pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failure> {
+    match command {
+        DeviceCommand::Claim { device, site, model, change, output } => {
+            let path = context.path("/devices")?;
+            let body = Some(json!({ "id": device, "site": context.site(&site)?, "model": model }));
+            let request = Change { method: Method::POST, path: &path, body, ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, COLUMNS)
+        }
+        DeviceCommand::List { output } => {
+            output::list(output, COLUMNS, context.client.list(&context.path("/devices")?)?)
+        }
+        DeviceCommand::Show { device, output } => {
+            let path = context.path(&format!("/devices/{}", part(&device)))?;
+            output::one(output, COLUMNS, &context.client.get(&path)?.body)
+        }
+        DeviceCommand::Retire { device, change, output } => {
+            let path = context.path(&format!("/devices/{}/retire", part(&device)))?;
+            let request = Change { method: Method::POST, path: &path, body: None, ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, COLUMNS)
+        }
+        DeviceCommand::Provision { device, out } => provision(context, &device, &out),
+    }
+}
+
+fn provision(context: &Context, device: &str, out: &Path) -> Result<(), Failure> {
+    // The directory is made first: a certificate that cannot be kept must not be issued.
+    fresh_directory(out)?;
+    let path = context.path(&format!("/devices/{}/provision", part(device)))?;
+    let answer = context.client.send(Method::POST, &path, None, &[])?.body;
+    let files = answer.get("files").and_then(Value::as_array).cloned().unwrap_or_default();
+    if files.is_empty() {
+        return Err(Failure::internal("the server sent no files"));
+    }
+    for file in &files {
+        let name = text(file, "name");
+        if !is_plain_name(&name) {
+            return Err(Failure::internal(format!("the server sent a file with the name {name:?}; stopped")));
+        }
+        let content = match file.get("text").and_then(Value::as_str) {
+            Some(text) => Zeroizing::new(text.as_bytes().to_vec()),
+            None => Zeroizing::new(base64_decode(&text(file, "base64"))?),
+        };
+        let target = out.join(&name);
+        coterm_certs::create_secret_file(&target, &content).map_err(Failure::internal)?;
+        output::print(&target.display().to_string())?;
+    }
+    eprintln!("Bring this directory to the device, then: coterm-agent --config agent.toml");
+    Ok(())
+}
+
+fn fresh_directory(out: &Path) -> Result<(), Failure> {
+    let name = out.display();
+    match std::fs::read_dir(out) {
+        Ok(mut entries) => {
+            if entries.next().is_some() {
+                let text =
+                    format!("NOT_EMPTY: {name} is not empty; give a directory that does not exist yet");
+                return Err(Failure::new(Exit::Conflict, text));
+            }
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(out)
+            .map_err(|error| Failure::internal(format!("cannot make {name}: {error}"))),
+        Err(error) => Err(Failure::internal(format!("cannot use {name}: {error}"))),
+    }
+}
+
+/// One file name: nothing that leaves the directory.
+fn is_plain_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) && !name.starts_with('.')
+}
+
+fn base64_decode(text: &str) -> Result<Vec<u8>, Failure> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).map_err(Failure::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_stay_in_the_directory() {
+        assert!(is_plain_name("agent.toml"));
+        for bad in ["", ".", "..", "../x", "a/b", "/etc/passwd", ".bashrc"] {
+            assert!(!is_plain_name(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_directory_with_something_in_it_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fresh_directory(dir.path()).unwrap();
+        fresh_directory(&dir.path().join("new/deep")).unwrap();
+        assert_eq!(fresh_directory(dir.path()).unwrap_err().exit, Exit::Conflict);
+    }
+}

@@ -1,0 +1,124 @@
+//! `coterm group`: license groups, with their figures.
+
+use super::org::SettingsArgs;
+use super::prelude::*;
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum GroupCommand {
+    /// Create a license group
+    Create {
+        name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// List the license groups with their dates and verdicts
+    List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show a group: capacity, use, shortfall, compliance, what happens next and when
+    Show {
+        /// Id or name
+        group: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Give a group another name
+    Rename {
+        /// Id or name
+        group: String,
+        new_name: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Depart from the organization's settings in a group; what is not given stays
+    Settings {
+        /// Id or name
+        group: String,
+        #[command(flatten)]
+        settings: SettingsArgs,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Delete a group that has no sites and no active keys
+    Delete {
+        /// Id or name
+        group: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+const LIST: &[Column] = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("CO-TERM", "/coterm_at"),
+    ("COMPLIANT", "/compliant"),
+    ("STATE", "/state"),
+    ("DEVICES", "/active_devices"),
+    ("IN USE", "/in_use"),
+    ("CAPACITY", "/capacity"),
+];
+
+const SHOW: &[Column] = &[
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("DEFAULT GROUP", "/is_default"),
+    ("CO-TERM", "/coterm_at"),
+    ("CAPACITY", "/capacity"),
+    ("IN USE", "/in_use"),
+    ("FREE", "/free"),
+    ("COMPLIANT", "/compliant"),
+    ("FINDINGS", "/findings"),
+    ("STATE", "/state"),
+    ("NEXT", "/next"),
+    ("NEXT AT", "/next_at"),
+    ("SCHEDULE", "/schedule"),
+    ("ACTIVE DEVICES", "/active_devices"),
+    ("ACTIVE KEYS", "/active_keys"),
+    ("ROOT SITES", "/sites"),
+    ("SETTINGS", "/settings"),
+];
+
+pub(crate) fn run(context: &Context, command: GroupCommand) -> Result<(), Failure> {
+    match command {
+        GroupCommand::Create { name, change, output } => {
+            let path = context.path("/groups")?;
+            let body = Some(json!({ "name": name }));
+            let request = Change { method: Method::POST, path: &path, body, ask: Ask::No };
+            show(context.client.change(&request, change, output)?, output, SHOW)
+        }
+        GroupCommand::List { output } => {
+            output::list(output, LIST, context.client.list(&context.path("/groups")?)?)
+        }
+        GroupCommand::Show { group, output } => {
+            let path = context.path(&format!("/groups/{}", context.group(&group)?))?;
+            output::one(output, SHOW, &context.client.get(&path)?.body)
+        }
+        GroupCommand::Rename { group, new_name, change, output } => {
+            let path = context.path(&format!("/groups/{}", context.group(&group)?))?;
+            let body = Some(json!({ "name": new_name }));
+            let request = Change { method: Method::PATCH, path: &path, body, ask: Ask::No };
+            show(context.client.change(&request, change, output)?, output, SHOW)
+        }
+        GroupCommand::Settings { group, settings, change, output } => {
+            let path = context.path(&format!("/groups/{}/settings", context.group(&group)?))?;
+            let request =
+                Change { method: Method::PATCH, path: &path, body: Some(settings.body()), ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, SHOW)
+        }
+        GroupCommand::Delete { group, change, output } => {
+            let path = context.path(&format!("/groups/{}", context.group(&group)?))?;
+            let request = Change { method: Method::DELETE, path: &path, body: None, ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, SHOW)
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What most commands need: the server, the organization, and ids for the names people type.
+
+use crate::client::{Client, ServerArgs, encode};
+use crate::failure::{Exit, Failure};
+use clap::Args;
+use serde_json::Value;
+
+/// The organization a command works in.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct OrgArgs {
+    /// Organization, by id or name; default: the token's own, or the only one there is
+    #[arg(long, global = true, env = "COTERM_ORG", value_name = "ORG")]
+    org: Option<String>,
+}
+
+/// A connection and an organization, each made when first needed.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    org: Option<String>,
+}
+
+impl Context {
+    pub(crate) fn open(server: &ServerArgs, org: OrgArgs) -> Result<Context, Failure> {
+        Ok(Context { client: Client::open(server)?, org: org.org })
+    }
+
+    /// The id of the organization that was meant.
+    pub(crate) fn organization(&self) -> Result<String, Failure> {
+        if let Some(named) = &self.org {
+            return self.find_organization(named);
+        }
+        let own = self.client.get("/api/v1/whoami")?.body;
+        if let Some(id) = own.get("organization").and_then(Value::as_str) {
+            return Ok(id.to_owned());
+        }
+        let all = self.client.list("/api/v1/organizations")?;
+        match all.as_slice() {
+            [only] => Ok(text(only, "id")),
+            [] => Err(Failure::new(Exit::NotFound, "NO_ORGANIZATION: create one: coterm org create NAME")),
+            _ => Err(Failure::new(
+                Exit::Invalid,
+                "WHICH_ORGANIZATION: there are several; say --org ORG or set COTERM_ORG",
+            )),
+        }
+    }
+
+    /// The organization with this id or name.
+    pub(crate) fn find_organization(&self, named: &str) -> Result<String, Failure> {
+        if is_id(named, "org_") {
+            return Ok(named.to_owned());
+        }
+        pick(self.client.list("/api/v1/organizations")?, named, "organization")
+    }
+
+    /// The path of something in the organization.
+    pub(crate) fn path(&self, rest: &str) -> Result<String, Failure> {
+        Ok(format!("/api/v1/organizations/{}{rest}", self.organization()?))
+    }
+
+    /// The id of a group given by id or name.
+    pub(crate) fn group(&self, named: &str) -> Result<String, Failure> {
+        self.resolve(named, "grp_", "groups", "group")
+    }
+
+    /// The id of a site given by id or name.
+    pub(crate) fn site(&self, named: &str) -> Result<String, Failure> {
+        self.resolve(named, "site_", "sites", "site")
+    }
+
+    fn resolve(&self, named: &str, prefix: &str, list: &str, what: &str) -> Result<String, Failure> {
+        if is_id(named, prefix) {
+            return Ok(named.to_owned());
+        }
+        pick(self.client.list(&self.path(&format!("/{list}"))?)?, named, what)
+    }
+}
+
+fn is_id(named: &str, prefix: &str) -> bool {
+    named
+        .strip_prefix(prefix)
+        .is_some_and(|hex| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+fn pick(all: Vec<Value>, named: &str, what: &str) -> Result<String, Failure> {
+    let found: Vec<String> =
+        all.iter().filter(|item| text(item, "name") == named).map(|item| text(item, "id")).collect();
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Failure::new(
+            Exit::NotFound,
+            format!("NOT_FOUND: there is no {what} with the id or name {named:?}"),
+        )),
+        several => {
+            let text =
+                format!("AMBIGUOUS: several have the name {named:?}; use an id: {}", several.join(", "));
+            Err(Failure::new(Exit::Invalid, text))
+        }
+    }
+}
+
+/// A text field of a JSON object, empty if absent.
+pub(crate) fn text(value: &Value, name: &str) -> String {
+    value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A part of a path.
+pub(crate) fn part(text: &str) -> String {
+    encode(text)
+}

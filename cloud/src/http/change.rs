@@ -1,0 +1,123 @@
+//! The one way a change is made: previewed, conditional, once.
+
+use super::Api;
+use super::ask::{Ask, stale};
+use super::layers::busy;
+use super::page::etag;
+use super::problem::{Fault, PROBLEM_JSON, Problem, Result};
+use crate::books::{BooksError, Change, Committed, Idempotency, Request, StoredResponse};
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use coterm_shared::licensing::{RefusalCode, RefusalKind, Refusals};
+use serde_json::{Value, json};
+
+/// Says that a response is that of an earlier request with the same key.
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Makes a change, or says what it would do if the request has `?dry_run=true`.
+///
+/// `show` makes the body of the answer from the outcome; it runs inside the transaction and is what a repetition of the
+/// request is answered with, so it must not contain what may be shown only once. 204 if it shows nothing.
+pub(super) async fn make(
+    api: &Api,
+    ask: &Ask,
+    change: Change,
+    status: StatusCode,
+    show: impl FnOnce(&Committed) -> Option<Value> + Send + 'static,
+) -> Result<Response> {
+    let expected_version = ask.expected_version()?;
+    let idempotency = ask.idempotency_key()?;
+    if ask.dry_run()? {
+        return preview(api, change, expected_version).await;
+    }
+    let respond = move |committed: &Committed| match show(committed) {
+        Some(body) => StoredResponse { status: status.as_u16(), body: body.to_string().into_bytes() },
+        None => StoredResponse { status: StatusCode::NO_CONTENT.as_u16(), body: Vec::new() },
+    };
+    let request = Request {
+        actor: ask.principal.to_string(),
+        request_id: ask.request_id.clone(),
+        change,
+        expected_version,
+        idempotency: idempotency.map(|(key, fingerprint)| Idempotency {
+            principal: ask.principal.id.clone(),
+            key,
+            fingerprint,
+        }),
+        respond: Some(Box::new(respond)),
+    };
+    let Committed { version, response, replayed, .. } =
+        api.books().execute(request).await.map_err(|error| refused(&error))?;
+    let again = replayed.is_some();
+    let stored = replayed.or(response).ok_or_else(Problem::internal)?;
+    let mut answer = send(stored)?;
+    if again {
+        answer.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    } else {
+        // A repetition has no tag: the organization may have moved on since.
+        answer.headers_mut().insert(header::ETAG, etag(version));
+    }
+    Ok(answer)
+}
+
+async fn preview(api: &Api, change: Change, expected: Option<u64>) -> Result<Response> {
+    let preview = api.books().preview(change).await.map_err(|error| refused(&error))?;
+    let Some(preview) = preview else {
+        return Ok(Json(json!({ "groups": [], "events": [] })).into_response());
+    };
+    if expected.is_some_and(|expected| expected != preview.version) {
+        return Err(stale());
+    }
+    Ok(([(header::ETAG, etag(preview.version))], Json(preview)).into_response())
+}
+
+fn send(stored: StoredResponse) -> Result<Response> {
+    let status = StatusCode::from_u16(stored.status).map_err(|_| Problem::internal())?;
+    if stored.body.is_empty() {
+        return Ok(status.into_response());
+    }
+    let kind = if status.is_success() { HeaderValue::from_static("application/json") } else { PROBLEM_JSON };
+    Ok((status, [(header::CONTENT_TYPE, kind)], stored.body).into_response())
+}
+
+/// The problem a failure of the books is.
+pub(super) fn refused(error: &BooksError) -> Problem {
+    let problem = |status, detail: String| Problem::new(status, error.code(), detail, error.hint());
+    let sentence = format!("{error}.");
+    match error {
+        BooksError::Refused(refusals) => refusal(refusals),
+        BooksError::VersionConflict { .. } => stale(),
+        BooksError::IdempotencyKeyReused => problem(StatusCode::CONFLICT, sentence),
+        BooksError::Busy => busy(),
+        BooksError::Closed => problem(StatusCode::SERVICE_UNAVAILABLE, sentence).retry_after(5),
+        BooksError::TimeDoubt(_) => problem(StatusCode::SERVICE_UNAVAILABLE, sentence),
+        BooksError::Store(cause) => {
+            tracing::error!(error = %cause, "the store failed");
+            // What a file system says is the operator's business, not the caller's.
+            let detail = String::from("The store failed; whether the change was made is not known.");
+            problem(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(5)
+        }
+        BooksError::Internal => Problem::internal(),
+    }
+}
+
+/// The problem of a refusal, with all its reasons.
+pub(super) fn refusal(refusals: &Refusals) -> Problem {
+    let status = match refusals.kind() {
+        RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalKind::NotFound => StatusCode::NOT_FOUND,
+        RefusalKind::Conflict => StatusCode::CONFLICT,
+        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+    };
+    let faults = refusals.all().iter().map(|refusal| Fault {
+        code: refusal.code.as_str().to_owned(),
+        message: refusal.message.clone(),
+        hint: refusal.hint.clone(),
+        field: refusal.field.clone(),
+    });
+    if refusals.has(RefusalCode::OrganizationNotFound) {
+        return Problem::not_found("organization");
+    }
+    Problem::listing(status, faults.collect()).unwrap_or_else(Problem::internal)
+}

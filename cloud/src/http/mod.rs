@@ -1,0 +1,104 @@
+//! The HTTP interface: `/api/v1/...` for programs and the `coterm` command, `/health` and `/ready` for supervisors.
+//!
+//! **Problem.** Many clients, most of them programs written elsewhere, must be able to change licenses safely: twice by
+//! accident must be once, a preview must be the deed, a refusal must say everything that is wrong, and no tenant may
+//! learn about another. **Method.** Handlers are thin: read the request ([`ask`], [`fields`]), check the role
+//! ([`crate::auth::access`]), hand a change to the books ([`change`]), show a view of the licensing rules. All faults
+//! are problem documents ([`problem`]). **Deliberately absent:** rules, and sessions for browsers.
+//!
+//! Conventions: lists are `{"items": [...], "next_cursor": ...}` with `?limit=&cursor=`; every answer about an
+//! organization has its version as a strong `ETag`, and every change takes `If-Match`; every licensing change takes
+//! `?dry_run=true`; every change takes `Idempotency-Key`; `X-Request-Id` goes in and out.
+
+pub mod ask;
+mod bundle;
+mod change;
+mod fields;
+mod ids;
+pub mod layers;
+mod limiter;
+mod page;
+mod ports;
+pub mod problem;
+mod routes;
+
+pub use bundle::{BrokerAddress, Trust};
+pub use ports::{Fleet, Provisioner, Readiness, Unknown};
+
+use crate::auth::TokenStore;
+use crate::books::Books;
+use axum::Router;
+use coterm_shared::time::Timestamp;
+use limiter::Limiter;
+use std::fmt;
+use std::sync::Arc;
+
+/// What the interface works with.
+pub struct Deps {
+    /// The books.
+    pub books: Books,
+    /// The API tokens.
+    pub tokens: Arc<TokenStore>,
+    /// What makes a device ready to connect.
+    pub provisioner: Arc<dyn Provisioner>,
+    /// What is known of devices in the field.
+    pub fleet: Arc<dyn Fleet>,
+    /// Whether the daemon does its work.
+    pub readiness: Arc<dyn Readiness>,
+}
+
+struct Inner {
+    deps: Deps,
+    redeeming: Limiter,
+}
+
+/// The state handlers share.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+impl fmt::Debug for Api {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Api")
+    }
+}
+
+impl Api {
+    /// The interface on these parts.
+    #[must_use]
+    pub fn new(deps: Deps) -> Api {
+        Api(Arc::new(Inner { deps, redeeming: Limiter::default() }))
+    }
+
+    fn books(&self) -> &Books {
+        &self.0.deps.books
+    }
+
+    fn tokens(&self) -> &Arc<TokenStore> {
+        &self.0.deps.tokens
+    }
+
+    fn provisioner(&self) -> &Arc<dyn Provisioner> {
+        &self.0.deps.provisioner
+    }
+
+    fn fleet(&self) -> &dyn Fleet {
+        &*self.0.deps.fleet
+    }
+
+    fn readiness(&self) -> &dyn Readiness {
+        &*self.0.deps.readiness
+    }
+
+    fn redeeming(&self) -> &Limiter {
+        &self.0.redeeming
+    }
+
+    fn now(&self) -> Timestamp {
+        self.books().now()
+    }
+}
+
+/// Everything the daemon serves over HTTP.
+pub fn router(api: Api) -> Router {
+    routes::all(api)
+}

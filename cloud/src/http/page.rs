@@ -1,0 +1,44 @@
+//! Lists in pages: keyset cursors, so that a list that changes between pages neither repeats nor skips what stayed.
+
+use super::problem::Result;
+use axum::Json;
+use axum::http::header::{ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::fmt::Display;
+
+pub(super) use super::ask::Page;
+
+/// One page of `items`, which come in ascending order of `key`.
+pub(super) fn of<T, K: Ord + Display, V: Serialize>(
+    items: impl Iterator<Item = T>,
+    page: &Page<K>,
+    key: impl Fn(&T) -> K,
+    view: impl Fn(T) -> V,
+) -> Value {
+    let mut rest = items.skip_while(|item| page.after.as_ref().is_some_and(|after| key(item) <= *after));
+    let mut shown = Vec::new();
+    let mut last = None;
+    for item in rest.by_ref().take(page.limit) {
+        last = Some(key(&item));
+        shown.push(json!(view(item)));
+    }
+    let next = if rest.next().is_some() { last } else { None };
+    json!({ "items": shown, "next_cursor": next.map(|key| key.to_string()) })
+}
+
+/// The tag of a version.
+pub(super) fn etag(version: u64) -> HeaderValue {
+    HeaderValue::try_from(format!("\"v{version}\"")).unwrap_or(HeaderValue::from_static("\"v0\""))
+}
+
+/// An answer about something that has a version.
+pub(super) fn tagged(version: u64, headers: &HeaderMap, body: &impl Serialize) -> Result<Response> {
+    let tag = etag(version);
+    if headers.get(IF_NONE_MATCH) == Some(&tag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, tag)]).into_response());
+    }
+    Ok(([(ETAG, tag)], Json(body)).into_response())
+}

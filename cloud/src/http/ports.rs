@@ -1,0 +1,47 @@
+//! What the interface needs from the rest of the daemon, besides the books.
+
+use super::bundle::{BrokerAddress, Trust};
+use coterm_certs::{DeviceCertificate, PkiError};
+use coterm_shared::id::DeviceId;
+use serde_json::Value;
+
+/// Makes a device ready to connect.
+pub trait Provisioner: Send + Sync + 'static {
+    /// A new certificate for a device, with the only copy of its key. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The PKI refuses.
+    fn certificate(&self, device: &DeviceId) -> Result<DeviceCertificate, PkiError>;
+    /// What a device must trust from the start.
+    fn trust(&self) -> Trust;
+    /// Where devices connect.
+    fn broker(&self) -> BrokerAddress;
+}
+
+/// What is known of devices in the field.
+pub trait Fleet: Send + Sync + 'static {
+    /// What the daemon last heard of a device and last sent it, as JSON; `None` if it never heard of it.
+    fn status(&self, device: &DeviceId) -> Option<Value>;
+}
+
+/// Whether the daemon does its work.
+pub trait Readiness: Send + Sync + 'static {
+    /// What keeps it from its work, in sentences; empty if nothing does.
+    fn obstacles(&self) -> Vec<String>;
+}
+
+/// A fleet nobody has heard of, and no obstacles: for a daemon without a reconciler, and for tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Unknown;
+
+impl Fleet for Unknown {
+    fn status(&self, _device: &DeviceId) -> Option<Value> {
+        None
+    }
+}
+
+impl Readiness for Unknown {
+    fn obstacles(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,120 @@
+//! `/organizations/{organization}/devices`
+
+use super::super::bundle::bundle;
+use super::*;
+use axum::Json;
+use axum::extract::{Path, State};
+use coterm_shared::id::{DeviceId, SiteId};
+use coterm_shared::licensing::view::DeviceView;
+use coterm_shared::licensing::{Device, ModelName, Refusal, RefusalCode, Refusals};
+use serde_json::json;
+
+/// `GET .../devices`
+pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    let page: Page<DeviceId> = ask.page()?;
+    let view = |d: &Device| shown_with_status(&api, &organization, d, &ask);
+    let devices = page::of(organization.devices(), &page, |d| d.id.clone(), view);
+    // What devices report is no part of the organization's version, so this list has no tag.
+    Ok(Json(devices).into_response())
+}
+
+/// `POST .../devices` `{"id", "site", "model"}`: claims it; the catalog says what it consumes.
+pub(super) async fn claim(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let mut body = ask.body()?;
+    let id = body.parsed::<DeviceId>("id");
+    let site = body.parsed::<SiteId>("site");
+    let model = body.parsed::<String>("model");
+    let (id, site, model) = body.finish(|| Some((id?, site?, model?)))?;
+    let name = ModelName::parse(&model).map_err(|refusal| change::refusal(&refusal.into()))?;
+    let platform = api.books().platform();
+    let known = platform.model(&name).ok_or_else(|| change::refusal(&unknown_model(&name)))?;
+    let (product, units) = (known.product, known.units);
+    let claim = Command::ClaimDevice { id: id.clone(), site, model, product, units };
+    command(&api, &ask, organization.id(), claim, StatusCode::CREATED, shown(id)).await
+}
+
+fn unknown_model(name: &ModelName) -> Refusals {
+    let message = format!("the catalog has no model {name}");
+    let hint = "list the models; the vendor puts new ones into the catalog";
+    // Not the device but its model is missing, which is a mistake in the request.
+    Refusal::new(RefusalCode::ModelUnknown, message, hint).at("model").into()
+}
+
+/// `GET .../devices/{device}`: what it should do, and what it said last.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path((id, device)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    ask.no_query()?;
+    let device = find(&organization, &device)?;
+    Ok(Json(shown_with_status(&api, &organization, device, &ask)).into_response())
+}
+
+/// `POST .../devices/{device}/retire`
+pub(super) async fn retire(
+    State(api): State<Api>,
+    Path((id, device)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    ask.no_body()?;
+    let id: DeviceId = ids::of_path(&device, "device")?;
+    let retire = Command::RetireDevice { id: id.clone() };
+    command(&api, &ask, organization.id(), retire, StatusCode::OK, shown(id)).await
+}
+
+/// `POST .../devices/{device}/provision`: a new certificate and everything else the agent needs.
+///
+/// It changes no licenses, so it is in the daemon's log and not among the transactions; repeated, it makes another
+/// certificate. The key is in this answer and nowhere else.
+pub(super) async fn provision(
+    State(api): State<Api>,
+    Path((id, device)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let id = ask.organization(&id, Action::Provision)?;
+    ask.no_query()?;
+    ask.no_body()?;
+    let organization = api.books().organization(id).ok_or_else(|| Problem::not_found("organization"))?;
+    let device = find(&organization, &device)?;
+    if !device.is_active() {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "DEVICE_RETIRED",
+            "The device is retired.",
+            "Claim it again before provisioning it.",
+        ));
+    }
+    let (name, product) = (device.id.clone(), device.product);
+    let provisioner = api.provisioner().clone();
+    let made = tokio::task::spawn_blocking(move || {
+        let certificate = provisioner.certificate(&name)?;
+        Ok::<_, coterm_certs::PkiError>((certificate, provisioner.trust(), provisioner.broker()))
+    });
+    let made = made.await.map_err(|error| Problem::failed(&error))?;
+    let (certificate, trust, broker) = made.map_err(|error| Problem::failed(&error))?;
+    tracing::info!(device = %certificate.device, actor = %ask.principal, serial = certificate.facts.serial.as_str(),
+        "made a device certificate");
+    let body = bundle(id, product, &certificate, &trust, &broker)?;
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+fn find<'a>(organization: &'a Organization, device: &str) -> Result<&'a Device> {
+    organization.device(&ids::of_path(device, "device")?).ok_or_else(|| Problem::not_found("device"))
+}
+
+fn shown(id: DeviceId) -> impl FnOnce(&Organization, &Committed) -> Option<Value> + Send + 'static {
+    move |o, committed| o.device(&id).map(|device| json!(DeviceView::of(o, device, committed.at)))
+}
+
+fn shown_with_status(api: &Api, organization: &Organization, device: &Device, ask: &Ask) -> Value {
+    let mut view = json!(DeviceView::of(organization, device, ask.now));
+    if let (Some(fields), Some(status)) = (view.as_object_mut(), api.fleet().status(&device.id)) {
+        fields.insert(String::from("status"), status);
+    }
+    view
+}

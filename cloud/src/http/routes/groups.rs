@@ -1,0 +1,87 @@
+//! `/organizations/{organization}/groups`
+
+use super::*;
+use axum::extract::{Path, State};
+use coterm_shared::id::GroupId;
+use coterm_shared::licensing::view::GroupView;
+use serde_json::json;
+
+/// `GET .../groups`
+pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    let page: Page<GroupId> = ask.page()?;
+    let groups =
+        page::of(organization.groups(), &page, |g| g.id, |g| GroupView::of(&organization, g, ask.now));
+    page::tagged(organization.version(), ask.headers(), &groups)
+}
+
+/// `POST .../groups` `{"name", "settings"?}`
+pub(super) async fn create(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let mut body = ask.body()?;
+    let name = body.parsed::<String>("name");
+    let settings = body.object("settings", settings_of);
+    let (name, settings) = body.finish(|| name.zip(settings))?;
+    let id = GroupId::from_bytes(ids::fresh(ask.now)?);
+    let create = Command::CreateGroup { id, name, settings: settings.unwrap_or_default() };
+    command(&api, &ask, organization.id(), create, StatusCode::CREATED, shown(id)).await
+}
+
+/// `GET .../groups/{group}`: with every figure it is judged by.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path((id, group)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    ask.no_query()?;
+    let found = organization.group(ids::of_path(&group, "group")?);
+    let group = found.ok_or_else(|| Problem::not_found("group"))?;
+    page::tagged(organization.version(), ask.headers(), &GroupView::of(&organization, group, ask.now))
+}
+
+/// `PATCH .../groups/{group}` `{"name"}`
+pub(super) async fn rename(
+    State(api): State<Api>,
+    Path((id, group)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let id = ids::of_path(&group, "group")?;
+    let mut body = ask.body()?;
+    let name = body.parsed::<String>("name");
+    let name = body.finish(|| name)?;
+    command(&api, &ask, organization.id(), Command::RenameGroup { id, name }, StatusCode::OK, shown(id)).await
+}
+
+/// `PATCH .../groups/{group}/settings`, as those of an organization.
+pub(super) async fn settings(
+    State(api): State<Api>,
+    Path((id, group)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let id = ids::of_path(&group, "group")?;
+    let mut body = ask.body()?;
+    let settings = settings_of(&mut body);
+    let settings = body.finish(|| settings)?;
+    let change = Command::ChangeGroupSettings { id, settings };
+    command(&api, &ask, organization.id(), change, StatusCode::OK, shown(id)).await
+}
+
+/// `DELETE .../groups/{group}`
+pub(super) async fn remove(
+    State(api): State<Api>,
+    Path((id, group)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    ask.no_body()?;
+    let id = ids::of_path(&group, "group")?;
+    let delete = Command::DeleteGroup { id };
+    command(&api, &ask, organization.id(), delete, StatusCode::NO_CONTENT, |_, _| None).await
+}
+
+fn shown(id: GroupId) -> impl FnOnce(&Organization, &Committed) -> Option<Value> + Send + 'static {
+    move |o, committed| o.group(id).map(|group| json!(GroupView::of(o, group, committed.at)))
+}

@@ -1,0 +1,57 @@
+//! `/organizations`
+
+use super::*;
+use axum::Json;
+use axum::extract::{Path, State};
+use coterm_shared::id::GroupId;
+use coterm_shared::licensing::FoundOrganization;
+use coterm_shared::licensing::view::OrganizationView;
+use serde_json::json;
+
+/// `GET /organizations`: those this principal reaches.
+pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    let page: Page<OrganizationId> = ask.page()?;
+    let own = ask.principal.role.organization();
+    let all = api.books().organizations();
+    let visible = all.into_iter().filter(|id| own.is_none_or(|own| own == *id));
+    let found = visible.filter_map(|id| api.books().organization(id));
+    Ok(Json(page::of(found, &page, Organization::id, |o| OrganizationView::of(&o))).into_response())
+}
+
+/// `POST /organizations` `{"name", "settings"?}`
+pub(super) async fn create(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::FoundOrganization)?;
+    let mut body = ask.body()?;
+    let name = body.parsed::<String>("name");
+    let settings = body.object("settings", settings_of);
+    let (name, settings) = body.finish(|| name.zip(settings))?;
+    let founding = FoundOrganization {
+        id: OrganizationId::from_bytes(ids::fresh(ask.now)?),
+        name,
+        default_group: GroupId::from_bytes(ids::fresh(ask.now)?),
+        settings: settings.unwrap_or_default(),
+    };
+    change::make(&api, &ask, Change::FoundOrganization(founding), StatusCode::CREATED, |committed| {
+        committed.organization.as_ref().map(|o| json!(OrganizationView::of(o)))
+    })
+    .await
+}
+
+/// `GET /organizations/{organization}`
+pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    ask.no_query()?;
+    let organization = read(&api, &ask, &id)?;
+    page::tagged(organization.version(), ask.headers(), &OrganizationView::of(&organization))
+}
+
+/// `PATCH /organizations/{organization}/settings` `{"grace_secs"?, "stop_after_lock_secs"?, "time_zone"?}`
+pub(super) async fn settings(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let mut body = ask.body()?;
+    let settings = settings_of(&mut body);
+    let settings = body.finish(|| settings)?;
+    command(&api, &ask, organization.id(), Command::ChangeSettings(settings), StatusCode::OK, |o, _| {
+        Some(json!(OrganizationView::of(o)))
+    })
+    .await
+}

@@ -1,0 +1,127 @@
+//! `/prices`, `/models` and `/limits`: what the vendor keeps for everybody.
+
+use super::*;
+use axum::extract::{Path, State};
+use coterm_shared::licensing::{Limits, ModelName};
+use coterm_shared::platform::PlatformCommand;
+use coterm_shared::product::ProductType;
+use coterm_shared::time::Seconds;
+use serde_json::json;
+
+/// `GET /prices`
+pub(super) async fn prices(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ReadPlatform)?;
+    let page: Page<ProductNumber> = ask.page()?;
+    let platform = api.books().platform();
+    let view = |(product, price): (&ProductType, &coterm_shared::platform::Price)| json!({ "product": product, "price": price.price, "version": price.version, "since": price.since });
+    let prices = page::of(platform.prices(), &page, |(product, _)| ProductNumber(product.number()), view);
+    page::tagged(platform.version(), ask.headers(), &prices)
+}
+
+/// Prices come in the order of the products' numbers, so the cursor is the number.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct ProductNumber(u16);
+
+impl std::str::FromStr for ProductNumber {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        text.parse().map(ProductNumber)
+    }
+}
+
+impl std::fmt::Display for ProductNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `PUT /prices/{product}` `{"price"}`
+pub(super) async fn set_price(
+    State(api): State<Api>,
+    Path(product): Path<String>,
+    ask: Ask,
+) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    let product: ProductType = ids::of_path(&product, "product type")?;
+    let mut body = ask.body()?;
+    let price = body.integer("price", 0, u64::MAX);
+    let price = body.finish(|| price)?;
+    let change = Change::Platform(PlatformCommand::SetPrice { product, price });
+    change::make(&api, &ask, change, StatusCode::OK, move |committed| {
+        Some(json!({ "product": product, "price": price, "since": committed.at }))
+    })
+    .await
+}
+
+/// `GET /models`
+pub(super) async fn models(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ReadPlatform)?;
+    let page: Page<ModelCursor> = ask.page()?;
+    let platform = api.books().platform();
+    let view = |model: &coterm_shared::platform::Model| json!({ "model": model.name, "product": model.product, "units": model.units });
+    let models = page::of(platform.models(), &page, |model| ModelCursor(model.name.clone()), view);
+    page::tagged(platform.version(), ask.headers(), &models)
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct ModelCursor(ModelName);
+
+impl std::str::FromStr for ModelCursor {
+    type Err = coterm_shared::licensing::Refusal;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        ModelName::parse(text).map(ModelCursor)
+    }
+}
+
+impl std::fmt::Display for ModelCursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `PUT /models/{model}` `{"product", "units"}`
+pub(super) async fn put_model(
+    State(api): State<Api>,
+    Path(model): Path<String>,
+    ask: Ask,
+) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    let mut body = ask.body()?;
+    let product = body.parsed::<ProductType>("product");
+    let units = body.integer("units", 0, u64::MAX);
+    let (product, units) = body.finish(|| product.zip(units))?;
+    let shown = json!({ "model": model, "product": product, "units": units });
+    let change = Change::Platform(PlatformCommand::PutModel { name: model, product, units });
+    change::make(&api, &ask, change, StatusCode::OK, move |_| Some(shown)).await
+}
+
+/// `GET /limits`
+pub(super) async fn limits(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ReadPlatform)?;
+    ask.no_query()?;
+    let platform = api.books().platform();
+    page::tagged(platform.version(), ask.headers(), platform.limits())
+}
+
+/// `PUT /limits` `{"grace_max_secs"?, "stop_after_lock_min_secs"?, "clock_reset_secs"?}`; what is absent stays.
+pub(super) async fn set_limits(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    let mut body = ask.body()?;
+    // A hundred years: what is longer is a mistake, and sums of it must not overflow.
+    let max = Seconds::days(36_500).0;
+    let grace = body.optional_integer("grace_max_secs", 0, max);
+    let stop = body.optional_integer("stop_after_lock_min_secs", 0, max);
+    let reset = body.optional_integer("clock_reset_secs", 0, max);
+    let now = *api.books().platform().limits();
+    let limits = body.finish(|| {
+        Some(Limits {
+            grace_max_secs: grace?.map_or(now.grace_max_secs, Seconds),
+            stop_after_lock_min_secs: stop?.map_or(now.stop_after_lock_min_secs, Seconds),
+            clock_reset_secs: reset?.map_or(now.clock_reset_secs, Seconds),
+        })
+    })?;
+    let change = Change::Platform(PlatformCommand::SetLimits { limits });
+    change::make(&api, &ask, change, StatusCode::OK, move |_| Some(json!(limits))).await
+}

@@ -1,0 +1,71 @@
+//! `/organizations/{organization}/sites`
+
+use super::*;
+use axum::extract::{Path, State};
+use coterm_shared::id::{GroupId, SiteId};
+use coterm_shared::licensing::view::SiteView;
+use serde_json::json;
+
+/// `GET .../sites`
+pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    let page: Page<SiteId> = ask.page()?;
+    let sites = page::of(organization.sites(), &page, |s| s.id, |s| SiteView::of(&organization, s));
+    page::tagged(organization.version(), ask.headers(), &sites)
+}
+
+/// `POST .../sites` `{"name", "parent"?, "group"?}`
+pub(super) async fn create(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let mut body = ask.body()?;
+    let name = body.parsed::<String>("name");
+    let parent = body.optional::<SiteId>("parent");
+    let group = body.optional::<GroupId>("group");
+    let id = SiteId::from_bytes(ids::fresh(ask.now)?);
+    let create =
+        body.finish(|| Some(Command::CreateSite { id, name: name?, parent: parent?, group: group? }))?;
+    command(&api, &ask, organization.id(), create, StatusCode::CREATED, shown(id)).await
+}
+
+/// `GET .../sites/{site}`
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path((id, site)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    ask.no_query()?;
+    let found = organization.site(ids::of_path(&site, "site")?);
+    let site = found.ok_or_else(|| Problem::not_found("site"))?;
+    page::tagged(organization.version(), ask.headers(), &SiteView::of(&organization, site))
+}
+
+/// `PATCH .../sites/{site}` `{"name"}`
+pub(super) async fn rename(
+    State(api): State<Api>,
+    Path((id, site)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let id = ids::of_path(&site, "site")?;
+    let mut body = ask.body()?;
+    let name = body.parsed::<String>("name");
+    let name = body.finish(|| name)?;
+    command(&api, &ask, organization.id(), Command::RenameSite { id, name }, StatusCode::OK, shown(id)).await
+}
+
+/// `DELETE .../sites/{site}`
+pub(super) async fn remove(
+    State(api): State<Api>,
+    Path((id, site)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    ask.no_body()?;
+    let delete = Command::DeleteSite { id: ids::of_path(&site, "site")? };
+    command(&api, &ask, organization.id(), delete, StatusCode::NO_CONTENT, |_, _| None).await
+}
+
+fn shown(id: SiteId) -> impl FnOnce(&Organization, &Committed) -> Option<Value> + Send + 'static {
+    move |o, _| o.site(id).map(|site| json!(SiteView::of(o, site)))
+}

@@ -1,0 +1,54 @@
+//! Whether the daemon lives and works, who is asking, and whether the time is to be believed.
+
+use super::*;
+use axum::Json;
+use axum::extract::State;
+use serde_json::json;
+
+/// `GET /health`: the process answers. No credential.
+pub(super) async fn health() -> Json<Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+/// `GET /ready`: it does its work, or 503. No credential, so no details beyond what keeps it.
+pub(super) async fn ready(State(api): State<Api>) -> Response {
+    let obstacles = api.readiness().obstacles();
+    if obstacles.is_empty() {
+        return Json(json!({ "status": "ready" })).into_response();
+    }
+    let hint = "Wait for it; if it lasts, look at the daemon's log.";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", obstacles.join("; "), hint)
+        .retry_after(5)
+        .into_response()
+}
+
+/// `GET /whoami`
+pub(super) async fn whoami(ask: Ask) -> Result<Response> {
+    ask.no_query()?;
+    let principal = &ask.principal;
+    Ok(Json(json!({
+        "id": principal.id,
+        "name": principal.name,
+        "role": principal.role.name(),
+        "organization": principal.role.organization(),
+    }))
+    .into_response())
+}
+
+/// `GET /time`: cloud time, and why nothing is signed at present, if so.
+pub(super) async fn time(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    ask.no_query()?;
+    let doubt = api.books().time_doubt().await.map_err(|error| refused(&error))?;
+    Ok(Json(json!({ "now": ask.now, "doubt": doubt.map(|doubt| doubt.to_string()) })).into_response())
+}
+
+/// `POST /time/confirm`: the clock of the machine was looked at and is right; signing goes on.
+pub(super) async fn confirm_time(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    ask.no_query()?;
+    ask.no_body()?;
+    api.books().confirm_time().await.map_err(|error| refused(&error))?;
+    tracing::warn!(actor = %ask.principal, "the time was confirmed");
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
