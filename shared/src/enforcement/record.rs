@@ -21,7 +21,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 
 /// The longest encoded record, in bytes.
-pub const MAX_RECORD_BYTES: usize = 40_960;
+pub const MAX_RECORD_BYTES: usize = 57_344;
 
 /// What every record begins with; its last byte is the format number.
 const MAGIC: [u8; 8] = *b"COTERM\0\x01";
@@ -33,6 +33,11 @@ pub struct Record {
     /// The last token accepted, as received, at most [`MAX_TOKEN_BYTES`].
     #[serde(with = "opt_bytes")]
     pub token: Option<Vec<u8>>,
+    /// The keyring the token was accepted under, if a newer one is held by now; at most [`MAX_DOCUMENT_BYTES`].
+    ///
+    /// A stored token does not die with its key (token §3): it is reopened under the keyring that knew the key.
+    #[serde(with = "opt_bytes")]
+    pub token_keyring: Option<Vec<u8>>,
     /// The keyring held, as received, at most [`MAX_DOCUMENT_BYTES`].
     #[serde(with = "opt_bytes")]
     pub keyring: Option<Vec<u8>>,
@@ -117,6 +122,7 @@ impl Record {
     pub fn new(clock: ClockRecord) -> Record {
         Record {
             token: None,
+            token_keyring: None,
             keyring: None,
             root: None,
             high_water: None,
@@ -187,6 +193,7 @@ impl Record {
     fn check_bounds(&self) -> Result<(), RecordError> {
         for (part, bytes, most) in [
             ("the token", self.token.as_deref(), MAX_TOKEN_BYTES),
+            ("the token's keyring", self.token_keyring.as_deref(), MAX_DOCUMENT_BYTES),
             ("the keyring", self.keyring.as_deref(), MAX_DOCUMENT_BYTES),
             ("the root", self.root.as_deref(), MAX_DOCUMENT_BYTES),
         ] {

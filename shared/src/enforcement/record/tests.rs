@@ -23,6 +23,7 @@ fn clock() -> ClockRecord {
 fn full() -> Record {
     Record {
         token: Some(vec![1, 2, 3]),
+        token_keyring: Some(vec![6; 200]),
         keyring: Some(vec![4; 300]),
         root: None,
         high_water: Some(HighWater { version: TokenVersion { epoch: 2, seq: 77 }, digest: [5; 32] }),
@@ -106,6 +107,7 @@ fn errors_say_what_is_wrong() {
 fn what_would_not_come_back_is_not_stored() {
     for (part, record) in [
         ("the token", Record { token: Some(vec![0; MAX_TOKEN_BYTES + 1]), ..full() }),
+        ("the token's keyring", Record { token_keyring: Some(vec![0; MAX_DOCUMENT_BYTES + 1]), ..full() }),
         ("the keyring", Record { keyring: Some(vec![0; MAX_DOCUMENT_BYTES + 1]), ..full() }),
         ("the root", Record { root: Some(vec![0; MAX_DOCUMENT_BYTES + 1]), ..full() }),
     ] {
@@ -113,6 +115,7 @@ fn what_would_not_come_back_is_not_stored() {
     }
     let largest = Record {
         token: Some(vec![0; MAX_TOKEN_BYTES]),
+        token_keyring: Some(vec![0; MAX_DOCUMENT_BYTES]),
         keyring: Some(vec![0; MAX_DOCUMENT_BYTES]),
         root: Some(vec![0; MAX_DOCUMENT_BYTES]),
         ..full()
