@@ -85,6 +85,9 @@ impl Root {
 
     /// The root after this one.
     ///
+    /// Adopt it together with a keyring that verifies under it, both in one write: until that keyring is there, the
+    /// device goes on with the old pair, under which its stored keyring still opens.
+    ///
     /// # Errors
     /// [`TrustRefusal`] unless it is of the same trust domain, of the version right after this one, and signed by the
     /// thresholds of this root and of itself.

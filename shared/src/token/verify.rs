@@ -7,6 +7,7 @@
 
 use super::claims::Claims;
 use super::cose::{HeaderError, Sign1, parse_token_header};
+use super::key::Kid;
 use super::keyring::{KeyUse, Keyring};
 use super::{Nonce, TokenRefusal, TokenVersion, TrustDomain};
 use crate::id::{DeviceId, OrganizationId};
@@ -40,6 +41,7 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedToken {
     claims: Claims,
+    kid: Kid,
     bytes: Vec<u8>,
     proves_freshness: bool,
 }
@@ -49,6 +51,12 @@ impl VerifiedToken {
     #[must_use]
     pub const fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// The key that signed it.
+    #[must_use]
+    pub const fn kid(&self) -> Kid {
+        self.kid
     }
 
     /// The bytes as received, to be stored.
@@ -172,7 +180,7 @@ fn authenticate(bytes: &[u8], keyring: &Keyring, expected: &Expected) -> Result<
     if !claims.is_sequence_near_issue() {
         return Err(TokenRefusal::SequenceOffTime);
     }
-    Ok(VerifiedToken { claims, bytes: bytes.to_vec(), proves_freshness: false })
+    Ok(VerifiedToken { claims, kid, bytes: bytes.to_vec(), proves_freshness: false })
 }
 
 /// Step 9: whether the token is the one held; an error if it is older or contradicts it.

@@ -40,8 +40,8 @@ pub(super) struct Row {
     pub(super) optional: bool,
 }
 
-/// A struct that is a CBOR map with integer keys. Rows stand in the order of the encoding (RFC 8949 §4.2.1): `req` ones are
-/// always there, `opt` ones are of type `Option` and left out when `None`.
+/// A struct that is a CBOR map with integer keys. Rows stand in the order of the encoding (RFC 8949 §4.2.1): `req`
+/// ones are always there, `opt` ones are of type `Option` and left out when `None`.
 macro_rules! int_map {
     ($(#[$meta:meta])* $name:ident { $($kind:ident $key:literal => $field:ident: $type:ty,)+ }) => {
         $(#[$meta])*

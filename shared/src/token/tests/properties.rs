@@ -106,8 +106,25 @@ fn any_flipped_bit_is_refused() {
         })
     }
     let (keyring, expected, root) = (keyring(), expected(), root());
-    for flipped in flips(&token()) {
-        assert!(verify_token(&flipped, &keyring, &expected, None, None).is_err(), "{}", hex(&flipped));
+    // Where the damage is decides who notices: container, header, key id, and the signature for all the rest.
+    let (signed, [header, payload, signature]) = (token(), parts(&token()));
+    let header_at = signed.windows(header.len()).position(|window| window == header).unwrap();
+    let payload_at = signed.windows(payload.len()).position(|window| window == payload).unwrap();
+    let signature_at = signed.len() - signature.len();
+    let kid_at = header_at + 5;
+    for (bit, flipped) in flips(&signed).enumerate() {
+        let refusal = verify_token(&flipped, &keyring, &expected, None, None).unwrap_err();
+        let place = bit / 8;
+        let steps = match place {
+            _ if place < header_at => 2..=3,
+            _ if (kid_at..kid_at + 8).contains(&place) => 4..=4,
+            _ if place < header_at + header.len() => 3..=3,
+            _ if place < payload_at => 2..=2,
+            _ if place < payload_at + payload.len() => 5..=5,
+            _ if place < signature_at => 2..=2,
+            _ => 5..=5,
+        };
+        assert!(steps.contains(&refusal.step()), "byte {place}: {refusal:?}");
     }
     // Two root keys must sign and two did; a keyring key's id may be damaged, and then the signature is just missing.
     for flipped in flips(root.bytes()) {
