@@ -8,5 +8,6 @@ pub mod config;
 pub mod http;
 pub mod mqtt;
 pub mod ports;
+pub mod reconcile;
 pub mod signer;
 pub mod store;

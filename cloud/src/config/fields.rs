@@ -94,13 +94,12 @@ pub const FIELDS: &[Field] = &[
         Literal("10"),
         "How long a client may take for its TLS handshake, 1 to 120 seconds.",
     ),
-    field("mqtt.external.host", Unset("\"mqtt.example.com\""), "The broker's host name."),
-    field("mqtt.external.port", Literal("8883"), "The broker's TLS port."),
     field(
-        "mqtt.external.server_name",
+        "mqtt.external.host",
         Unset("\"mqtt.example.com\""),
-        "The name in the broker's certificate, where it is not `host`.",
+        "The broker's host name or address, which its certificate must carry.",
     ),
+    field("mqtt.external.port", Literal("8883"), "The broker's TLS port."),
     field(
         "mqtt.external.ca_file",
         Unset("\"/etc/coterm/broker-ca.crt\""),

@@ -86,8 +86,6 @@ pub struct ExternalMqtt {
     pub host: String,
     /// Its TLS port.
     pub port: u16,
-    /// The name in its certificate.
-    pub server_name: String,
     /// The authority of its certificate.
     pub ca_file: PathBuf,
     /// Our client certificate.
@@ -211,11 +209,9 @@ fn read_mqtt(from: &mut Reader) -> Option<Mqtt> {
         MqttMode::External => {
             let needed = "mqtt.mode = \"external\"";
             let host = from.text("mqtt.external.host", needed);
-            let server_name = from.optional_text("mqtt.external.server_name").unwrap_or_else(|| host.clone());
             Some(Mqtt::External(ExternalMqtt {
                 host,
                 port,
-                server_name,
                 ca_file: from.path("mqtt.external.ca_file", needed),
                 certificate_file: from.path("mqtt.external.certificate_file", needed),
                 key_file: from.path("mqtt.external.key_file", needed),

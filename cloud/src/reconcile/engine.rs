@@ -1,0 +1,326 @@
+//! The loop around [`plan`](super::plan::plan): what wakes it, and what is done with its answers.
+//!
+//! Everything that may have changed something only marks devices; one place looks at marked devices, issues for all of
+//! them in one transaction and hands the bytes on. So a device marked ten times is looked at once, and nothing depends
+//! on why it was marked. Every collection here is a set of devices or has a limit.
+
+use super::Settings;
+use super::counters::Counters;
+use super::digest::digest;
+use super::fleet::Fleet;
+use super::inbox::LatestInbox;
+use super::keyring::KeyringCourier;
+use super::plan::Action;
+use super::ports::{Ledger, Outcome, Touched, Wish};
+use super::publish::{Done, Job, Publisher};
+use coterm_shared::id::{DeviceId, OrganizationId};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+/// Devices looked at, and tokens issued in one transaction, before anything else gets its turn.
+const BATCH: usize = 500;
+/// Things said that are written to the books in one transaction.
+const STATUS_BATCH: usize = 2_048;
+/// How long things said may wait to be written.
+const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How long stopping waits for publishes under way.
+const STOP_WITHIN: Duration = Duration::from_secs(3);
+
+pub(super) struct Engine {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) inbox: Arc<LatestInbox>,
+    pub(super) fleet: Arc<Mutex<Fleet>>,
+    pub(super) publisher: Publisher,
+    pub(super) keyring: KeyringCourier,
+    pub(super) settings: Settings,
+    pub(super) work: Work,
+}
+
+/// What waits to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    devices: HashSet<DeviceId>,
+    sweep: VecDeque<OrganizationId>,
+    sweeping: bool,
+    swept_at: Option<Instant>,
+    saved_at: Option<Instant>,
+}
+
+impl Engine {
+    pub(super) async fn run(mut self, mut orders: watch::Receiver<Order>) {
+        self.sweep();
+        let mut ticks = tokio::time::interval(self.settings.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.work().await;
+            let more = self.has_work();
+            tokio::select! {
+                biased;
+                changed = orders.changed() => {
+                    let order = *orders.borrow_and_update();
+                    match (changed, order) {
+                        (Err(_), _) | (Ok(()), Order::Stop) => break,
+                        (Ok(()), Order::Run { .. }) => self.sweep(),
+                    }
+                }
+                _ = ticks.tick() => self.tick().await,
+                touched = self.ledger.changes() => self.touched(touched),
+                () = self.inbox.arrived() => self.heard(),
+                done = self.publisher.done() => self.sent(&done),
+                () = self.keyring.step() => {}
+                () = std::future::ready(()), if more => {}
+            }
+        }
+        self.stop().await;
+    }
+
+    /// Looks at what time alone may have changed.
+    async fn tick(&mut self) {
+        self.heard();
+        let now = self.ledger.now();
+        let due = self.fleet().take_due(now, BATCH);
+        self.work.devices.extend(due);
+        if self.work.swept_at.is_none_or(|at| at.elapsed() >= self.settings.sweep) {
+            self.sweep();
+        }
+        if self.work.saved_at.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
+            self.save_statuses().await;
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.publisher.is_full()
+            && (self.work.sweeping || !self.work.devices.is_empty() || !self.work.sweep.is_empty())
+    }
+
+    /// Starts a comparison of everything wanted with everything held.
+    fn sweep(&mut self) {
+        self.work.swept_at = Some(Instant::now());
+        self.work.sweep = self.ledger.organizations().into();
+        self.work.sweeping = true;
+        self.heard();
+        self.keyring.send_again();
+    }
+
+    fn touched(&mut self, touched: Vec<Touched>) {
+        for Touched { organization, everything, groups, devices } in touched {
+            if everything {
+                self.look_at_organization(organization);
+            }
+            for group in groups {
+                let members = self.ledger.devices_in_group(organization, group);
+                self.look_at(organization, members);
+            }
+            self.look_at(organization, devices);
+        }
+    }
+
+    fn look_at_organization(&mut self, organization: OrganizationId) {
+        let devices = self.ledger.devices(organization);
+        self.look_at(organization, devices);
+    }
+
+    fn look_at(&mut self, organization: OrganizationId, devices: Vec<DeviceId>) {
+        let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
+        for device in devices {
+            // A retired device is touched by its old organization and may be another's by now.
+            if self.ledger.wanted(organization, &device).is_some() {
+                fleet.adopt(&device, organization);
+            }
+            self.work.devices.insert(device);
+        }
+    }
+
+    fn heard(&mut self) {
+        let now = self.ledger.now();
+        let counters = Arc::clone(self.counters());
+        let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
+        for (device, unread) in self.inbox.take() {
+            if let Some(report) = &unread.report {
+                self.keyring.reported(report.keyring_version);
+            }
+            let proven = unread.report.as_ref().and_then(|report| {
+                let proof = report.proof.as_ref()?;
+                self.ledger.verify(fleet.claims_more(&device, report)?, &device, proof.token())
+            });
+            let heard = fleet.heard(&device, unread, proven, self.settings.nonce_interval, now);
+            if heard.asked_too_soon {
+                counters.requests_refused.add(1);
+            }
+            if heard.dropped {
+                counters.strangers_dropped.add(1);
+            }
+            if heard.look {
+                self.work.devices.insert(device);
+            }
+        }
+    }
+
+    /// Looks at one batch of marked devices, issues what they need and hands it on.
+    async fn work(&mut self) {
+        if self.publisher.is_full() {
+            return;
+        }
+        if self.work.devices.is_empty()
+            && let Some(organization) = self.work.sweep.pop_front()
+        {
+            self.look_at_organization(organization);
+        }
+        let batch: Vec<DeviceId> = self.work.devices.iter().take(BATCH).cloned().collect();
+        let mut wishes = Vec::new();
+        for device in batch {
+            self.work.devices.remove(&device);
+            self.look(device, &mut wishes);
+        }
+        if self.work.sweeping
+            && self.work.sweep.is_empty()
+            && self.work.devices.is_empty()
+            && wishes.is_empty()
+        {
+            self.work.sweeping = false;
+            self.counters().sweeps.add(1);
+        }
+        if wishes.is_empty() {
+            return;
+        }
+        match self.ledger.issue(wishes.clone()).await {
+            Ok(outcomes) => self.issued(outcomes, wishes),
+            // Level-triggered: the next sweep asks for the same again.
+            Err(error) => {
+                tracing::error!(%error, tokens = wishes.len(), "nothing issued; tried again at the next sweep")
+            }
+        }
+    }
+
+    /// Does what one device needs, or adds its token to those to be issued.
+    fn look(&mut self, device: DeviceId, wishes: &mut Vec<Wish>) {
+        self.counters().plans.add(1);
+        let now = self.ledger.now();
+        let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted =
+            fleet.organization(&device).and_then(|organization| self.ledger.wanted(organization, &device));
+        let digest = wanted.as_ref().map(|wanted| digest(&self.settings.trust_domain, wanted));
+        let (action, begins) = fleet.plan(&device, digest, &self.settings.policy, now);
+        match action {
+            Action::Nothing => {}
+            Action::Quarantine if begins => {
+                self.inbox.counters().quarantines.add(1);
+                tracing::error!(%device, "the device claims a token that was never issued; its reports are not believed \
+                    until they are plausible. Look into it: a cloned or manipulated device");
+            }
+            Action::Halt if begins => {
+                tracing::error!(%device, "the device shows a token signed with our key that was \
+                not issued here; nothing is signed for its organization until someone resumes it. Look into it now: \
+                a stolen token key, or a second cloud on another database")
+            }
+            Action::Quarantine | Action::Halt => {}
+            Action::Publish => {
+                if let Some(version) = fleet.version(&device) {
+                    fleet.sending(&device, version);
+                    drop(fleet);
+                    self.publisher.send(Job { device, version, bytes: None });
+                }
+            }
+            Action::Issue(why) => {
+                if let (Some(wanted), Some(digest)) = (wanted, digest)
+                    && !fleet.is_halted(wanted.organization)
+                {
+                    tracing::debug!(%device, why = why.name(), "issuing");
+                    wishes.push(Wish { nonce: fleet.nonce(&device), wanted, digest, why });
+                }
+            }
+        }
+    }
+
+    fn issued(&mut self, outcomes: Vec<Outcome>, wishes: Vec<Wish>) {
+        let counters = Arc::clone(self.counters());
+        let now = self.ledger.now();
+        let mut jobs = Vec::new();
+        let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
+        for (outcome, wish) in outcomes.into_iter().zip(wishes) {
+            let fresh = match outcome {
+                Ok(fresh) => fresh,
+                Err(error) => {
+                    tracing::error!(device = %wish.wanted.device, %error, "no token issued; tried again at the next sweep");
+                    continue;
+                }
+            };
+            counters.signatures.add(1);
+            counters.rows.add(1);
+            fleet.issued(&fresh, &wish);
+            let (action, _) = fleet.plan(&fresh.device, Some(wish.digest), &self.settings.policy, now);
+            match action {
+                Action::Publish => {
+                    fleet.sending(&fresh.device, fresh.issued.version);
+                    let bytes = Some(fresh.bytes);
+                    jobs.push(Job { device: fresh.device, version: fresh.issued.version, bytes });
+                }
+                Action::Nothing | Action::Quarantine | Action::Halt => {}
+                // Asked again meanwhile, for instance: the next turn sees to it.
+                Action::Issue(_) => {
+                    self.work.devices.insert(fresh.device);
+                }
+            }
+        }
+        drop(fleet);
+        jobs.into_iter().for_each(|job| self.publisher.send(job));
+    }
+
+    fn sent(&mut self, done: &Done) {
+        let now = self.ledger.now();
+        self.fleet().sent(&done.device, done.version, done.taken, now);
+        // What was issued while this was under way is looked at again.
+        if self.fleet().version(&done.device).is_some_and(|newest| newest > done.version) {
+            self.work.devices.insert(done.device.clone());
+        }
+    }
+
+    async fn save_statuses(&mut self) {
+        self.work.saved_at = Some(Instant::now());
+        let said = self.fleet().take_unsaved(STATUS_BATCH);
+        if said.is_empty() {
+            return;
+        }
+        let rows = said.len() as u64;
+        match self.ledger.save(said).await {
+            Ok(()) => self.counters().status_rows.add(rows),
+            Err(error) => tracing::warn!(%error, "what devices said was not written; their next report is"),
+        }
+    }
+
+    async fn stop(mut self) {
+        let settle = async {
+            while !self.publisher.is_idle() {
+                let done = self.publisher.done().await;
+                self.sent(&done);
+            }
+        };
+        // What is cut off here is found missing after the next start.
+        let _ = tokio::time::timeout(STOP_WITHIN, settle).await;
+        self.heard();
+        self.save_statuses().await;
+    }
+
+    fn counters(&self) -> &Arc<Counters> {
+        self.inbox.counters()
+    }
+
+    fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the owner of the loop wants of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Go on; a new number asks for a sweep.
+    Run {
+        /// How many sweeps were asked for.
+        sweeps: u64,
+    },
+    /// Finish.
+    Stop,
+}

@@ -1,0 +1,257 @@
+//! The reconciler's ports on the real books and the real signer.
+
+use super::digest::WantedDigest;
+use super::plan::Issued;
+use super::ports::{Fresh, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touched, Wish};
+use crate::books::{self, Allocated, Books, Feed, SignError, ToIssue, Touch};
+use crate::ports::BoxFuture;
+use crate::signer::{Signer, Trust};
+use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
+use coterm_shared::licensing::Wanted;
+use coterm_shared::protocol::Report;
+use coterm_shared::time::{Seconds, Timestamp};
+use coterm_shared::token::{
+    Claims, Expected, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, verify_token,
+};
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use tokio::sync::Mutex;
+
+/// Batches smaller than this are signed on one thread.
+const SIGNED_ALONE: usize = 32;
+
+/// How long tokens hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPolicy {
+    /// The name of this deployment in every token.
+    pub trust_domain: TrustDomain,
+    /// From the issue to the end of the lease.
+    pub lease: Seconds,
+    /// From the issue to the management lock of a device that hears nothing newer (domain E7).
+    pub offline_budget: Seconds,
+}
+
+/// The books, with the key that signs.
+pub struct SigningLedger {
+    books: Books,
+    feed: Mutex<Feed>,
+    trust: Arc<Trust>,
+    policy: TokenPolicy,
+}
+
+impl fmt::Debug for SigningLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningLedger").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+impl SigningLedger {
+    /// The books seen from now on, signed for under this policy.
+    #[must_use]
+    pub fn new(books: Books, trust: Arc<Trust>, policy: TokenPolicy) -> SigningLedger {
+        SigningLedger { feed: Mutex::new(books.subscribe()), books, trust, policy }
+    }
+}
+
+impl Ledger for SigningLedger {
+    fn now(&self) -> Timestamp {
+        self.books.now()
+    }
+
+    fn organizations(&self) -> Vec<OrganizationId> {
+        self.books.organizations()
+    }
+
+    fn devices(&self, organization: OrganizationId) -> Vec<DeviceId> {
+        let Some(organization) = self.books.organization(organization) else { return Vec::new() };
+        organization.devices().filter(|device| device.is_active()).map(|device| device.id.clone()).collect()
+    }
+
+    fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId> {
+        let Some(organization) = self.books.organization(organization) else { return Vec::new() };
+        organization.devices_in_group(group).map(|device| device.id.clone()).collect()
+    }
+
+    fn wanted(&self, organization: OrganizationId, device: &DeviceId) -> Option<Wanted> {
+        self.books.organization(organization)?.wanted(device)
+    }
+
+    fn changes(&self) -> BoxFuture<'_, Vec<Touched>> {
+        Box::pin(async move {
+            let touches = self.feed.lock().await.changed().await;
+            touches.into_iter().map(|(organization, touch)| touched(organization, touch)).collect()
+        })
+    }
+
+    fn issue(&self, wishes: Vec<Wish>) -> BoxFuture<'_, Result<Vec<Outcome>, LedgerError>> {
+        Box::pin(async move {
+            let epoch = self.trust.epoch();
+            let batch = wishes.iter().map(|wish| to_issue(wish, epoch, self.policy.lease)).collect();
+            let signer = self.trust.signer();
+            let policy = self.policy.clone();
+            let sign = move |allocated: &[Allocated]| sign_all(&*signer, &policy, &wishes, allocated);
+            let signed = self.books.issue(batch, sign).await.map_err(failed)?;
+            Ok(signed
+                .into_iter()
+                .map(|signed| match signed {
+                    Ok((issued, bytes)) => {
+                        let bytes = Arc::from(bytes);
+                        Ok(Fresh { device: issued.device.clone(), issued: remembered(&issued), bytes })
+                    }
+                    Err(SignError(reason)) => Err(LedgerError(reason)),
+                })
+                .collect())
+        })
+    }
+
+    fn token(&self, device: DeviceId) -> BoxFuture<'_, Result<Stored, LedgerError>> {
+        Box::pin(async move {
+            let stored = self.books.token(&device).await.map_err(failed)?;
+            Ok(stored.map(|(issued, bytes)| (version(&issued), Arc::from(bytes))))
+        })
+    }
+
+    fn verify(&self, organization: OrganizationId, device: &DeviceId, proof: &[u8]) -> Option<TokenVersion> {
+        let expected =
+            Expected { trust_domain: self.policy.trust_domain.clone(), device: device.clone(), organization };
+        let accepted = verify_token(proof, &self.trust.keyring(), &expected, None, None).ok()?;
+        Some(accepted.token().claims().version)
+    }
+
+    fn load(&self) -> BoxFuture<'_, Result<Memory, LedgerError>> {
+        Box::pin(async move {
+            let issued = self.books.issued().await.map_err(failed)?;
+            let statuses = self.books.statuses().await.map_err(failed)?;
+            let issued = issued
+                .into_iter()
+                .map(|issued| (issued.device.clone(), issued.organization, remembered(&issued)))
+                .collect();
+            // A status written by another version of this program is as good as none: unknown is not missing.
+            let said = statuses
+                .into_iter()
+                .filter_map(|status| {
+                    let report = Report::parse(&status.body).ok()?;
+                    Some(Said { device: status.device, heard_at: status.heard_at, report: Arc::new(report) })
+                })
+                .collect();
+            Ok(Memory { issued, said })
+        })
+    }
+
+    fn save(&self, said: Vec<Said>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let statuses = said
+                .into_iter()
+                .filter_map(|Said { device, heard_at, report }| {
+                    let body = report.to_payload().ok()?;
+                    Some(books::DeviceStatus { device, heard_at, body })
+                })
+                .collect();
+            self.books.record_statuses(statuses).await.map_err(failed)
+        })
+    }
+}
+
+fn failed(error: books::BooksError) -> LedgerError {
+    LedgerError(format!("{error}; {}", error.hint()))
+}
+
+fn touched(organization: OrganizationId, touch: Touch) -> Touched {
+    match touch {
+        Touch::Everything => {
+            Touched { organization, everything: true, groups: Vec::new(), devices: Vec::new() }
+        }
+        Touch::Some { groups, devices } => Touched {
+            organization,
+            everything: false,
+            groups: groups.into_iter().collect(),
+            devices: devices.into_iter().collect(),
+        },
+    }
+}
+
+fn to_issue(wish: &Wish, epoch: u64, lease: Seconds) -> ToIssue {
+    ToIssue {
+        device: wish.wanted.device.clone(),
+        organization: wish.wanted.organization,
+        epoch,
+        wanted: wish.digest.0,
+        lease_secs: lease,
+        answers_nonce: wish.nonce.is_some(),
+    }
+}
+
+fn version(issued: &books::Issued) -> TokenVersion {
+    TokenVersion { epoch: issued.epoch, seq: issued.seq }
+}
+
+fn remembered(issued: &books::Issued) -> Issued {
+    Issued {
+        version: version(issued),
+        wanted: WantedDigest(issued.wanted),
+        issued_at: issued.issued_at,
+        lease_ends_at: issued.lease_ends_at,
+    }
+}
+
+/// Signs a batch on all cores: signing is the dearest part of issuing, and the books wait for it.
+fn sign_all(
+    signer: &dyn Signer,
+    policy: &TokenPolicy,
+    wishes: &[Wish],
+    allocated: &[Allocated],
+) -> Vec<Result<Vec<u8>, SignError>> {
+    let one = |allocated: &Allocated| match wishes.get(allocated.index) {
+        Some(wish) => sign_one(signer, policy, wish, &allocated.issued),
+        None => Err(SignError(String::from("the batch and its wishes do not fit together"))),
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    if allocated.len() < SIGNED_ALONE || cores == 1 {
+        return allocated.iter().map(one).collect();
+    }
+    let share = allocated.len().div_ceil(cores);
+    thread::scope(|scope| {
+        let parts: Vec<_> = allocated
+            .chunks(share)
+            .map(|part| (part.len(), scope.spawn(move || part.iter().map(one).collect::<Vec<_>>())))
+            .collect();
+        parts
+            .into_iter()
+            .flat_map(|(len, part)| {
+                let crashed = |_| vec![Err(SignError(String::from("the signer crashed"))); len];
+                part.join().unwrap_or_else(crashed)
+            })
+            .collect()
+    })
+}
+
+fn sign_one(
+    signer: &dyn Signer,
+    policy: &TokenPolicy,
+    wish: &Wish,
+    issued: &books::Issued,
+) -> Result<Vec<u8>, SignError> {
+    let Wanted { device, organization, site, group, findings, schedule, coterm_at } = wish.wanted.clone();
+    let mut findings = findings;
+    findings.truncate(MAX_FINDINGS);
+    let claims = Claims {
+        trust_domain: policy.trust_domain.clone(),
+        device,
+        lease_ends_at: issued.lease_ends_at,
+        issued_at: issued.issued_at,
+        nonce: wish.nonce.clone(),
+        organization,
+        site,
+        group,
+        state: schedule.state_at(issued.issued_at),
+        findings,
+        schedule,
+        offline_lock_at: issued.issued_at.saturating_add(policy.offline_budget),
+        version: version(issued),
+        coterm_at,
+    };
+    let unsigned = Unsigned::token(&claims, signer.kid()).map_err(|error| SignError(error.to_string()))?;
+    let signature = signer.sign(unsigned.to_be_signed()).map_err(|error| SignError(error.to_string()))?;
+    Ok(unsigned.attach(signature))
+}

@@ -1,0 +1,356 @@
+//! What one device needs, decided from what is wanted, issued and held.
+//!
+//! **Problem.** Messages get lost, clocks and databases are restored, devices lie; yet a device that holds the right
+//! token must cost nothing. **Method.** One pure function over the facts about one device. It is asked whenever
+//! something may have changed and at every sweep, so no answer has to be remembered. **Deliberately absent:** hints
+//! about what happened. The same facts give the same answer, whoever asks.
+
+use super::digest::WantedDigest;
+use coterm_shared::id::DeviceId;
+use coterm_shared::time::{Seconds, Timestamp};
+use coterm_shared::token::TokenVersion;
+
+/// How long a publish is given to show in a report before the same token is sent to the same device again.
+pub const RESEND_AFTER: Seconds = Seconds(10);
+
+/// The least time between two tokens issued because a device claims to hold a newer one than was issued.
+pub const HEAL_INTERVAL: Seconds = Seconds(3_600);
+
+/// The newest token issued to a device, without its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// Its version.
+    pub version: TokenVersion,
+    /// What it expresses.
+    pub wanted: WantedDigest,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When its lease ends.
+    pub lease_ends_at: Timestamp,
+}
+
+impl Issued {
+    /// When it is renewed: between half and 0.7 of its lease, always the same instant for the same device and token.
+    #[must_use]
+    pub fn renew_at(&self, device: &DeviceId) -> Timestamp {
+        let lease = self.lease_ends_at.since(self.issued_at).0;
+        let jitter = fnv1a(device.as_str().as_bytes()) % (lease / 5).saturating_add(1);
+        self.issued_at.saturating_add(Seconds(lease / 2 + jitter))
+    }
+}
+
+/// What a device said it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Held {
+    /// It has said nothing yet. Unknown is not missing.
+    #[default]
+    Unknown,
+    /// No token at all.
+    Nothing,
+    /// The token of this version.
+    Version(TokenVersion),
+}
+
+/// The last publish to a device since it connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// What was sent.
+    pub version: TokenVersion,
+    /// When the broker had taken it.
+    pub at: Timestamp,
+}
+
+/// Everything that decides about one device.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The device.
+    pub device: &'a DeviceId,
+    /// What its token should express; `None` if it is claimed nowhere (any more).
+    pub wanted: Option<WantedDigest>,
+    /// The newest token issued to it.
+    pub issued: Option<Issued>,
+    /// What it says it holds.
+    pub held: Held,
+    /// What was last sent to it.
+    pub sent: Option<Sent>,
+    /// Whether a publish now has somewhere to go: it is connected, or the broker retains.
+    pub reachable: bool,
+    /// Whether it asked for a fresh token, within its rate.
+    pub asked: bool,
+    /// When a token was last issued because it claimed a newer one than was issued.
+    pub healed_at: Option<Timestamp>,
+    /// Whether it showed the token it claims to hold, and that token verifies.
+    pub proven: bool,
+}
+
+/// What holds for all devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The epoch tokens are issued in (token §3).
+    pub epoch: u64,
+    /// Whether the broker keeps tokens for devices that connect later.
+    pub retained: bool,
+}
+
+/// What to do for a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing.
+    Nothing,
+    /// Send the bytes issued last.
+    Publish,
+    /// Issue a token and send it.
+    Issue(Why),
+    /// Believe no report of this device, raise the alarm, and leave everyone else alone (token §3).
+    Quarantine,
+    /// Somebody else signs with our keys: stop signing for its organization and raise the alarm (token §3).
+    Halt,
+}
+
+/// Why a token is issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The device never had one.
+    First,
+    /// Something that a token says has changed.
+    Changed,
+    /// The epoch was raised.
+    EpochRaised,
+    /// The lease is more than half over.
+    Renewal,
+    /// The device asked with a nonce.
+    Asked,
+    /// The device holds a newer token than the books know: they may have been restored from a backup.
+    HeldAhead,
+}
+
+impl Why {
+    /// A stable word for logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Why::First => "first",
+            Why::Changed => "changed",
+            Why::EpochRaised => "epoch-raised",
+            Why::Renewal => "renewal",
+            Why::Asked => "asked",
+            Why::HeldAhead => "held-ahead",
+        }
+    }
+}
+
+/// Decides what one device needs at `now`.
+#[must_use]
+pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
+    let Some(wanted) = facts.wanted else {
+        // Retired, perhaps while offline: it follows its last token and is told on reconnecting (domain G10).
+        return facts.issued.map_or(Action::Nothing, |issued| deliver(facts, &issued, policy, now));
+    };
+    let Some(issued) = facts.issued else { return Action::Issue(Why::First) };
+    if issued.wanted != wanted {
+        return Action::Issue(Why::Changed);
+    }
+    if issued.version.epoch < policy.epoch {
+        return Action::Issue(Why::EpochRaised);
+    }
+    if issued.renew_at(facts.device) <= now {
+        return Action::Issue(Why::Renewal);
+    }
+    if let Held::Version(held) = facts.held
+        && held > issued.version
+    {
+        return ahead(facts, held, policy, now);
+    }
+    if facts.asked {
+        return Action::Issue(Why::Asked);
+    }
+    deliver(facts, &issued, policy, now)
+}
+
+/// A device that claims more than was issued is either telling of books restored from a backup or not telling the truth.
+///
+/// Books that lost their tail heal by issuing once more: the sequence grows with the clock, so the new token is above
+/// anything an honest device can hold. What could not have been issued by now, or a claim repeated after that, is a lie,
+/// unless the device shows the token: then it is somebody else's signature.
+fn ahead(facts: &Facts<'_>, held: TokenVersion, policy: &Policy, now: Timestamp) -> Action {
+    let possible = held.epoch <= policy.epoch && held.seq / 1_000 <= now.as_secs();
+    let healed_lately = facts.healed_at.is_some_and(|at| now < at.saturating_add(HEAL_INTERVAL));
+    if possible && !healed_lately {
+        Action::Issue(Why::HeldAhead)
+    } else if facts.proven {
+        Action::Halt
+    } else {
+        Action::Quarantine
+    }
+}
+
+fn deliver(facts: &Facts<'_>, issued: &Issued, policy: &Policy, now: Timestamp) -> Action {
+    let missing = match facts.held {
+        Held::Version(held) => held < issued.version,
+        Held::Nothing => true,
+        // An embedded broker's device speaks first. A retained token goes out once without waiting for that.
+        Held::Unknown => policy.retained && facts.sent.is_none_or(|sent| sent.version != issued.version),
+    };
+    let on_its_way = facts
+        .sent
+        .is_some_and(|sent| sent.version == issued.version && now < sent.at.saturating_add(RESEND_AFTER));
+    if missing && facts.reachable && !on_its_way { Action::Publish } else { Action::Nothing }
+}
+
+/// FNV-1a, only to spread devices over time.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_800_000_000;
+    const A: WantedDigest = WantedDigest([1; 32]);
+    const B: WantedDigest = WantedDigest([2; 32]);
+
+    fn version(seq: u64) -> TokenVersion {
+        TokenVersion { epoch: 1, seq }
+    }
+
+    fn at(secs: u64) -> Timestamp {
+        Timestamp::from_secs(secs).unwrap()
+    }
+
+    fn issued(seq: u64) -> Issued {
+        Issued {
+            version: version(seq),
+            wanted: A,
+            issued_at: at(NOW),
+            lease_ends_at: at(NOW).saturating_add(Seconds::days(7)),
+        }
+    }
+
+    const POLICY: Policy = Policy { epoch: 1, retained: false };
+
+    /// Decides one second after the token was issued, for a connected device.
+    fn check(change: impl FnOnce(&mut Facts<'_>, &mut Policy, &mut Timestamp), expect: Action) {
+        let device: DeviceId = "cam-1".parse().unwrap();
+        let mut facts = Facts {
+            device: &device,
+            wanted: Some(A),
+            issued: Some(issued(10)),
+            held: Held::Version(version(10)),
+            sent: None,
+            reachable: true,
+            asked: false,
+            healed_at: None,
+            proven: false,
+        };
+        let (mut policy, mut now) = (POLICY, at(NOW + 1));
+        change(&mut facts, &mut policy, &mut now);
+        assert_eq!(plan(&facts, &policy, now), expect, "{facts:?} {policy:?} {now}");
+    }
+
+    #[test]
+    fn a_device_that_holds_what_was_issued_costs_nothing() {
+        check(|_, _, _| {}, Action::Nothing);
+        check(|f, _, _| f.reachable = false, Action::Nothing);
+        check(|_, p, _| p.retained = true, Action::Nothing);
+    }
+
+    #[test]
+    fn what_a_device_lacks_is_sent_if_there_is_a_way() {
+        for held in
+            [Held::Nothing, Held::Version(version(9)), Held::Version(TokenVersion { epoch: 0, seq: 99 })]
+        {
+            check(|f, _, _| f.held = held, Action::Publish);
+            check(|f, _, _| (f.held, f.reachable) = (held, false), Action::Nothing);
+        }
+    }
+
+    #[test]
+    fn unknown_is_not_missing() {
+        check(|f, _, _| f.held = Held::Unknown, Action::Nothing);
+        // A broker that retains gets every token once.
+        check(|f, p, _| (f.held, p.retained) = (Held::Unknown, true), Action::Publish);
+        let sent = |seq| Some(Sent { version: version(seq), at: at(NOW) });
+        check(
+            |f, p, n| (f.held, p.retained, f.sent, *n) = (Held::Unknown, true, sent(10), at(NOW + 90)),
+            Action::Nothing,
+        );
+        check(|f, p, _| (f.held, p.retained, f.sent) = (Held::Unknown, true, sent(9)), Action::Publish);
+    }
+
+    #[test]
+    fn a_token_on_its_way_is_not_sent_twice_but_a_lost_one_is() {
+        let sent = |seq| Some(Sent { version: version(seq), at: at(NOW) });
+        check(|f, _, _| (f.held, f.sent) = (Held::Nothing, sent(10)), Action::Nothing);
+        check(|f, _, _| (f.held, f.sent) = (Held::Nothing, sent(9)), Action::Publish);
+        check(|f, _, n| (f.held, f.sent, *n) = (Held::Nothing, sent(10), at(NOW + 10)), Action::Publish);
+    }
+
+    #[test]
+    fn a_token_is_issued_for_a_reason_only() {
+        check(|f, _, _| f.issued = None, Action::Issue(Why::First));
+        check(|f, _, _| f.wanted = Some(B), Action::Issue(Why::Changed));
+        check(|_, p, _| p.epoch = 2, Action::Issue(Why::EpochRaised));
+        check(|f, _, _| f.asked = true, Action::Issue(Why::Asked));
+        check(|_, _, n| *n = at(NOW + 5 * 86_400), Action::Issue(Why::Renewal));
+        check(|_, _, n| *n = at(NOW + 3 * 86_400), Action::Nothing);
+        // Offline or not: what is issued must be ready when the device comes back.
+        check(|f, _, _| (f.wanted, f.reachable) = (Some(B), false), Action::Issue(Why::Changed));
+    }
+
+    #[test]
+    fn a_retired_device_follows_its_last_token_and_is_told_on_reconnecting() {
+        check(|f, _, _| f.wanted = None, Action::Nothing);
+        check(|f, _, _| (f.wanted, f.held) = (None, Held::Version(version(9))), Action::Publish);
+        check(|f, _, n| (f.wanted, *n) = (None, at(NOW + 30 * 86_400)), Action::Nothing);
+        check(|f, _, _| (f.wanted, f.asked) = (None, true), Action::Nothing);
+        check(|f, _, _| (f.wanted, f.issued) = (None, None), Action::Nothing);
+    }
+
+    #[test]
+    fn books_restored_from_a_backup_heal_with_one_token() {
+        let lost = Held::Version(version(NOW * 1_000));
+        check(|f, _, _| f.held = lost, Action::Issue(Why::HeldAhead));
+        check(|f, _, _| (f.held, f.healed_at) = (lost, Some(at(NOW))), Action::Quarantine);
+        check(
+            |f, _, n| (f.held, f.healed_at, *n) = (lost, Some(at(NOW)), at(NOW + 3_600)),
+            Action::Issue(Why::HeldAhead),
+        );
+    }
+
+    #[test]
+    fn a_claim_nobody_could_have_issued_quarantines_the_device() {
+        for claim in [version((NOW + 2) * 1_000), version(u64::MAX), TokenVersion { epoch: 2, seq: 1 }] {
+            check(|f, _, _| f.held = Held::Version(claim), Action::Quarantine);
+            check(|f, _, _| (f.held, f.asked) = (Held::Version(claim), true), Action::Quarantine);
+            // Its group's changes still reach it.
+            check(
+                |f, _, _| (f.held, f.wanted) = (Held::Version(claim), Some(B)),
+                Action::Issue(Why::Changed),
+            );
+        }
+    }
+
+    #[test]
+    fn a_proven_token_nobody_here_issued_stops_signing_for_the_organization() {
+        let claim = Held::Version(version((NOW + 2) * 1_000));
+        check(|f, _, _| (f.held, f.proven) = (claim, true), Action::Halt);
+        // Books restored from a backup are the likelier cause while the sequence is of the past.
+        let lost = Held::Version(version(NOW * 1_000));
+        check(|f, _, _| (f.held, f.proven) = (lost, true), Action::Issue(Why::HeldAhead));
+    }
+
+    #[test]
+    fn renewals_spread_over_a_fifth_of_the_lease() {
+        let token = issued(1);
+        let lease = 7 * 86_400;
+        let mut instants: Vec<u64> = (0..1_000)
+            .map(|n| token.renew_at(&format!("cam-{n}").parse().unwrap()).as_secs() - NOW)
+            .collect();
+        instants.sort_unstable();
+        assert!(instants[0] >= lease / 2 && instants[999] <= lease * 7 / 10);
+        assert!(instants[100] < lease * 55 / 100 && instants[900] > lease * 65 / 100, "{instants:?}");
+    }
+}

@@ -1,0 +1,133 @@
+//! Sends tokens: so many at once, each with a deadline, so that one slow device holds up nobody.
+
+use super::counters::Counters;
+use super::ports::Ledger;
+use crate::ports::{Broker, Outgoing};
+use coterm_shared::id::DeviceId;
+use coterm_shared::protocol::Topic;
+use coterm_shared::token::TokenVersion;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A token to send.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) device: DeviceId,
+    pub(super) version: TokenVersion,
+    /// Its bytes; read from the books if they are not at hand.
+    pub(super) bytes: Option<Arc<[u8]>>,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) device: DeviceId,
+    pub(super) version: TokenVersion,
+    pub(super) taken: bool,
+}
+
+/// Sends tokens.
+pub(super) struct Publisher {
+    broker: Arc<dyn Broker>,
+    ledger: Arc<dyn Ledger>,
+    counters: Arc<Counters>,
+    retain: bool,
+    limit: usize,
+    deadline: Duration,
+    waiting: VecDeque<Job>,
+    running: JoinSet<Done>,
+}
+
+impl Publisher {
+    pub(super) fn new(
+        broker: Arc<dyn Broker>,
+        ledger: Arc<dyn Ledger>,
+        counters: Arc<Counters>,
+        retain: bool,
+        limit: usize,
+        deadline: Duration,
+    ) -> Publisher {
+        let (waiting, running) = (VecDeque::new(), JoinSet::new());
+        Publisher { broker, ledger, counters, retain, limit, deadline, waiting, running }
+    }
+
+    /// Whether there are so many waiting that no more should be issued for now.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= self.limit
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.running.is_empty()
+    }
+
+    /// Sends now or as soon as others are done.
+    pub(super) fn send(&mut self, job: Job) {
+        self.waiting.push_back(job);
+        self.fill();
+    }
+
+    /// Waits for the end of one; never returns while nothing is under way. Dropping the future loses none.
+    pub(super) async fn done(&mut self) -> Done {
+        loop {
+            match self.running.join_next().await {
+                Some(Ok(done)) => {
+                    self.fill();
+                    return done;
+                }
+                // A publish that panicked says nothing; the sweep finds the device again.
+                Some(Err(_)) => self.fill(),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn fill(&mut self) {
+        while self.running.len() < self.limit {
+            let Some(job) = self.waiting.pop_front() else { return };
+            let (broker, ledger) = (Arc::clone(&self.broker), Arc::clone(&self.ledger));
+            let (counters, retain, deadline) = (Arc::clone(&self.counters), self.retain, self.deadline);
+            self.running.spawn(async move {
+                let taken = match tokio::time::timeout(deadline, send(&*broker, &*ledger, &counters, retain, &job)).await {
+                    Ok(Ok(())) => true,
+                    Ok(Err(reason)) => {
+                        tracing::debug!(device = %job.device, reason, "token not delivered; tried again later");
+                        false
+                    }
+                    Err(_) => {
+                        tracing::debug!(device = %job.device, "token not taken in time; tried again later");
+                        false
+                    }
+                };
+                if !taken {
+                    counters.publish_failures.add(1);
+                }
+                Done { device: job.device, version: job.version, taken }
+            });
+        }
+    }
+}
+
+async fn send(
+    broker: &dyn Broker,
+    ledger: &dyn Ledger,
+    counters: &Counters,
+    retain: bool,
+    job: &Job,
+) -> Result<(), String> {
+    let payload = match &job.bytes {
+        Some(bytes) => Arc::clone(bytes),
+        None => {
+            counters.stored_reads.add(1);
+            match ledger.token(job.device.clone()).await.map_err(|error| error.to_string())? {
+                Some((version, bytes)) if version == job.version => bytes,
+                Some(_) | None => return Err(String::from("a newer token was issued meanwhile")),
+            }
+        }
+    };
+    counters.publishes.add(1);
+    let message = Outgoing { topic: Topic::Token(job.device.clone()), payload, retain };
+    broker.publish(message).await.map_err(|error| error.to_string())
+}

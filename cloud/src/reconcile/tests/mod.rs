@@ -1,0 +1,234 @@
+//! The loop against fakes: what it costs, what it survives.
+
+mod world;
+
+use super::*;
+use coterm_shared::token::TokenVersion;
+use world::{World, cam};
+
+#[tokio::test]
+async fn every_claimed_device_gets_one_token_and_then_nothing_costs_anything() {
+    let world = World::start(&[(1, 40)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    let before = world.cost();
+    assert_eq!((before.signatures, before.publishes), (40, 40));
+    // Heartbeats, reconnects and sweeps of devices that hold the right token are lookups.
+    world.connect_all().await;
+    world.reports_of_all();
+    world.sweep().await;
+    world.reports_of_all();
+    world.sweep().await;
+    let after = world.cost().since(&before);
+    assert_eq!((after.signatures, after.publishes, after.rows), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn work_follows_change_whatever_the_size_of_the_rest() {
+    for groups in [5, 50, 500] {
+        let world = World::start(&[(groups, 4)]).await;
+        world.connect_all().await;
+        world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+        let before = world.cost();
+        world.change_groups(3);
+        world.until("the change has arrived", |world| world.all_hold_what_is_wanted()).await;
+        let change = world.cost().since(&before);
+        assert_eq!((change.signatures, change.publishes, change.rows), (12, 12, 12), "{groups} groups");
+        assert!(change.plans <= 100, "{groups} groups: looked at {} devices", change.plans);
+        // A change that touches devices without changing what they should hold.
+        let before = world.cost();
+        world.touch_without_change(3);
+        world.sweep().await;
+        let change = world.cost().since(&before);
+        assert_eq!((change.signatures, change.publishes, change.rows), (0, 0, 0), "{groups} groups");
+    }
+}
+
+#[tokio::test]
+async fn a_group_that_expires_on_schedule_costs_no_signature() {
+    let world = World::start(&[(1, 5)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    let before = world.cost();
+    // The world's ladder has all its steps within the next two days; no lease is half over by then.
+    for _ in 0..48 {
+        world.advance(Seconds(3_600));
+        world.touch_without_change(1);
+        world.sweep().await;
+    }
+    assert_eq!(world.cost().since(&before).signatures, 0);
+}
+
+#[tokio::test]
+async fn lost_messages_are_found_by_what_devices_report() {
+    let world = World::start(&[(1, 10)]).await;
+    world.broker.lose_everything(true);
+    world.connect_all().await;
+    world.until("all were sent once", |world| world.cost().publishes >= 10).await;
+    world.broker.lose_everything(false);
+    assert!(!world.all_hold_what_is_wanted());
+    world.advance(RESEND_AFTER);
+    world.reports_of_all();
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    assert_eq!(world.cost().signatures, 10, "lost messages are sent again, not signed again");
+}
+
+#[tokio::test]
+async fn a_broker_that_fails_is_retried_by_the_sweep() {
+    let world = World::start(&[(1, 10)]).await;
+    world.broker.refuse(true);
+    world.connect_all().await;
+    world.until("all have failed", |world| world.counters().publish_failures.get() >= 10).await;
+    world.broker.refuse(false);
+    world.reconciler().sweep();
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    assert_eq!(world.cost().signatures, 10);
+}
+
+#[tokio::test]
+async fn one_slow_device_holds_up_nobody() {
+    let world = World::start(&[(1, 20)]).await;
+    world.broker.hang_on(cam(0, 0));
+    world.connect_all().await;
+    world.until("all others hold their token", |world| world.holding_what_is_wanted() == 19).await;
+}
+
+#[tokio::test]
+async fn leases_are_renewed_in_time_and_spread() {
+    let world = World::start(&[(1, 30)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    let before = world.cost();
+    world.advance(Seconds(7 * 86_400 * 6 / 10));
+    world.until("some are renewed", |world| world.cost().signatures > before.signatures).await;
+    world.settle().await;
+    let some = world.cost().since(&before).signatures;
+    assert!((1..30).contains(&some), "{some} of 30 at 0.6 of the lease");
+    world.advance(Seconds(7 * 86_400 / 10));
+    world.until("all are renewed", |world| world.cost().since(&before).signatures == 30).await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+}
+
+#[tokio::test]
+async fn a_nonce_is_answered_once_per_interval() {
+    let world = World::start(&[(1, 2)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    let before = world.cost();
+    for n in 0..50 {
+        world.ask(&cam(0, 0), n);
+        world.settle().await;
+    }
+    assert_eq!(world.cost().since(&before).signatures, 1);
+    assert_eq!(world.broker.nonce_of(&cam(0, 0)), Some(world::nonce(0)));
+    world.advance(Seconds(60));
+    world.ask(&cam(0, 0), 99);
+    world.until("the next one is answered", |world| world.cost().since(&before).signatures == 2).await;
+    world.until("it has arrived", |world| world.broker.nonce_of(&cam(0, 0)) == Some(world::nonce(99))).await;
+}
+
+#[tokio::test]
+async fn a_lying_device_is_quarantined_and_the_others_are_served() {
+    let world = World::start(&[(2, 3)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    let before = world.cost();
+    let liar = cam(0, 0);
+    for _ in 0..5 {
+        world.claim(&liar, TokenVersion { epoch: 1, seq: u64::MAX }, None);
+        world.ask(&liar, 1);
+        world.settle().await;
+    }
+    world.until("the liar is in quarantine", |world| world.is_quarantined(&liar)).await;
+    assert_eq!(world.cost().since(&before).signatures, 0);
+    assert_eq!(world.counters().quarantines.get(), 1, "one alarm, not one per report");
+    world.change_groups(2);
+    world.until("the others have the change", |world| world.holding_what_is_wanted() >= 5).await;
+    assert!(world.reconciler().halts().is_empty());
+    // Saying something plausible ends it.
+    world.reports_of_all();
+    world.until("the quarantine is over", |world| !world.is_quarantined(&liar)).await;
+}
+
+#[tokio::test]
+async fn books_restored_from_a_backup_heal_by_themselves() {
+    let world = World::start(&[(1, 8)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    world.advance(Seconds(3_600));
+    world.change_groups(1);
+    world.until("the change has arrived", |world| world.all_hold_what_is_wanted()).await;
+    world.advance(Seconds(600));
+    let world = world.restart_from_first_backup().await;
+    world.connect_all().await;
+    world
+        .until("all devices hold what the restored books want", |world| world.all_hold_what_is_wanted())
+        .await;
+    assert!(!(0..8).any(|n| world.is_quarantined(&cam(0, n))));
+}
+
+#[tokio::test]
+async fn a_proven_foreign_token_stops_signing_for_its_organization_until_resumed() {
+    let world = World::start(&[(1, 3)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    let far = TokenVersion { epoch: 1, seq: 9_000_000_000_000 };
+    world.claim(&cam(0, 0), far, Some(world::proof(far)));
+    world.until("the organization is halted", |world| !world.reconciler().halts().is_empty()).await;
+    let before = world.cost();
+    world.change_groups(1);
+    world.sweep().await;
+    assert_eq!(world.cost().since(&before).signatures, 0);
+    let (organization, halt) = world.reconciler().halts().pop_first().unwrap();
+    assert_eq!((halt.device, halt.version), (cam(0, 0), far));
+    world.claim(&cam(0, 0), TokenVersion { epoch: 1, seq: 1 }, None);
+    world.settle().await;
+    assert!(world.reconciler().resume(organization));
+    world.until("the change has arrived", |world| world.all_hold_what_is_wanted()).await;
+}
+
+#[tokio::test]
+async fn a_retired_device_gets_its_last_token_when_it_comes_back_and_no_other() {
+    let world = World::start(&[(1, 2)]).await;
+    world.until("tokens are issued", |world| world.cost().signatures == 2).await;
+    world.retire(&cam(0, 0));
+    world.advance(Seconds::days(6));
+    world.connect_all().await;
+    world.until("both hold a token", |world| world.holders() == 2).await;
+    world.ask(&cam(0, 0), 1);
+    world.sweep().await;
+    assert_eq!(world.cost().signatures, 3, "the other one was renewed, the retired one was not");
+}
+
+#[tokio::test]
+async fn a_retaining_broker_gets_every_token_once_without_hearing_devices() {
+    let world = World::start_retained(&[(1, 10)]).await;
+    world.until("all are retained", |world| world.broker.retained() == 10).await;
+    let before = world.cost();
+    world.sweep().await;
+    world.sweep().await;
+    assert_eq!(world.cost().since(&before).publishes, 0);
+}
+
+#[tokio::test]
+async fn the_keyring_goes_out_at_start_on_change_and_to_who_lacks_it() {
+    let world = World::start(&[(1, 1)]).await;
+    world.until("the first keyring is out", |world| world.broker.keyring() == Some(1)).await;
+    world.publish_keyring(2);
+    world.until("the second keyring is out", |world| world.broker.keyring() == Some(2)).await;
+}
+
+#[tokio::test]
+async fn what_devices_said_is_known_after_a_restart() {
+    let world = World::start(&[(1, 3)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    world.reports_of_all();
+    world.settle().await;
+    let world = world.restart().await;
+    let status = world.reconciler().status(&cam(0, 0)).unwrap();
+    assert_eq!(status.report.unwrap().held, status.issued.map(|issued| issued.version));
+    assert_eq!(status.link, Link::Unknown);
+    world.sweep().await;
+    assert_eq!(world.cost().publishes, 0);
+}

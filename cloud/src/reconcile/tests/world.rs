@@ -1,0 +1,489 @@
+//! A cloud with fake books and a fake broker, whose devices accept and report like real ones.
+
+use super::super::*;
+use crate::ports::{BoxFuture, Inbox, Incoming, Outgoing, PublishError};
+use coterm_shared::enforcement::Schedule;
+use coterm_shared::id::{GroupId, OrganizationId, SiteId};
+use coterm_shared::licensing::Wanted;
+use coterm_shared::protocol::{FormatV1, Proof, Report, Request};
+use coterm_shared::time::Timestamp;
+use coterm_shared::token::{Nonce, TokenVersion};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::MutexGuard;
+use std::time::Instant;
+use tokio::sync::Notify;
+
+const LEASE: Seconds = Seconds::days(7);
+const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([1; 16]);
+
+pub(super) fn cam(group: usize, n: usize) -> DeviceId {
+    format!("cam-{group}-{n}").parse().unwrap()
+}
+
+fn group_id(group: usize) -> GroupId {
+    let mut bytes = [2; 16];
+    bytes[..8].copy_from_slice(&(group as u64).to_be_bytes());
+    GroupId::from_bytes(bytes)
+}
+
+pub(super) fn nonce(n: u8) -> Nonce {
+    Nonce::new(&[n; 8]).unwrap()
+}
+
+/// A token somebody else signed with our key, as the fake books verify it.
+pub(super) fn proof(version: TokenVersion) -> Proof {
+    Proof::new(version.to_string().into_bytes()).unwrap()
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}
+
+fn domain() -> TrustDomain {
+    "coterm.local".parse().unwrap()
+}
+
+/// What can be lost with a database.
+#[derive(Clone, Debug, Default)]
+struct Database {
+    wanted: BTreeMap<DeviceId, Wanted>,
+    issued: HashMap<DeviceId, (Issued, Arc<[u8]>)>,
+    said: HashMap<DeviceId, Said>,
+    last_seq: u64,
+}
+
+#[derive(Debug, Default)]
+struct FakeLedger {
+    now: Mutex<u64>,
+    database: Mutex<Database>,
+    backup: Mutex<Option<Database>>,
+    touched: Mutex<Vec<Touched>>,
+    wake: Notify,
+}
+
+impl FakeLedger {
+    fn touch(&self, groups: Vec<GroupId>, devices: Vec<DeviceId>) {
+        locked(&self.touched).push(Touched {
+            organization: ORGANIZATION,
+            everything: false,
+            groups,
+            devices,
+        });
+        self.wake.notify_one();
+    }
+}
+
+impl Ledger for FakeLedger {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(*locked(&self.now)).unwrap()
+    }
+
+    fn organizations(&self) -> Vec<OrganizationId> {
+        vec![ORGANIZATION]
+    }
+
+    fn devices(&self, _: OrganizationId) -> Vec<DeviceId> {
+        locked(&self.database).wanted.keys().cloned().collect()
+    }
+
+    fn devices_in_group(&self, _: OrganizationId, group: GroupId) -> Vec<DeviceId> {
+        let database = locked(&self.database);
+        database.wanted.values().filter(|w| w.group == Some(group)).map(|w| w.device.clone()).collect()
+    }
+
+    fn wanted(&self, _: OrganizationId, device: &DeviceId) -> Option<Wanted> {
+        locked(&self.database).wanted.get(device).cloned()
+    }
+
+    fn changes(&self) -> BoxFuture<'_, Vec<Touched>> {
+        Box::pin(async move {
+            loop {
+                let touched = std::mem::take(&mut *locked(&self.touched));
+                if !touched.is_empty() {
+                    return touched;
+                }
+                self.wake.notified().await;
+            }
+        })
+    }
+
+    fn issue(&self, wishes: Vec<Wish>) -> BoxFuture<'_, Result<Vec<Outcome>, LedgerError>> {
+        Box::pin(async move {
+            let now = self.now();
+            let mut database = locked(&self.database);
+            let mut outcomes = Vec::new();
+            for wish in wishes {
+                database.last_seq = (database.last_seq + 1).max(now.as_secs() * 1_000);
+                let version = TokenVersion { epoch: 1, seq: database.last_seq };
+                let issued = Issued {
+                    version,
+                    wanted: wish.digest,
+                    issued_at: now,
+                    lease_ends_at: now.saturating_add(LEASE),
+                };
+                let nonce = wish.nonce.map(|nonce| nonce.to_string()).unwrap_or_default();
+                let bytes: Arc<[u8]> = format!("{version} {nonce}").into_bytes().into();
+                let device = wish.wanted.device;
+                database.issued.insert(device.clone(), (issued, Arc::clone(&bytes)));
+                outcomes.push(Ok(Fresh { device, issued, bytes }));
+            }
+            Ok(outcomes)
+        })
+    }
+
+    fn token(&self, device: DeviceId) -> BoxFuture<'_, Result<Stored, LedgerError>> {
+        let stored = locked(&self.database)
+            .issued
+            .get(&device)
+            .map(|(issued, bytes)| (issued.version, Arc::clone(bytes)));
+        Box::pin(async move { Ok(stored) })
+    }
+
+    fn verify(&self, _: OrganizationId, _: &DeviceId, proof: &[u8]) -> Option<TokenVersion> {
+        std::str::from_utf8(proof).ok()?.parse().ok()
+    }
+
+    fn load(&self) -> BoxFuture<'_, Result<Memory, LedgerError>> {
+        let database = locked(&self.database);
+        let issued =
+            database.issued.iter().map(|(id, (issued, _))| (id.clone(), ORGANIZATION, *issued)).collect();
+        let memory = Memory { issued, said: database.said.values().cloned().collect() };
+        Box::pin(async move { Ok(memory) })
+    }
+
+    fn save(&self, said: Vec<Said>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        locked(&self.database).said.extend(said.into_iter().map(|said| (said.device.clone(), said)));
+        Box::pin(async move { Ok(()) })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Air {
+    connected: HashSet<DeviceId>,
+    held: HashMap<DeviceId, (TokenVersion, Option<Nonce>)>,
+    retained: HashSet<DeviceId>,
+    keyring: Option<u64>,
+    refuse: bool,
+    lose: bool,
+    hang_on: Option<DeviceId>,
+}
+
+/// A broker and the devices behind it: they take a newer token and report it, like real ones.
+#[derive(Debug)]
+pub(super) struct FakeBroker {
+    air: Arc<Mutex<Air>>,
+    inbox: Arc<LatestInbox>,
+}
+
+impl FakeBroker {
+    pub(super) fn refuse(&self, refuse: bool) {
+        locked(&self.air).refuse = refuse;
+    }
+    pub(super) fn lose_everything(&self, lose: bool) {
+        locked(&self.air).lose = lose;
+    }
+    pub(super) fn hang_on(&self, device: DeviceId) {
+        locked(&self.air).hang_on = Some(device);
+    }
+    pub(super) fn nonce_of(&self, device: &DeviceId) -> Option<Nonce> {
+        locked(&self.air).held.get(device)?.1.clone()
+    }
+    pub(super) fn retained(&self) -> usize {
+        locked(&self.air).retained.len()
+    }
+    pub(super) fn keyring(&self) -> Option<u64> {
+        locked(&self.air).keyring
+    }
+
+    fn take(&self, message: &Outgoing) -> Result<bool, PublishError> {
+        let mut air = locked(&self.air);
+        if air.refuse {
+            return Err(PublishError::Disconnected { reason: String::from("told to") });
+        }
+        let Some(device) = message.topic.device().cloned() else {
+            air.keyring = Some(message.payload[0].into());
+            return Ok(true);
+        };
+        if air.hang_on.as_ref() == Some(&device) {
+            return Ok(false);
+        }
+        if message.retain {
+            air.retained.insert(device.clone());
+        }
+        if air.connected.contains(&device) && !air.lose {
+            let text = std::str::from_utf8(&message.payload).unwrap();
+            let (version, nonce) = text.split_once(' ').unwrap();
+            let version: TokenVersion = version.parse().unwrap();
+            if air.held.get(&device).is_none_or(|(held, _)| *held < version) {
+                air.held.insert(device.clone(), (version, nonce.parse().ok()));
+                self.inbox.deliver(device, Incoming::Report(report(Some(version))));
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Broker for FakeBroker {
+    fn publish(&self, message: Outgoing) -> BoxFuture<'_, Result<(), PublishError>> {
+        Box::pin(async move {
+            match self.take(&message) {
+                Ok(true) => Ok(()),
+                Ok(false) => std::future::pending().await,
+                Err(error) => Err(error),
+            }
+        })
+    }
+    fn kick(&self, _: &DeviceId) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+    fn local_addr(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
+}
+
+fn report(held: Option<TokenVersion>) -> Report {
+    let mut report: Report = serde_json::from_value(serde_json::json!({
+        "v": 1, "class": "camera", "mode": "full", "state": "licensed", "keyring_version": 1, "root_version": 1,
+        "trusted_time": "2027-01-15T08:00:00Z", "time_source": "token", "wall_skew_secs": 0,
+        "boot_id": "00000000-0000-0000-0000-000000000001", "uptime_secs": 60, "agent_version": "1.0.0"
+    }))
+    .unwrap();
+    report.held = held;
+    report
+}
+
+/// What was done so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cost {
+    pub(super) signatures: u64,
+    pub(super) publishes: u64,
+    pub(super) rows: u64,
+    pub(super) plans: u64,
+}
+
+impl Cost {
+    pub(super) fn since(&self, before: &Cost) -> Cost {
+        Cost {
+            signatures: self.signatures - before.signatures,
+            publishes: self.publishes - before.publishes,
+            rows: self.rows - before.rows,
+            plans: self.plans - before.plans,
+        }
+    }
+}
+
+pub(super) struct World {
+    ledger: Arc<FakeLedger>,
+    pub(super) broker: Arc<FakeBroker>,
+    inbox: Arc<LatestInbox>,
+    keyring: watch::Sender<KeyringBytes>,
+    reconciler: Reconciler,
+    retained: bool,
+}
+
+impl World {
+    /// Groups of devices: `(how many, devices in each)`.
+    pub(super) async fn start(groups: &[(usize, usize)]) -> World {
+        Self::start_with(groups, false).await
+    }
+
+    pub(super) async fn start_retained(groups: &[(usize, usize)]) -> World {
+        Self::start_with(groups, true).await
+    }
+
+    async fn start_with(groups: &[(usize, usize)], retained: bool) -> World {
+        let ledger = FakeLedger::default();
+        let start = 1_800_000_000;
+        *locked(&ledger.now) = start;
+        let at = |secs: u64| Timestamp::from_secs(start + secs);
+        let sizes = groups.iter().flat_map(|(count, size)| std::iter::repeat_n(*size, *count));
+        for (group, size) in sizes.enumerate() {
+            for n in 0..size {
+                let wanted = Wanted {
+                    device: cam(group, n),
+                    organization: ORGANIZATION,
+                    site: SiteId::from_bytes([3; 16]),
+                    group: Some(group_id(group)),
+                    findings: Vec::new(),
+                    schedule: Schedule {
+                        grace_begins_at: at(3_600),
+                        lock_at: at(86_400),
+                        stop_at: at(2 * 86_400),
+                    },
+                    coterm_at: at(3_600),
+                };
+                locked(&ledger.database).wanted.insert(cam(group, n), wanted);
+            }
+        }
+        Self::run(Arc::new(ledger), Arc::default(), retained).await
+    }
+
+    async fn run(ledger: Arc<FakeLedger>, air: Arc<Mutex<Air>>, retained: bool) -> World {
+        let inbox = Arc::new(LatestInbox::new(Arc::default()));
+        let broker = Arc::new(FakeBroker { air, inbox: Arc::clone(&inbox) });
+        let (keyring, received) = watch::channel(KeyringBytes { version: 1, bytes: Arc::new([1]) });
+        let settings = Settings {
+            trust_domain: domain(),
+            policy: Policy { epoch: 1, retained },
+            sweep: Duration::from_secs(3_600),
+            tick: Duration::from_millis(1),
+            publishes_in_flight: 8,
+            publish_deadline: Duration::from_secs(60),
+            nonce_interval: Seconds(60),
+        };
+        let ports = (Arc::clone(&ledger), Arc::clone(&broker), Arc::clone(&inbox));
+        let reconciler = Reconciler::start(settings, ports.0, ports.1, ports.2, received).await.unwrap();
+        World { ledger, broker, inbox, keyring, reconciler, retained }
+    }
+
+    /// The daemon stops and starts again; devices keep what they hold, connections end.
+    pub(super) async fn restart(self) -> World {
+        self.reconciler.stop().await;
+        locked(&self.broker.air).connected.clear();
+        Self::run(self.ledger, Arc::clone(&self.broker.air), self.retained).await
+    }
+
+    /// As [`World::restart`], with the database as it was before the first change.
+    pub(super) async fn restart_from_first_backup(self) -> World {
+        self.reconciler.stop().await;
+        let backup = locked(&self.ledger.backup).clone().unwrap();
+        *locked(&self.ledger.database) = backup;
+        locked(&self.broker.air).connected.clear();
+        Self::run(self.ledger, Arc::clone(&self.broker.air), self.retained).await
+    }
+
+    pub(super) fn reconciler(&self) -> &Reconciler {
+        &self.reconciler
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        self.reconciler.counters()
+    }
+
+    pub(super) fn cost(&self) -> Cost {
+        let counters = self.counters();
+        Cost {
+            signatures: counters.signatures.get(),
+            publishes: counters.publishes.get(),
+            rows: counters.rows.get(),
+            plans: counters.plans.get(),
+        }
+    }
+
+    fn devices(&self) -> Vec<DeviceId> {
+        let database = locked(&self.ledger.database);
+        let all: HashSet<DeviceId> = database.wanted.keys().chain(database.issued.keys()).cloned().collect();
+        all.into_iter().collect()
+    }
+
+    pub(super) async fn connect_all(&self) {
+        for device in self.devices() {
+            locked(&self.broker.air).connected.insert(device.clone());
+            self.inbox.deliver(device.clone(), Incoming::Connected);
+            self.report(&device);
+        }
+    }
+
+    fn report(&self, device: &DeviceId) {
+        let held = locked(&self.broker.air).held.get(device).map(|(version, _)| *version);
+        self.inbox.deliver(device.clone(), Incoming::Report(report(held)));
+    }
+
+    pub(super) fn reports_of_all(&self) {
+        self.devices().iter().for_each(|device| self.report(device));
+    }
+
+    pub(super) fn claim(&self, device: &DeviceId, version: TokenVersion, proof: Option<Proof>) {
+        let report = Report { proof, ..report(Some(version)) };
+        self.inbox.deliver(device.clone(), Incoming::Report(report));
+    }
+
+    pub(super) fn ask(&self, device: &DeviceId, n: u8) {
+        let request = Request { v: FormatV1, nonce: nonce(n) };
+        self.inbox.deliver(device.clone(), Incoming::Request(request));
+    }
+
+    /// Something that tokens say changes in the first groups.
+    pub(super) fn change_groups(&self, count: usize) {
+        let mut database = locked(&self.ledger.database);
+        locked(&self.ledger.backup).get_or_insert_with(|| database.clone());
+        let groups: Vec<GroupId> = (0..count).map(group_id).collect();
+        for wanted in database.wanted.values_mut().filter(|w| w.group.is_some_and(|g| groups.contains(&g))) {
+            wanted.coterm_at = wanted.coterm_at.map(|at| at.saturating_add(Seconds(1)));
+        }
+        drop(database);
+        self.ledger.touch(groups, Vec::new());
+    }
+
+    pub(super) fn touch_without_change(&self, count: usize) {
+        self.ledger.touch((0..count).map(group_id).collect(), Vec::new());
+    }
+
+    pub(super) fn retire(&self, device: &DeviceId) {
+        locked(&self.ledger.database).wanted.remove(device);
+        self.ledger.touch(Vec::new(), vec![device.clone()]);
+    }
+
+    pub(super) fn publish_keyring(&self, version: u8) {
+        self.keyring.send_replace(KeyringBytes { version: version.into(), bytes: Arc::new([version]) });
+    }
+
+    pub(super) fn advance(&self, by: Seconds) {
+        *locked(&self.ledger.now) += by.0;
+    }
+
+    pub(super) fn is_quarantined(&self, device: &DeviceId) -> bool {
+        self.reconciler.status(device).is_some_and(|status| status.quarantine.is_some())
+    }
+
+    /// How many devices hold any token.
+    pub(super) fn holders(&self) -> usize {
+        locked(&self.broker.air).held.len()
+    }
+
+    pub(super) fn holding_what_is_wanted(&self) -> usize {
+        let database = locked(&self.ledger.database);
+        let air = locked(&self.broker.air);
+        let good = |(device, wanted): &(&DeviceId, &Wanted)| {
+            database.issued.get(device).is_some_and(|(issued, _)| {
+                issued.wanted == digest(&domain(), wanted)
+                    && air.held.get(device).is_some_and(|(held, _)| *held == issued.version)
+            })
+        };
+        database.wanted.iter().filter(good).count()
+    }
+
+    pub(super) fn all_hold_what_is_wanted(&self) -> bool {
+        self.holding_what_is_wanted() == locked(&self.ledger.database).wanted.len()
+    }
+
+    /// Waits for a condition that is bound to come true.
+    pub(super) async fn until(&self, what: &str, condition: impl Fn(&World) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !condition(self) {
+            assert!(Instant::now() < deadline, "timed out waiting until {what}: {:?}", self.cost());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// A full sweep, from its start to its end.
+    pub(super) async fn sweep(&self) {
+        let before = self.counters().sweeps.get();
+        self.reconciler.sweep();
+        self.until("the sweep is over", |world| world.counters().sweeps.get() > before).await;
+    }
+
+    /// Sweeps until nothing more comes of it.
+    pub(super) async fn settle(&self) {
+        loop {
+            let before = (self.cost().signatures, self.cost().publishes);
+            self.sweep().await;
+            if (self.cost().signatures, self.cost().publishes) == before {
+                return;
+            }
+        }
+    }
+}
