@@ -86,6 +86,7 @@ impl FromStr for OperatingMode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::string::ToString;
 
     #[test]
     fn only_a_lock_or_a_stop_takes_anything_away() {
@@ -101,6 +102,4 @@ mod tests {
         }
         assert_eq!("Full".parse::<OperatingMode>(), Err(ModeError));
     }
-
-    use std::string::ToString;
 }

@@ -14,7 +14,7 @@ mod tests;
 use super::{ClockRecord, OperatingMode};
 use crate::protocol::Code;
 use crate::time::Timestamp;
-use crate::token::{MAX_DOCUMENT_BYTES, MAX_TOKEN_BYTES, TokenVersion};
+use crate::token::{Held, MAX_DOCUMENT_BYTES, MAX_TOKEN_BYTES, TokenVersion};
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -65,6 +65,18 @@ pub struct HighWater {
     /// SHA-256 of the token's bytes.
     #[serde(with = "digest_bytes")]
     pub digest: [u8; 32],
+}
+
+impl From<HighWater> for Held {
+    fn from(high_water: HighWater) -> Held {
+        Held { version: high_water.version, digest: high_water.digest }
+    }
+}
+
+impl From<Held> for HighWater {
+    fn from(held: Held) -> HighWater {
+        HighWater { version: held.version, digest: held.digest }
+    }
 }
 
 /// A mode and since when the device has been told to be in it.

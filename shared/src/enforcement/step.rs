@@ -12,6 +12,7 @@ use super::{EnforcementState, ModeCap, OperatingMode, Reason, Schedule, TrustedT
 use crate::enforcement::reason::Cause;
 use crate::finding::Finding;
 use crate::time::{Seconds, Timestamp};
+use crate::token::Claims;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,16 @@ pub struct LicenseState {
     pub findings: Vec<Finding>,
     /// When management locks if no newer token ever arrives (domain E7).
     pub offline_lock_at: Timestamp,
+}
+
+impl From<&Claims> for LicenseState {
+    fn from(claims: &Claims) -> LicenseState {
+        LicenseState {
+            schedule: claims.schedule,
+            findings: claims.findings.clone(),
+            offline_lock_at: claims.offline_lock_at,
+        }
+    }
 }
 
 /// All a decision depends on.
