@@ -23,8 +23,9 @@ use zeroize::Zeroizing;
 
 /// The common name of an authority made here.
 const CA_NAME: &str = "Coterm certificate authority";
-/// The common name of the cloud's client certificate; brokers give this identity the cloud's rights.
-const CLOUD_NAME: &str = "coterm-cloud";
+/// The common name of the cloud's client certificate; brokers give this identity the cloud's rights. The dot matters: no
+/// device id has one, so no device can be named like the cloud.
+const CLOUD_NAME: &str = "coterm.cloud";
 
 /// Why the PKI could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -177,7 +178,7 @@ impl Pki {
         self.identity("server", first, &Purpose::Server(names))
     }
 
-    /// The cloud's client certificate for an external broker, made or renewed when needed; common name `coterm-cloud`.
+    /// The cloud's client certificate for an external broker, made or renewed when needed; common name `coterm.cloud`.
     ///
     /// # Errors
     /// [`PkiError`] when a file or the authority's key is unusable.

@@ -168,3 +168,10 @@ fn the_key_does_not_print() {
     let printed = format!("{:?}", pki.server_identity(&names()).unwrap());
     assert!(!printed.to_lowercase().contains("key:"), "{printed}");
 }
+
+#[test]
+fn no_device_can_be_named_like_the_cloud() {
+    let (_dir, pki) = fresh();
+    let cloud = pki.cloud_identity().unwrap();
+    assert!(cloud.facts().common_name.parse::<DeviceId>().is_err());
+}

@@ -113,7 +113,7 @@ async fn accept_until(listener: TcpListener, shared: Arc<Shared>, mut stop: watc
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((socket, peer)) => admit(&shared, &mut connections, socket, peer),
+                Ok((socket, peer)) => admit(&shared, &mut connections, socket, peer, stop.clone()),
                 Err(error) => {
                     tracing::warn!(code = "BROKER_ACCEPT", %error, "cannot accept a device's connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -129,6 +129,7 @@ async fn accept_until(listener: TcpListener, shared: Arc<Shared>, mut stop: watc
     }
     drop(listener);
     shared.engine.shut_down();
+    shared.registry.cut_unestablished();
     let goodbye = async { while connections.join_next().await.is_some() {} };
     if timeout(STOP_TIMEOUT, goodbye).await.is_err() {
         connections.shutdown().await;
@@ -140,7 +141,13 @@ async fn asked_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn admit(shared: &Arc<Shared>, connections: &mut JoinSet<()>, socket: TcpStream, peer: SocketAddr) {
+fn admit(
+    shared: &Arc<Shared>,
+    connections: &mut JoinSet<()>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    mut stop: watch::Receiver<bool>,
+) {
     let counters = &shared.registry.counters;
     Counters::count(&counters.accepted);
     let Some(place) = shared.gate.enter(peer.ip()) else {
@@ -150,36 +157,42 @@ fn admit(shared: &Arc<Shared>, connections: &mut JoinSet<()>, socket: TcpStream,
     };
     let shared = Arc::clone(shared);
     connections.spawn(async move {
-        if let Err(reason) = converse(&shared, socket, peer, place).await {
+        let handshake = tokio::select! {
+            handshake = shake_hands(&shared, socket) => handshake,
+            () = asked_to_stop(&mut stop) => return,
+        };
+        let ended = match handshake {
+            Ok(stream) => converse(&shared, stream, peer, place).await,
+            Err(reason) => {
+                Counters::count(&shared.registry.counters.handshakes_failed);
+                Err(reason)
+            }
+        };
+        if let Err(reason) = ended {
             tracing::debug!(code = "BROKER_CONNECTION", %peer, reason, "a connection ended");
         }
     });
 }
 
-/// A connection's whole life.
+async fn shake_hands(shared: &Shared, socket: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+    tune(&socket).map_err(|error| error.to_string())?;
+    match timeout(shared.config.handshake_timeout, shared.acceptor.accept(socket)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(format!("TLS handshake: {error}")),
+        Err(_) => Err("TLS handshake took too long".to_owned()),
+    }
+}
+
+/// The life of a connection after its handshake.
 async fn converse(
     shared: &Arc<Shared>,
-    socket: TcpStream,
+    stream: TlsStream<TcpStream>,
     peer: SocketAddr,
     place: Place,
 ) -> Result<(), String> {
-    tune(&socket).map_err(|error| error.to_string())?;
-    let counters = &shared.registry.counters;
-    let handshake = timeout(shared.config.handshake_timeout, shared.acceptor.accept(socket)).await;
-    let stream = match handshake {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            Counters::count(&counters.handshakes_failed);
-            return Err(format!("TLS handshake: {error}"));
-        }
-        Err(_) => {
-            Counters::count(&counters.handshakes_failed);
-            return Err("TLS handshake took too long".to_owned());
-        }
-    };
     let (facts, device) = identify(&stream)?;
     let registration = shared.registry.admit(&device, &facts.serial).map_err(|not_admitted| {
-        Counters::count(&counters.refused);
+        Counters::count(&shared.registry.counters.refused);
         let reason = match not_admitted {
             NotAdmitted::Revoked => "its certificate is revoked",
             NotAdmitted::Full => {

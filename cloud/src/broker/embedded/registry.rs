@@ -121,6 +121,16 @@ impl Registry {
             .collect()
     }
 
+    /// Ends every connection that does not stand yet; nobody there would understand a goodbye.
+    pub(super) fn cut_unestablished(&self) {
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        devices
+            .values()
+            .flatten()
+            .filter(|entry| !entry.established)
+            .for_each(|entry| entry.kill.notify_one());
+    }
+
     /// How many devices have a connection.
     pub(super) fn connected(&self) -> usize {
         self.devices.lock().unwrap_or_else(PoisonError::into_inner).len()

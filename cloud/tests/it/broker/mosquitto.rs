@@ -1,0 +1,202 @@
+//! The suite against a real Mosquitto, run with the committed configuration.
+
+use super::client::{PATIENCE, within};
+use super::suite::suite;
+use super::{Bench, Recorder, id, report};
+use coterm_certs::Pki;
+use coterm_cloud::mqtt::external::{ExternalBroker, ExternalConfig, LinkStatus};
+use coterm_cloud::ports::{Broker, Inbox, Incoming, Outgoing, PublishError};
+use coterm_shared::protocol::Topic;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const CONFIGURATION: &str = include_str!("../../../brokers/mosquitto/mosquitto.conf");
+const ACCESS_RULE: &str = include_str!("../../../brokers/mosquitto/acl");
+
+suite!(start);
+
+/// A Mosquitto of its own, killed when dropped.
+struct Mosquitto {
+    process: Child,
+    dir: TempDir,
+    port: u16,
+}
+
+impl Mosquitto {
+    fn binary() -> PathBuf {
+        ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto"]
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|path| path.exists())
+            .expect("this test needs Mosquitto: run `apt-get install mosquitto` (or leave out tests named `mosquitto`)")
+    }
+
+    fn start(pki: &Pki, dir: TempDir) -> Mosquitto {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        pki.server_identity(&["localhost".to_owned()]).unwrap();
+        let etc = format!("{}/", dir.path().display());
+        let mut text =
+            CONFIGURATION.replace("/etc/mosquitto/coterm/", &etc).replace("/var/lib/mosquitto/", &etc);
+        assert_eq!(text.matches("listener 8883").count(), 1);
+        text = text.replace("listener 8883", &format!("listener {port} 127.0.0.1"));
+        // A test run by root would otherwise drop its rights and not be able to read its own files.
+        text.push_str("\nuser root\n");
+        std::fs::write(dir.path().join("mosquitto.conf"), text).unwrap();
+        std::fs::write(dir.path().join("acl"), ACCESS_RULE).unwrap();
+        let process = Mosquitto::spawn(dir.path());
+        Mosquitto { process, dir, port }
+    }
+
+    fn spawn(dir: &Path) -> Child {
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
+        Command::new(Mosquitto::binary())
+            .arg("-v")
+            .arg("-c")
+            .arg(dir.join("mosquitto.conf"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("Mosquitto starts")
+    }
+
+    fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    fn restart(&mut self) {
+        self.kill();
+        self.process = Mosquitto::spawn(self.dir.path());
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            eprintln!("--- Mosquitto said:\n{log}");
+        }
+    }
+}
+
+fn config(port: u16) -> ExternalConfig {
+    let mut config = ExternalConfig::new("localhost", port);
+    config.max_backoff = std::time::Duration::from_millis(200);
+    config.publish_timeout = PATIENCE;
+    config
+}
+
+async fn up(external: &ExternalBroker) {
+    let mut status = external.status();
+    within("connection to Mosquitto", status.wait_for(|status| *status == LinkStatus::Up)).await.unwrap();
+}
+
+async fn launch() -> (Bench, Arc<ExternalBroker>, Mosquitto) {
+    launch_with(false).await
+}
+
+async fn launch_with(shared: bool) -> (Bench, Arc<ExternalBroker>, Mosquitto) {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::open_or_create(dir.path()).unwrap();
+    let mosquitto = Mosquitto::start(&pki, dir);
+    let inbox = Arc::new(Recorder::default());
+    let external = ExternalBroker::start(
+        ExternalConfig { shared, ..config(mosquitto.port) },
+        &pki.cloud_identity().unwrap(),
+        &[pki.ca_certificate().clone()],
+        Arc::clone(&inbox) as Arc<dyn Inbox>,
+    )
+    .unwrap();
+    let external = Arc::new(external);
+    up(&external).await;
+    let bench = Bench {
+        pki,
+        port: mosquitto.port,
+        cloud: Arc::clone(&external) as Arc<dyn Broker>,
+        inbox,
+        strict: false,
+        _keep: Box::new(()),
+    };
+    (bench, external, mosquitto)
+}
+
+async fn start() -> Bench {
+    let (mut bench, _, mosquitto) = launch().await;
+    bench._keep = Box::new(mosquitto);
+    bench
+}
+
+#[tokio::test]
+async fn a_retained_token_waits_for_a_device_while_the_cloud_is_away() {
+    let bench = start().await;
+    bench.publish(Topic::Token(id("cam-1")), b"retained").await;
+    bench.cloud.stop().await;
+    let mut device = bench.connect("cam-1").await;
+    device.subscribe("coterm/v1/d/cam-1/token").await.unwrap();
+    assert_eq!(device.message().await.1.payload.as_ref(), b"retained");
+}
+
+#[tokio::test]
+async fn after_a_broker_restart_the_cloud_hears_and_speaks_again() {
+    let (bench, external, mut mosquitto) = launch().await;
+    mosquitto.kill();
+    let mut status = external.status();
+    within("news of the loss", status.wait_for(|status| *status != LinkStatus::Up)).await.unwrap();
+    let message = Outgoing { topic: Topic::Keyring, payload: Arc::from(*b"x"), retain: true };
+    let lost = external.publish(message).await;
+    assert!(matches!(lost, Err(PublishError::Disconnected { .. })), "never silently lost: {lost:?}");
+
+    mosquitto.restart();
+    up(&external).await;
+    let mut device = bench.connect("cam-1").await;
+    device.subscribe("coterm/v1/d/cam-1/token").await.unwrap();
+    bench.publish(Topic::Token(id("cam-1")), b"again").await;
+    assert_eq!(device.message().await.1.payload.as_ref(), b"again");
+    device.publish("coterm/v1/d/cam-1/report", &report(7).to_payload().unwrap()).await.unwrap();
+    bench.inbox.until_has(&id("cam-1"), &Incoming::Report(report(7))).await;
+}
+
+#[tokio::test]
+async fn hundreds_of_publishes_at_once_are_all_acknowledged() {
+    let (bench, external, _mosquitto) = launch().await;
+    let publishes: Vec<_> = (0..600)
+        .map(|number| {
+            let external = Arc::clone(&external);
+            let topic = Topic::Token(id(&format!("cam-{number}")));
+            tokio::spawn(async move {
+                external.publish(Outgoing { topic, payload: Arc::from(*b"token"), retain: true }).await
+            })
+        })
+        .collect();
+    for publish in publishes {
+        within("acknowledgement", publish).await.unwrap().unwrap();
+    }
+    let mut device = bench.connect("cam-599").await;
+    device.subscribe("coterm/v1/d/cam-599/token").await.unwrap();
+    assert_eq!(device.message().await.1.payload.as_ref(), b"token");
+}
+
+#[tokio::test]
+async fn a_device_certificate_does_not_make_a_cloud() {
+    let (bench, _external, mosquitto) = launch().await;
+    let mut fake = bench.connect("coterm-cloud").await;
+    for topic in ["coterm/v1/keyring", "coterm/v1/d/cam-1/token"] {
+        let answer = fake.publish(topic, b"x").await;
+        assert!(matches!(answer, Ok(rumqttc::v5::mqttbytes::v5::PubAckReason::NotAuthorized)), "{answer:?}");
+    }
+    drop(mosquitto);
+}
+
+#[tokio::test]
+async fn a_shared_subscription_hears_reports_too() {
+    assert!(!config(1).shared, "Mosquitto cannot keep devices out of a share, see `acl`");
+    let (bench, _external, _mosquitto) = launch_with(true).await;
+    let mut device = bench.connect("cam-1").await;
+    device.publish("coterm/v1/d/cam-1/report", &report(1).to_payload().unwrap()).await.unwrap();
+    bench.inbox.until_has(&id("cam-1"), &Incoming::Report(report(1))).await;
+}
