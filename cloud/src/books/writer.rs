@@ -25,6 +25,8 @@ const GROUP: usize = 256;
 const TIMERS: usize = 64;
 /// How often the clock is looked at when nothing is asked.
 const TICK: Duration = Duration::from_secs(1);
+/// Longest wait for a group to fill.
+const MAX_PATIENCE: Duration = Duration::from_millis(2);
 /// When a timer that could not be answered is tried again.
 const RETRY: Seconds = Seconds(60);
 /// How long responses are kept for repetitions: a week.
@@ -77,6 +79,9 @@ pub(super) struct Writer<S> {
     watch: JumpWatch,
     forgot_at: Timestamp,
     tidied: Instant,
+    /// Requests of the last group, and how long its commit took.
+    last_group: usize,
+    last_took: Duration,
 }
 
 impl<S: EventStore> Writer<S> {
@@ -100,6 +105,8 @@ impl<S: EventStore> Writer<S> {
             watch,
             forgot_at: Timestamp::EPOCH,
             tidied: Instant::now(),
+            last_group: 0,
+            last_took: Duration::ZERO,
         }
     }
 
@@ -117,7 +124,9 @@ impl<S: EventStore> Writer<S> {
             }
             let mut jobs = Vec::new();
             let mut others = Vec::new();
-            for message in first.into_iter().chain(inbox.try_iter()).take(GROUP) {
+            let gather_until = Instant::now() + self.patience();
+            let mut next = first;
+            while let Some(message) = next.take() {
                 match message {
                     Message::Execute(request, reply) => {
                         jobs.push(Job { request: *request, reply: Some(reply) })
@@ -132,8 +141,20 @@ impl<S: EventStore> Writer<S> {
                     | Message::TimeDoubt(_)
                     | Message::ConfirmTime(_) => others.push(message),
                 }
+                if jobs.len().saturating_add(others.len()) >= GROUP {
+                    break;
+                }
+                next = inbox.try_recv().ok();
+                if next.is_none() && others.is_empty() && jobs.len() < self.last_group {
+                    let patience = gather_until.saturating_duration_since(Instant::now());
+                    next = inbox.recv_timeout(patience).ok();
+                }
             }
+            let (asked, started) = (jobs.len(), Instant::now());
             let _more = self.tick(jobs);
+            if asked > 0 {
+                (self.last_group, self.last_took) = (asked, started.elapsed());
+            }
             others.into_iter().for_each(|message| self.serve(message));
             // Also under constant load: the log replayed at a start must stay short.
             if self.tidied.elapsed() >= TICK {
@@ -146,6 +167,14 @@ impl<S: EventStore> Writer<S> {
         if let Some(closed) = closing {
             let _nobody_waits = closed.send(());
         }
+    }
+
+    /// How long to wait for a group to become as large as the last one.
+    ///
+    /// Those answered together ask again together, but not at the same instant: without a little patience the first
+    /// of them would get a disk write of its own, and all others wait for it. A lone writer never waits.
+    fn patience(&self) -> Duration {
+        if self.last_group > 1 { (self.last_took / 4).min(MAX_PATIENCE) } else { Duration::ZERO }
     }
 
     fn serve(&mut self, message: Message) {
@@ -202,13 +231,14 @@ impl<S: EventStore> Writer<S> {
             Ok(group) => {
                 let Group { now, tail, touches, answers, .. } = group;
                 self.swap(tail, now);
+                // Before the answers: whoever has one finds its change in the feed.
+                self.shared.feeds.publish(&touches);
                 for (reply, answer) in replies.into_iter().zip(answers) {
                     match reply {
                         Some(reply) => drop(reply.send(answer)),
                         None => report(&answer),
                     }
                 }
-                self.shared.feeds.publish(&touches);
             }
             Err(error) => {
                 tracing::error!(%error, requests = replies.len(), "a commit failed");

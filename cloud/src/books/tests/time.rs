@@ -1,0 +1,60 @@
+//! What time does by itself, and what a wrong clock cannot do.
+
+use super::*;
+use coterm_shared::time::Seconds;
+
+#[tokio::test]
+async fn transitions_happen_at_their_own_instants_even_after_a_long_downtime() {
+    let (books, clock, dir) = fresh().await;
+    run(&books, [set_price(), issue_key(1, 365), create_site(1), claim_key(1, 1), claim_device(1, 7)]).await;
+    let coterm_at = clock.now().saturating_add(Seconds::days(365));
+    let quiet = books.log(organization(2), 0, 10).await.unwrap();
+    books.close().await;
+
+    clock.advance(Seconds::days(700));
+    let books = open(&dir.path().join("books.db"), &clock);
+    books.tick().await.unwrap();
+    let story = story(&books, 1).await;
+    let at_the_end: Vec<_> =
+        story.iter().filter(|(_, at)| *at == coterm_at).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(at_the_end, ["term-ended", "group-assessed"]);
+    // Grace, lock and stop each have their own instant, long past by now.
+    let later: Vec<_> = story.iter().filter(|(_, at)| *at > coterm_at).collect();
+    assert!(!later.is_empty() && later.iter().all(|(_, at)| *at < clock.now()), "{later:?}");
+    let next = books.organization(organization(1)).unwrap().next_due();
+    assert!(next.is_none_or(|at| at > clock.now()), "{next:?}");
+    assert_eq!(books.log(organization(2), 0, 10).await.unwrap(), quiet, "others are left alone");
+
+    let lines = books.log(organization(1), 0, LOG_PAGE_MAX).await.unwrap();
+    assert_eq!(lines.last().unwrap().actor, "system:clock");
+    assert_eq!(lines.last().unwrap().recorded_at, clock.now());
+    books.tick().await.unwrap();
+    assert_eq!(books.log(organization(1), 0, LOG_PAGE_MAX).await.unwrap(), lines, "nothing happens twice");
+}
+
+#[tokio::test]
+async fn the_writer_wakes_by_itself() {
+    let (books, clock, _dir) = fresh().await;
+    run(&books, [set_price(), issue_key(1, 30), create_site(1), claim_key(1, 1), claim_device(1, 7)]).await;
+    let before = books.organization(organization(1)).unwrap().version();
+    clock.advance(Seconds::days(31));
+    eventually("the end of the term", || books.organization(organization(1)).unwrap().version() > before)
+        .await;
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_does_not_take_time_back() {
+    let (books, clock, dir) = fresh().await;
+    clock.advance(Seconds::days(10));
+    run(&books, [create_group(1, 2)]).await;
+    let latest = books.now();
+    clock.set(NOW.parse().unwrap());
+    assert_eq!(books.now(), latest);
+    run(&books, [create_group(1, 3)]).await;
+    books.close().await;
+    let books = open(&dir.path().join("books.db"), &clock);
+    assert_eq!(books.now(), latest);
+    run(&books, [create_group(1, 4)]).await;
+    let instants: Vec<_> = story(&books, 1).await.into_iter().map(|(_, at)| at).collect();
+    assert!(instants.is_sorted(), "{instants:?}");
+}
