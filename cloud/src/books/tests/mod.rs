@@ -3,6 +3,7 @@
 mod changes;
 mod faults;
 mod issuing;
+mod throughput;
 mod time;
 
 use super::*;
