@@ -38,18 +38,21 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// One line on paper: quantity, weight, end, product.
+type Line = (u64, u64, Timestamp, ProductType);
+
 /// The reference: what a careful person would write on paper.
 #[derive(Default)]
 struct Paper {
-    /// Per group: (quantity, weight, end, product) of the present pool, and whether its term has ended.
-    pools: BTreeMap<u8, (Vec<(u64, u64, Timestamp, ProductType)>, bool)>,
+    /// Per group: the lines of the present pool, and whether its term has ended.
+    pools: BTreeMap<u8, (Vec<Line>, bool)>,
     devices: BTreeMap<u32, (u8, ProductType, u64)>,
 }
 
 impl Paper {
     fn coterm(&self, group: u8) -> Option<Fraction> {
         let (lines, _) = self.pools.get(&group)?;
-        let sum = |f: &dyn Fn(&(u64, u64, Timestamp, ProductType)) -> u128| lines.iter().map(f).sum::<u128>();
+        let sum = |f: &dyn Fn(&Line) -> u128| lines.iter().map(f).sum::<u128>();
         let mass = sum(&|l| u128::from(l.0) * u128::from(l.1));
         Fraction::new(sum(&|l| u128::from(l.0) * u128::from(l.1) * u128::from(l.2.as_secs())), mass)
     }
@@ -63,7 +66,7 @@ impl Paper {
         }
     }
 
-    fn claim(&mut self, group: u8, line: (u64, u64, Timestamp, ProductType)) {
+    fn claim(&mut self, group: u8, line: Line) {
         let pool = self.pools.entry(group).or_default();
         if pool.1 {
             *pool = (Vec::new(), false);
