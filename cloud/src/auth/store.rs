@@ -1,7 +1,7 @@
 //! Where API tokens are kept: a table of hashes, and a map of it in memory.
 //!
-//! The table lies in the daemon's database but is written through a connection of its own: tokens are not licensing
-//! events, change rarely, and must not wait behind a busy day of licensing. A request is authenticated from memory
+//! The table lies in a database of its own beside the books: tokens are not licensing events, change rarely, and must
+//! not wait behind a busy day of licensing; the books keep their single writer. A request is authenticated from memory
 //! alone. What is acknowledged is on disk first, so a revoked token stays revoked.
 
 use super::role::{Principal, Role, RoleName};
@@ -12,9 +12,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
+
+/// The name of the token database in the data directory.
+pub const TOKEN_DATABASE_FILE: &str = "tokens.db";
 
 /// How many tokens that are not revoked may exist at once.
 const MAX_TOKENS: usize = 10_000;
@@ -130,6 +134,8 @@ impl TokenStore {
     /// # Errors
     /// The database cannot be opened or holds what this version cannot read.
     pub fn open(path: &Path) -> Result<TokenStore, TokenError> {
+        // Made before SQLite sees it, so that it is never readable by others. SQLite tells what is wrong, if anything.
+        let _made = std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
         TokenStore::on(Connection::open(path)?)
     }
 

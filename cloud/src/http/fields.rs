@@ -17,6 +17,8 @@ const MAX_NAME: usize = 120;
 #[derive(Debug)]
 pub struct Fields {
     map: Map<String, Value>,
+    /// A query has only texts: its numbers and truth values are written as such.
+    texts: bool,
     at: String,
     faults: Vec<Fault>,
 }
@@ -40,7 +42,7 @@ impl Fields {
     /// The parameters of a query, all of them texts.
     #[must_use]
     pub fn of_query(pairs: Vec<(String, String)>) -> Fields {
-        let mut fields = Fields::of(Map::new());
+        let mut fields = Fields { texts: true, ..Fields::of(Map::new()) };
         for (name, value) in pairs {
             if fields.map.insert(name.clone(), Value::String(value)).is_some() {
                 fields.fault("DUPLICATE_FIELD", &name, "given more than once");
@@ -50,7 +52,7 @@ impl Fields {
     }
 
     fn of(map: Map<String, Value>) -> Fields {
-        Fields { map, at: String::new(), faults: Vec::new() }
+        Fields { map, texts: false, at: String::new(), faults: Vec::new() }
     }
 
     /// Notes a mistake.
@@ -139,8 +141,7 @@ impl Fields {
     fn as_integer(&mut self, name: &str, value: &Value, min: u64, max: u64) -> Option<u64> {
         let number = match value {
             Value::Number(number) => number.as_u64(),
-            // A query has only texts.
-            Value::String(text) if self.at.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            Value::String(text) if self.texts && text.bytes().all(|b| b.is_ascii_digit()) => {
                 text.parse().ok()
             }
             Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
@@ -160,8 +161,8 @@ impl Fields {
         match self.take(name) {
             None => Some(false),
             Some(Value::Bool(value)) => Some(value),
-            Some(Value::String(text)) if text == "true" => Some(true),
-            Some(Value::String(text)) if text == "false" => Some(false),
+            Some(Value::String(text)) if self.texts && text == "true" => Some(true),
+            Some(Value::String(text)) if self.texts && text == "false" => Some(false),
             Some(_) => {
                 self.fault("WRONG_TYPE", name, format!("`{name}` is true or false"));
                 None
@@ -191,7 +192,7 @@ impl Fields {
                 self.faults.push(Fault::of_field("WRONG_TYPE", &at, "an element is an object"));
                 continue;
             };
-            let mut fields = Fields { map, at: format!("{at}."), faults: Vec::new() };
+            let mut fields = Fields { at: format!("{at}."), ..Fields::of(map) };
             items.extend(item(&mut fields));
             fields.note_unknown();
             self.faults.append(&mut fields.faults);
@@ -214,7 +215,7 @@ impl Fields {
                 return None;
             }
         };
-        let mut fields = Fields { map, at: format!("{}{name}.", self.at), faults: Vec::new() };
+        let mut fields = Fields { at: format!("{}{name}.", self.at), ..Fields::of(map) };
         let value = read(&mut fields);
         fields.note_unknown();
         self.faults.append(&mut fields.faults);

@@ -21,6 +21,8 @@ mod page;
 mod ports;
 pub mod problem;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 pub use bundle::{BrokerAddress, Trust};
 pub use ports::{Fleet, Provisioner, Readiness, Unknown};

@@ -1,0 +1,114 @@
+//! Twice is once, a preview changes nothing, and nobody overwrites what they have not seen.
+
+use super::world::World;
+use axum::http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_repeated_request_is_answered_alike_and_does_nothing() {
+    let world = World::new().await;
+    let (path, body, key) = (world.at("/groups"), json!({"name": "North"}), [("idempotency-key", "k-1")]);
+    let first = world.call_with(&world.admin, Method::POST, &path, body.clone(), &key).await;
+    let second = world.call_with(&world.admin, Method::POST, &path, body.clone(), &key).await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    assert_eq!((second.status, &second.body), (first.status, &first.body));
+    assert_eq!(second.header("idempotent-replayed"), "true");
+    assert_eq!(world.get(&world.admin, &path).await.body["items"].as_array().unwrap().len(), 2);
+
+    let other = world.call_with(&world.admin, Method::POST, &path, json!({"name": "South"}), &key).await;
+    assert_eq!((other.status, other.code()), (StatusCode::CONFLICT, "IDEMPOTENCY_KEY_REUSED"));
+    // Another principal's key is another key.
+    let theirs = world.call_with(&world.vendor, Method::POST, &path, body, &key).await;
+    assert_eq!((theirs.status, theirs.code()), (StatusCode::CONFLICT, "NAME_TAKEN"));
+}
+
+#[tokio::test]
+async fn what_is_shown_once_is_not_shown_by_a_repetition() {
+    let world = World::new().await;
+    let key = [("idempotency-key", "k-2")];
+    let order =
+        json!({"order_number": "SO-1", "term_days": 365, "lines": [{"product": "camera", "quantity": 1}]});
+    let first = world.call_with(&world.vendor, Method::POST, "/api/v1/keys", order.clone(), &key).await;
+    let second = world.call_with(&world.vendor, Method::POST, "/api/v1/keys", order, &key).await;
+    assert_eq!((first.text("/id"), second.status), (second.text("/id"), StatusCode::CREATED));
+    assert!(!second.text.contains(&first.text("/code")) && second.text("/code").starts_with("*****"));
+
+    let body = json!({"name": "ci", "role": "org-viewer", "organization": world.org});
+    let first = world.call_with(&world.admin, Method::POST, "/api/v1/api-tokens", body.clone(), &key).await;
+    assert!(first.text("/token").starts_with("ctk_"));
+    let second = world.call_with(&world.admin, Method::POST, "/api/v1/api-tokens", body, &key).await;
+    assert_eq!((second.status, second.code()), (StatusCode::CONFLICT, "TOKEN_ALREADY_MADE"));
+    let listed = world.get(&world.admin, "/api/v1/api-tokens").await;
+    assert!(!listed.text.contains("ctk_") && listed.text.contains(&first.text("/id")));
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_deed_and_changes_nothing() {
+    let world = World::new().await;
+    let code = world.issue(5, 730).await;
+    let before = world.get(&world.admin, &world.at("")).await;
+    let claim = json!({ "code": code });
+    let preview =
+        world.ok(&world.admin, Method::POST, &world.at("/keys/claim?dry_run=true"), claim.clone()).await;
+    assert_eq!(preview.status, StatusCode::OK);
+    let group = &preview.body["groups"][0];
+    assert_eq!(
+        (&group["before"]["coterm_at"], &group["after"]["coterm_at"]),
+        (&Value::Null, &json!("2028-12-31T00:00:00Z"))
+    );
+    assert_eq!(group["after"]["capacity"], json!({"camera": 5}));
+    for (method, path, body) in [
+        (Method::POST, "/groups", json!({"name": "North"})),
+        (Method::POST, "/sites", json!({"name": "Depot"})),
+        (Method::PATCH, "/settings", json!({"grace_secs": 86_400})),
+    ] {
+        let path = world.at(&format!("{path}?dry_run=true"));
+        assert_eq!(world.ok(&world.admin, method, &path, body).await.status, StatusCode::OK, "{path}");
+    }
+    let founding = json!({"name": "Third"});
+    world.ok(&world.vendor, Method::POST, "/api/v1/organizations?dry_run=true", founding).await;
+    assert_eq!(world.books.organizations().len(), 2);
+    assert_eq!(world.get(&world.admin, &world.at("")).await.body, before.body);
+
+    // A preview refuses what the deed would refuse.
+    let refused =
+        world.call(&world.admin, Method::POST, &world.at("/groups?dry_run=true"), json!({"name": ""})).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::UNPROCESSABLE_ENTITY, "NAME_INVALID"));
+    // The deed that was shown, on exactly what was seen.
+    let seen = preview.header("etag").to_owned();
+    let headers = [("if-match", seen.as_str())];
+    let done = world.call_with(&world.admin, Method::POST, &world.at("/keys/claim"), claim, &headers).await;
+    assert_eq!(done.status, StatusCode::CREATED, "{}", done.text);
+}
+
+#[tokio::test]
+async fn nobody_overwrites_what_they_have_not_seen() {
+    let world = World::new().await;
+    let tag = world.get(&world.admin, &world.at("")).await.header("etag").to_owned();
+    let current = [("if-match", tag.as_str())];
+    let made = world
+        .call_with(&world.admin, Method::POST, &world.at("/groups"), json!({"name": "A"}), &current)
+        .await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    assert_ne!(made.header("etag"), tag);
+    for (query, name) in [("", "B"), ("?dry_run=true", "B")] {
+        let path = world.at(&format!("/groups{query}"));
+        let stale = world.call_with(&world.admin, Method::POST, &path, json!({"name": name}), &current).await;
+        assert_eq!(
+            (stale.status, stale.code()),
+            (StatusCode::PRECONDITION_FAILED, "VERSION_CONFLICT"),
+            "{query}"
+        );
+    }
+    for odd in ["W/\"v1\"", "v1", "\"1\"", "\"v-1\""] {
+        let headers = [("if-match", odd)];
+        let answer = world
+            .call_with(&world.admin, Method::POST, &world.at("/groups"), json!({"name": "C"}), &headers)
+            .await;
+        assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{odd}");
+    }
+    let fresh = made.header("etag").to_owned();
+    let unchanged = [("if-none-match", fresh.as_str())];
+    let answer = world.call_with(&world.admin, Method::GET, &world.at(""), Value::Null, &unchanged).await;
+    assert_eq!((answer.status, answer.text.as_str()), (StatusCode::NOT_MODIFIED, ""));
+}

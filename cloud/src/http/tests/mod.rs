@@ -1,0 +1,7 @@
+//! The interface in process: real books on a real file, requests through every layer.
+
+mod bad_input;
+mod changes;
+mod roles;
+mod walk;
+mod world;
