@@ -5,6 +5,7 @@ pub mod external;
 use crate::ports::{Incoming, Outgoing, PublishError};
 use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::{MAX_REPORT_BYTES, Report, Request, Topic};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The largest payload the cloud publishes, in bytes (token §2).
 pub const DOWNWARD_MAX_BYTES: usize = 4_096;
@@ -38,6 +39,21 @@ pub fn understand(topic: &str, payload: &[u8]) -> Result<(DeviceId, Incoming), N
     }
 }
 
+/// How often a peer did something wrong, and whether to say so.
+///
+/// The first time, the second, the fourth and so on are worth a line in the log: a peer that does nothing else cannot
+/// fill the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Offences(AtomicU64);
+
+impl Offences {
+    /// Counts one; how many there were, if that is worth a line.
+    pub(crate) fn worth_a_line(&self) -> Option<u64> {
+        let times = self.0.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        times.is_power_of_two().then_some(times)
+    }
+}
+
 /// Refuses what the cloud never sends: other topics than tokens and the keyring, and payloads no device would take.
 ///
 /// # Errors
@@ -57,4 +73,52 @@ pub fn check_outgoing(message: &Outgoing) -> Result<(), PublishError> {
         return Err(PublishError::Invalid { reason: "the payload is larger than 4096 bytes" });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn id(text: &str) -> DeviceId {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_reports_and_requests_mean_something() {
+        for topic in ["coterm/v1/keyring", "coterm/v1/d/cam-1/token", "other", ""] {
+            assert_eq!(understand(topic, b"{}"), Err(NotUnderstood::Topic), "{topic}");
+        }
+        for payload in [b"".as_slice(), b"{}", &[b'['; MAX_REPORT_BYTES + 1]] {
+            let refused = understand("coterm/v1/d/cam-1/report", payload);
+            assert!(matches!(refused, Err(NotUnderstood::Payload(_))));
+        }
+        let request = br#"{"v":1,"nonce":"00112233445566778899aabbccddeeff"}"#;
+        let (device, incoming) = understand("coterm/v1/d/cam-1/request", request).unwrap();
+        assert!(device == id("cam-1") && matches!(incoming, Incoming::Request(_)));
+    }
+
+    #[test]
+    fn nothing_is_sent_that_no_device_would_take() {
+        let check = |topic, bytes: usize| {
+            check_outgoing(&Outgoing { topic, payload: Arc::from(vec![0; bytes]), retain: true })
+        };
+        assert_eq!(check(Topic::Keyring, DOWNWARD_MAX_BYTES), Ok(()));
+        assert_eq!(check(Topic::Token(id("cam-1")), 1), Ok(()));
+        for (topic, bytes) in [
+            (Topic::Keyring, DOWNWARD_MAX_BYTES + 1),
+            (Topic::Token(id("cam-1")), 0),
+            (Topic::Report(id("cam-1")), 1),
+            (Topic::Request(id("cam-1")), 1),
+        ] {
+            assert!(matches!(check(topic, bytes), Err(PublishError::Invalid { .. })));
+        }
+    }
+
+    #[test]
+    fn a_peer_cannot_fill_the_log() {
+        let offences = Offences::default();
+        let lines: Vec<u64> = (0..1_000).filter_map(|_| offences.worth_a_line()).collect();
+        assert_eq!(lines, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+    }
 }

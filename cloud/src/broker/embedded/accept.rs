@@ -65,11 +65,11 @@ impl Shared {
     pub(super) fn new(
         config: EmbeddedConfig,
         identity: &Identity,
-        client_authority: &CertificateDer<'static>,
+        client_authorities: &[CertificateDer<'static>],
         revoked: Revoked,
         inbox: Arc<dyn Inbox>,
     ) -> Result<Shared, StartError> {
-        let (tls, server_certificate) = server_config(identity, client_authority)?;
+        let (tls, server_certificate) = server_config(identity, client_authorities)?;
         Ok(Shared {
             acceptor: TlsAcceptor::from(tls),
             gate: Gate::new(config.max_devices, config.max_pending, config.max_connections_per_address),
@@ -80,12 +80,16 @@ impl Shared {
         })
     }
 
-    /// Ends a device's connections: asks first, then insists.
-    pub(super) async fn end(&self, device: &DeviceId) {
-        self.engine.disconnect(device).await;
-        for ending in self.registry.endings(device) {
-            ending.insist(END_PATIENCE).await;
+    /// Ends the connections of these devices: asks all first, then insists with all at once.
+    pub(super) async fn end(&self, devices: &[DeviceId]) {
+        let mut insisting = JoinSet::new();
+        for device in devices {
+            self.engine.disconnect(device).await;
+            for ending in self.registry.endings(device) {
+                insisting.spawn(ending.insist(END_PATIENCE));
+            }
         }
+        while insisting.join_next().await.is_some() {}
     }
 }
 

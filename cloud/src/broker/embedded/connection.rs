@@ -8,7 +8,7 @@
 use super::accept::END_PATIENCE;
 use super::gate::Place;
 use super::registry::{Counters, Registration, Registry};
-use crate::mqtt::understand;
+use crate::mqtt::{Offences, understand};
 use coterm_shared::protocol::{Access, device_may};
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::events::{BrokerEventHandler, ClientConnectEvent, ClientPublishEvent, PublishAction};
@@ -25,7 +25,11 @@ pub(super) struct Connection {
     place: Place,
     registry: Arc<Registry>,
     peer: SocketAddr,
+    offences: Offences,
 }
+
+/// How much of a topic is worth logging.
+const LOGGED_CHARS: usize = 128;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -40,7 +44,7 @@ impl Connection {
         registry: Arc<Registry>,
         peer: SocketAddr,
     ) -> Connection {
-        Connection { registration, place, registry, peer }
+        Connection { registration, place, registry, peer, offences: Offences::default() }
     }
 
     /// The reason to refuse this CONNECT, if there is one.
@@ -69,10 +73,13 @@ impl Connection {
 
     fn refused(&self, what: &'static str, reason: &str) {
         Counters::count(&self.registry.counters.refused);
-        tracing::warn!(
-            code = "BROKER_REFUSED", device = %self.registration.device, peer = %self.peer, what, reason,
-            "the embedded broker refused a device"
-        );
+        if let Some(times) = self.offences.worth_a_line() {
+            let reason: String = reason.chars().take(LOGGED_CHARS).collect();
+            tracing::warn!(
+                code = "BROKER_REFUSED", device = %self.registration.device, peer = %self.peer, what, reason, times,
+                "the embedded broker refused a device"
+            );
+        }
     }
 
     /// The static access rule; what it refuses is counted and logged.
@@ -139,10 +146,12 @@ impl BrokerEventHandler for Connection {
             Ok(_) => self.refused("PUBLISH", &event.topic),
             Err(reason) => {
                 Counters::count(&self.registry.counters.malformed);
-                tracing::warn!(
-                    code = "BROKER_MALFORMED", device = %self.registration.device, %reason,
-                    "a device's message was dropped"
-                );
+                if let Some(times) = self.offences.worth_a_line() {
+                    tracing::warn!(
+                        code = "BROKER_MALFORMED", device = %self.registration.device, %reason, times,
+                        "a device's message was dropped"
+                    );
+                }
             }
         }
         now(PublishAction::Handled)

@@ -2,7 +2,7 @@
 //!
 //! **Problem.** A flood of sockets, or one broken gateway that reconnects in a loop, must not keep other devices out.
 //! **Method.** Every accepted socket takes a place and gives it back when it goes. A socket that has not yet proven to
-//! be a device takes a pending place, of which one address gets a quarter at most. **Deliberately absent:** rates; a
+//! be a device takes a pending place, of which one address gets half at most. **Deliberately absent:** rates; a
 //! limit on how many are there at once bounds memory, and handshakes are short.
 
 use std::collections::HashMap;
@@ -52,7 +52,7 @@ impl Gate {
         let full = places.total >= self.max_total
             || places.pending >= self.max_pending
             || count.total >= self.max_per_address
-            || count.pending >= (self.max_pending / 4).max(1);
+            || count.pending >= (self.max_pending / 2).max(1);
         if full {
             return None;
         }
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn places_come_back_and_one_address_cannot_take_them_all() {
-        let gate = Gate::new(10, 8, 5);
+        let gate = Gate::new(10, 4, 5);
         let held: Vec<_> = (0..3).map_while(|_| gate.enter(at("192.0.2.1"))).collect();
-        assert_eq!(held.len(), 2, "a quarter of the pending places");
+        assert_eq!(held.len(), 2, "half of the pending places");
         assert!(gate.enter(at("192.0.2.2")).is_some());
         drop(held);
         assert!(gate.enter(at("192.0.2.1")).is_some());
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_v6_host_is_its_whole_network_and_mapped_v4_is_v4() {
-        let gate = Gate::new(10, 4, 5);
+        let gate = Gate::new(10, 3, 5);
         let _held = gate.enter(at("2001:db8:1:2::1")).unwrap();
         assert!(gate.enter(at("2001:db8:1:2:ffff::9")).is_none());
         assert!(gate.enter(at("2001:db8:1:3::1")).is_some());

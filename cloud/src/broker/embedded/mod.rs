@@ -40,7 +40,7 @@ pub struct EmbeddedConfig {
     pub max_devices: usize,
     /// The most connections from one IPv4 address or IPv6 /64, because whole sites share an address.
     pub max_connections_per_address: usize,
-    /// The most connections that have not yet finished handshake and CONNECT, over all addresses.
+    /// The most connections that have not yet finished handshake and CONNECT; one address gets half of them.
     pub max_pending: usize,
     /// How long TLS handshake and CONNECT may take, each.
     pub handshake_timeout: Duration,
@@ -53,8 +53,8 @@ impl Default for EmbeddedConfig {
         EmbeddedConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8883)),
             max_devices: DEFAULT_MAX_DEVICES,
-            max_connections_per_address: 2_500,
-            max_pending: 4_096,
+            max_connections_per_address: 5_000,
+            max_pending: 8_192,
             handshake_timeout: Duration::from_secs(10),
             max_messages_per_second: 20,
         }
@@ -73,18 +73,19 @@ pub struct EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts listening. Devices must show a certificate that `client_authority` signed and that is not in `revoked`.
+    /// Starts listening. Devices must show a certificate that one of `client_authorities` signed and that is not in
+    /// `revoked`.
     ///
     /// # Errors
     /// [`StartError`] when the address cannot be listened on or the certificates cannot be used.
     pub async fn start(
         config: EmbeddedConfig,
         identity: &Identity,
-        client_authority: &CertificateDer<'static>,
+        client_authorities: &[CertificateDer<'static>],
         revoked: Revoked,
         inbox: Arc<dyn Inbox>,
     ) -> Result<EmbeddedBroker, StartError> {
-        let shared = Arc::new(Shared::new(config, identity, client_authority, revoked, inbox)?);
+        let shared = Arc::new(Shared::new(config, identity, client_authorities, revoked, inbox)?);
         let (stop, stop_seen) = watch::channel(false);
         let (stopped_set, stopped) = watch::channel(false);
         let address = accept::listen(Arc::clone(&shared), stop_seen, stopped_set).await?;
@@ -101,9 +102,8 @@ impl EmbeddedBroker {
 
     /// Takes another revocation list and ends the connections of certificates it names.
     pub async fn set_revoked(&self, revoked: Revoked) {
-        for device in self.shared.registry.set_revoked(revoked) {
-            self.shared.end(&device).await;
-        }
+        let hit = self.shared.registry.set_revoked(revoked);
+        self.shared.end(&hit).await;
     }
 
     /// What happened so far, for metrics.
@@ -125,7 +125,7 @@ impl Broker for EmbeddedBroker {
 
     fn kick(&self, device: &DeviceId) -> BoxFuture<'_, ()> {
         let device = device.clone();
-        Box::pin(async move { self.shared.end(&device).await })
+        Box::pin(async move { self.shared.end(&[device]).await })
     }
 
     fn stop(&self) -> BoxFuture<'_, ()> {

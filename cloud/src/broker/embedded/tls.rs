@@ -53,11 +53,13 @@ fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>, TlsError> {
 /// The configuration for every connection, and the handle to replace its certificate.
 pub(super) fn server_config(
     identity: &Identity,
-    client_authority: &CertificateDer<'static>,
+    client_authorities: &[CertificateDer<'static>],
 ) -> Result<(Arc<rustls::ServerConfig>, Arc<ServerCertificate>), TlsError> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(client_authority.clone()).map_err(|error| TlsError::Authority(error.to_string()))?;
+    for authority in client_authorities {
+        roots.add(authority.clone()).map_err(|error| TlsError::Authority(error.to_string()))?;
+    }
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(|error| TlsError::Authority(error.to_string()))?;

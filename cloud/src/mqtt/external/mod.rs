@@ -10,7 +10,7 @@
 mod link;
 mod run;
 
-use super::check_outgoing;
+use super::{Offences, check_outgoing};
 use crate::ports::{BoxFuture, Broker, Inbox, Outgoing, PublishError};
 use coterm_certs::Identity;
 use coterm_shared::id::DeviceId;
@@ -109,6 +109,7 @@ impl ExternalBroker {
             inbox,
             status: status_set,
             stop: stop_seen,
+            offences: Offences::default(),
         };
         tokio::spawn(runner.run());
         Ok(ExternalBroker { link, publish_timeout, status, stop })

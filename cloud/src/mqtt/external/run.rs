@@ -2,7 +2,7 @@
 
 use super::link::{CHANNEL_CAPACITY, Link, MAX_IN_FLIGHT};
 use super::{ExternalConfig, LinkStatus};
-use crate::mqtt::{UPWARD_PACKET_MAX_BYTES, understand};
+use crate::mqtt::{Offences, UPWARD_PACKET_MAX_BYTES, understand};
 use crate::ports::{Inbox, Incoming};
 use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::cloud_filters;
@@ -36,6 +36,7 @@ pub(super) struct Runner {
     pub(super) inbox: Arc<dyn Inbox>,
     pub(super) status: watch::Sender<LinkStatus>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) offences: Offences,
 }
 
 impl Runner {
@@ -135,7 +136,12 @@ impl Runner {
                 self.inbox.deliver(device, incoming);
             }
             Err(reason) => {
-                tracing::warn!(code = "BROKER_MALFORMED", %topic, %reason, "a device's message was dropped");
+                if let Some(times) = self.offences.worth_a_line() {
+                    tracing::warn!(
+                        code = "BROKER_MALFORMED", %topic, %reason, times,
+                        "a device's message was dropped"
+                    );
+                }
             }
         }
     }

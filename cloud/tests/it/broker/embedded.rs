@@ -30,7 +30,7 @@ async fn launch(config: EmbeddedConfig) -> (Bench, Arc<EmbeddedBroker>) {
     let broker = EmbeddedBroker::start(
         config,
         &identity,
-        pki.ca_certificate(),
+        std::slice::from_ref(pki.ca_certificate()),
         Revoked::new(),
         Arc::clone(&inbox) as Arc<dyn Inbox>,
     )
@@ -96,12 +96,12 @@ async fn silent_sockets_hold_up_nobody_and_are_closed() {
 
 #[tokio::test]
 async fn one_address_cannot_take_every_place() {
-    let (bench, broker) = launch(EmbeddedConfig { max_pending: 16, ..config() }).await;
+    let (bench, broker) = launch(EmbeddedConfig { max_pending: 8, ..config() }).await;
     let mut silent = Vec::new();
     for _ in 0..4 {
         silent.push(TcpStream::connect((Ipv4Addr::LOCALHOST, bench.port)).await.unwrap());
     }
-    // The fifth of a quarter of sixteen.
+    // The fifth of a half of eight.
     closed(TcpStream::connect((Ipv4Addr::LOCALHOST, bench.port)).await.unwrap()).await;
     assert_eq!(broker.counters().turned_away, 1);
     drop(silent);

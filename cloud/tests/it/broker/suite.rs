@@ -77,7 +77,7 @@ pub(super) async fn the_keyring_is_retained_and_tokens_are_typed(bench: &Bench) 
     assert_eq!((topic.as_str(), message.payload.as_ref()), ("coterm/v1/keyring", b"keyring".as_slice()));
     assert!(message.retain);
     let content_type = message.properties.and_then(|properties| properties.content_type);
-    assert_eq!(content_type.as_deref(), Some("application/cose"));
+    assert_eq!(content_type.as_deref(), Some(Topic::Keyring.content_type()));
 }
 
 pub(super) async fn a_session_is_resumed(bench: &Bench) {
