@@ -77,6 +77,8 @@ pub(super) struct Writer<S> {
     timers: Timers,
     snapshots: Snapshots,
     watch: JumpWatch,
+    /// What was last said about the clock.
+    doubt: Option<TimeDoubt>,
     forgot_at: Timestamp,
     tidied: Instant,
     /// Requests of the last group, and how long its commit took.
@@ -103,6 +105,7 @@ impl<S: EventStore> Writer<S> {
             timers,
             snapshots,
             watch,
+            doubt: None,
             forgot_at: Timestamp::EPOCH,
             tidied: Instant::now(),
             last_group: 0,
@@ -119,9 +122,7 @@ impl<S: EventStore> Writer<S> {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if let Some(doubt) = self.watch.check(&*self.shared.clock) {
-                tracing::debug!(%doubt, "nothing is issued while the time is in doubt");
-            }
+            self.look_at_the_clock();
             let mut jobs = Vec::new();
             let mut others = Vec::new();
             let gather_until = Instant::now() + self.patience();
@@ -166,6 +167,20 @@ impl<S: EventStore> Writer<S> {
         drop(store);
         if let Some(closed) = closing {
             let _nobody_waits = closed.send(());
+        }
+    }
+
+    /// Says once that the time is in doubt.
+    fn look_at_the_clock(&mut self) {
+        let doubt = self.watch.check(&*self.shared.clock);
+        if doubt != self.doubt {
+            match doubt {
+                Some(doubt) => {
+                    tracing::error!(%doubt, "no token is issued until an operator confirms the time")
+                }
+                None => tracing::info!("the time is confirmed; tokens are issued again"),
+            }
+            self.doubt = doubt;
         }
     }
 

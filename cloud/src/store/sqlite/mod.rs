@@ -240,4 +240,48 @@ mod tests {
         assert!(matches!(refused, StoreError::Damaged(_)), "{refused}");
         assert!(fs::read_to_string(&other).unwrap().starts_with("not a database"));
     }
+
+    #[test]
+    fn whoever_rewrites_the_log_is_found_out() {
+        use crate::store::chain::verify_chain;
+        use crate::store::{Append, ChangeSet, NewEvent, StreamId, Transaction};
+        use coterm_shared::time::Timestamp;
+
+        let stream = StreamId::from_bytes([1; 16]);
+        let check = |name: &str, forgery: &str, expect: &str| {
+            let mut store = SqliteStore::in_memory(&format!("forged-{name}")).unwrap();
+            let event = |n: u8| NewEvent { at: Timestamp::EPOCH, event: vec![n] };
+            let append = Append { stream, expected_version: 0, events: (1..=3).map(event).collect() };
+            let changes = ChangeSet {
+                recorded_at: Timestamp::EPOCH,
+                actor: "ada".to_owned(),
+                request_id: "req-1".to_owned(),
+                appends: vec![append],
+                reservations: Vec::new(),
+                idempotency: None,
+            };
+            let mut tx = store.begin().unwrap();
+            tx.apply(&changes).unwrap().unwrap();
+            tx.commit().unwrap();
+            assert!(store.connection.execute_batch(forgery).is_err(), "{name}: the log is append-only");
+            let unlock =
+                "DROP TRIGGER events_are_never_changed; DROP TRIGGER events_are_never_deleted;".to_owned();
+            store.connection.execute_batch(&(unlock + forgery)).unwrap();
+            let fault = verify_chain(store.reads(), stream).unwrap().unwrap_err();
+            assert!(fault.to_string().ends_with(expect), "{name}: {fault}");
+        };
+        let altered = "entry 2 or one before it was altered: its hash does not fit";
+        check("event", "UPDATE events SET event = x'09' WHERE version = 2", altered);
+        check("actor", "UPDATE events SET actor = 'eve' WHERE version = 2", altered);
+        check("instant", "UPDATE events SET recorded_at = 1 WHERE version = 2", altered);
+        check("border", "UPDATE events SET actor = 'adar', request_id = 'eq-1' WHERE version = 2", altered);
+        check("gap", "DELETE FROM events WHERE version = 2", "entry 2 is missing, 3 follows entry 1");
+        check("end", "DELETE FROM events WHERE version = 3", "the log has 2 entries, the store recorded 3");
+        check(
+            "head",
+            "DELETE FROM events WHERE version = 9; UPDATE events SET event = event WHERE version = 3;
+             UPDATE streams SET version = 2, hash = (SELECT hash FROM events WHERE version = 2)",
+            "the log has 3 entries, the store recorded 2",
+        );
+    }
 }
