@@ -99,7 +99,10 @@ fn headless(file: &SourceFile) -> Vec<String> {
     }
     let first = file.text.lines().find(|line| !line.starts_with("#![") && !line.trim().is_empty());
     if file.is_rust() && first.is_some_and(|line| !line.starts_with("//!")) {
-        return vec![format!("{}: begins without a header (`//! ...`) that says what it is about", file.path)];
+        return vec![format!(
+            "{}: begins without a header (`//! ...`) that says what it is about",
+            file.path
+        )];
     }
     Vec::new()
 }
@@ -120,7 +123,9 @@ fn banned_words() -> Vec<(String, &'static str)> {
         (["try-", "fresh"].concat(), outside),
         (["farm-", "bench"].concat(), outside),
     ];
-    words.extend(["spec", "sources", "vectors", "tools", "hooks"].map(|name| (format!("../shared/{name}"), outside)));
+    words.extend(
+        ["spec", "sources", "vectors", "tools", "hooks"].map(|name| (format!("../shared/{name}"), outside)),
+    );
     words
 }
 
@@ -173,7 +178,18 @@ const FORBIDDEN_DEPENDENCIES: &[(&str, &[&str])] = &[
     // Rules have no clock, file, socket, randomness or log.
     (
         "shared/Cargo.toml",
-        &["tokio", "rumqttc", "mqtt5", "rustls", "rusqlite", "axum", "ureq", "getrandom", "tracing", "coterm-certs"],
+        &[
+            "tokio",
+            "rumqttc",
+            "mqtt5",
+            "rustls",
+            "rusqlite",
+            "axum",
+            "ureq",
+            "getrandom",
+            "tracing",
+            "coterm-certs",
+        ],
     ),
 ];
 
@@ -197,8 +213,18 @@ fn wrong_dependencies(file: &SourceFile) -> Vec<String> {
 }
 
 /// The visible top level is what a visitor sees first; it stays as it is.
-const TOP_LEVEL: &[&str] =
-    &["Cargo.lock", "Cargo.toml", "Makefile", "README.md", "agent", "certs", "cloud", "rust-toolchain.toml", "shared", "tests"];
+const TOP_LEVEL: &[&str] = &[
+    "Cargo.lock",
+    "Cargo.toml",
+    "Makefile",
+    "README.md",
+    "agent",
+    "certs",
+    "cloud",
+    "rust-toolchain.toml",
+    "shared",
+    "tests",
+];
 
 fn misplaced(file: &SourceFile) -> Vec<String> {
     let top = file.path.split('/').next().unwrap_or_default();
@@ -211,9 +237,18 @@ fn misplaced(file: &SourceFile) -> Vec<String> {
 /// Every breach of every rule, in the order of the files.
 #[must_use]
 pub fn breaches(root: &Path) -> Vec<String> {
-    let rules: [&dyn Fn(&SourceFile) -> Vec<String>; 6] =
-        [&too_long, &headless, &banned, &|file| dead_links(file, root), &wrong_dependencies, &misplaced];
-    files(root).iter().flat_map(|file| rules.iter().flat_map(|rule| rule(file)).collect::<Vec<_>>()).collect()
+    let judge = |file: SourceFile| {
+        [
+            too_long(&file),
+            headless(&file),
+            banned(&file),
+            dead_links(&file, root),
+            wrong_dependencies(&file),
+            misplaced(&file),
+        ]
+        .concat()
+    };
+    files(root).into_iter().flat_map(judge).collect()
 }
 
 #[cfg(test)]
@@ -240,9 +275,11 @@ mod tests {
         for (word, _) in banned_words() {
             assert_eq!(banned(&file("a.rs", &format!("fine\nx {word} y"))).len(), 1, "{word}");
         }
-        let document = file("README.md", "[a](b.md) [c](https://d) [e](#f)\n```\n[g](h)\n```\n[i](Cargo.toml#j)");
+        let document =
+            file("README.md", "[a](b.md) [c](https://d) [e](#f)\n```\n[g](h)\n```\n[i](Cargo.toml#j)");
         assert_eq!(dead_links(&document, &repository()), ["README.md:1: the link to `b.md` leads nowhere"]);
-        let manifest = "[dependencies]\ncoterm-cloud.workspace = true\n[dev-dependencies]\ncoterm-cloud = {}\n";
+        let manifest =
+            "[dependencies]\ncoterm-cloud.workspace = true\n[dev-dependencies]\ncoterm-cloud = {}\n";
         assert_eq!(wrong_dependencies(&file("agent/Cargo.toml", manifest)).len(), 1);
         assert_eq!(wrong_dependencies(&file("tests/Cargo.toml", manifest)).len(), 0);
         assert_eq!(misplaced(&file("scratch/x.rs", "")).len(), 1);

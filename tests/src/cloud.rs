@@ -1,0 +1,189 @@
+//! The daemon under test: `coterm-cloud serve` on an address of its own, with data that survives its restarts.
+
+use crate::operator::Operator;
+use crate::place::Place;
+use crate::process::{Process, Said, program, run};
+use crate::wait::eventually;
+use rustix::process::Signal;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Where the API listens, on the daemon's own address.
+pub const HTTP_PORT: u16 = 8080;
+/// Where devices connect.
+pub const MQTT_PORT: u16 = 8883;
+
+/// A daemon, running or not, with everything it needs to be started again.
+#[derive(Debug)]
+pub struct Cloud {
+    // Declared first, so that it is gone before the directory it works in.
+    process: Option<Process>,
+    place: Place,
+    settings: Vec<String>,
+    dir: TempDir,
+}
+
+impl Cloud {
+    /// A running daemon in demonstration mode with fresh data.
+    #[track_caller]
+    #[must_use]
+    pub fn start() -> Cloud {
+        Cloud::start_with(&[])
+    }
+
+    /// The same, with these `KEY=VALUE` settings on top.
+    #[track_caller]
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Cloud {
+        let mut cloud = Cloud::prepare(settings);
+        cloud.restart();
+        cloud
+    }
+
+    /// A daemon that has not been started yet.
+    ///
+    /// # Panics
+    /// There is no place for it.
+    #[must_use]
+    pub fn prepare(settings: &[&str]) -> Cloud {
+        let place = Place::take();
+        let ip = place.address();
+        let mut all = vec![
+            format!("http.listen={ip}:{HTTP_PORT}"),
+            format!("mqtt.embedded.listen={ip}:{MQTT_PORT}"),
+            format!("mqtt.embedded.server_names={ip}"),
+            String::from("trust_domain=e2e.coterm.test"),
+            // Long enough that no renewal comes between; the tests of leases say otherwise.
+            String::from("tokens.lease_secs=600"),
+            String::from("tokens.offline_budget_secs=3600"),
+            String::from("limits.sweep_secs=1"),
+            String::from("limits.nonce_interval_secs=1"),
+            String::from("log.filter=info,coterm_cloud=debug"),
+        ];
+        all.extend(settings.iter().map(|setting| (*setting).to_owned()));
+        Cloud {
+            process: None,
+            place,
+            settings: all,
+            dir: TempDir::with_prefix("coterm-e2e-").expect("a directory"),
+        }
+    }
+
+    /// Starts the daemon (again) and waits until it is ready.
+    ///
+    /// # Panics
+    /// It ends instead, or does not become ready.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "stop it first");
+        let mut process = Process::start("coterm-cloud", self.command("serve"), &self.log_file());
+        let url = format!("{}/ready", self.url());
+        eventually("the daemon to be ready", || {
+            if let Some(status) = process.ended() {
+                panic!("coterm-cloud ended with {status}:\n{}", process.log());
+            }
+            ureq::get(&url).call().map(drop).map_err(|error| error.to_string())
+        });
+        self.process = Some(process);
+    }
+
+    /// Runs a command of the daemon's program with this daemon's settings to its end.
+    #[track_caller]
+    #[must_use]
+    pub fn run(&self, command: &str) -> Said {
+        run(self.command(command))
+    }
+
+    fn command(&self, command: &str) -> Command {
+        let mut line = Command::new(program("coterm-cloud"));
+        line.arg(command).arg("--data-dir").arg(self.data_dir()).arg("--demonstration");
+        for setting in &self.settings {
+            line.args(["--set", setting.as_str()]);
+        }
+        clean(&mut line, self.dir.path());
+        line
+    }
+
+    /// Asks the daemon to stop and waits for it.
+    ///
+    /// # Panics
+    /// It does not run, does not stop, or calls it a failure.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        let status = process.terminate();
+        assert!(
+            status.success(),
+            "a daemon that is asked to stop exits with 0, not {status}:\n{}",
+            process.log()
+        );
+    }
+
+    /// `kill -9`.
+    ///
+    /// # Panics
+    /// It does not run.
+    #[track_caller]
+    pub fn kill(&mut self) {
+        self.process.take().expect("it runs").kill();
+    }
+
+    /// Sends a signal and leaves it at that.
+    pub fn signal(&mut self, signal: Signal) {
+        if let Some(process) = &mut self.process {
+            process.signal(signal);
+        }
+    }
+
+    /// Its own address.
+    #[must_use]
+    pub fn address(&self) -> Ipv4Addr {
+        self.place.address()
+    }
+
+    /// Where the API is.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}:{HTTP_PORT}", self.address())
+    }
+
+    /// A directory for whatever the test needs besides.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where books and keys are.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.dir.path().join("cloud.log")
+    }
+
+    /// What it logged, over all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// The vendor, by the token of the first start.
+    #[must_use]
+    pub fn vendor(&self) -> Operator {
+        Operator::new(self.url(), self.data_dir().join("admin.token"))
+    }
+}
+
+/// Takes the surroundings away: a test must not depend on who runs it, nor leave anything in their home.
+pub(crate) fn clean(command: &mut Command, home: &Path) {
+    command
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("RUST_BACKTRACE", "1");
+    command.current_dir(home);
+}
