@@ -1,13 +1,16 @@
 //! The cloud side of Coterm: the books, the reconciler, the broker and the interfaces to people and programs.
 
+pub mod app;
 pub mod auth;
 pub mod books;
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod demo;
 pub mod http;
 pub mod mqtt;
 pub mod ports;
 pub mod reconcile;
 pub mod signer;
 pub mod store;
+pub mod telemetry;

@@ -3,10 +3,17 @@
 //! Exit codes: 0 done, or stopped when asked to; 1 failed while running; 2 the command line is wrong; 3 the
 //! configuration is wrong; 4 `check` found something; 5 it cannot start (data directory, keys, database, ports).
 
+use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand};
+use coterm_cloud::app::{App, Outcome, StartError, check, migrate};
+use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example};
+use coterm_cloud::{demo, telemetry};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Keeps the books of license groups and signs what devices may do.
 #[derive(Parser)]
@@ -41,6 +48,18 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the daemon until it is told to stop (SIGTERM, SIGINT).
+    Serve {
+        /// The clock of this machine was looked at and is right: sign although the books were silent for long.
+        #[arg(long)]
+        confirm_clock: bool,
+    },
+    /// Run a whole installation with simulated devices, to look at. Nothing of it is kept.
+    Demo(demo::Options),
+    /// Look at configuration, data directory, database, keys and ports, and say what to do; changes nothing.
+    Check,
+    /// Bring the database to the schema of this program.
+    Migrate,
     /// Print the configuration in force, or an example of every key.
     Config {
         /// Print a commented file with every key and its default.
@@ -49,13 +68,57 @@ enum Command {
     },
 }
 
+/// How the program ends when it does not end well.
+enum Failure {
+    /// While running.
+    Running(anyhow::Error),
+    /// The configuration is wrong.
+    Config(ConfigFindings),
+    /// `check` found something.
+    Found,
+    /// It cannot start.
+    Start(StartError),
+}
+
+impl From<ConfigFindings> for Failure {
+    fn from(findings: ConfigFindings) -> Failure {
+        Failure::Config(findings)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Failure {
+        Failure::Start(error)
+    }
+}
+
+impl Failure {
+    fn report(&self) -> ExitCode {
+        match self {
+            Failure::Running(error) => {
+                eprintln!("coterm-cloud: {error:#}");
+                ExitCode::from(1)
+            }
+            Failure::Config(findings) => {
+                eprintln!("{findings}");
+                ExitCode::from(3)
+            }
+            Failure::Found => ExitCode::from(4),
+            Failure::Start(error) => {
+                eprintln!("coterm-cloud: {error}");
+                ExitCode::from(5)
+            }
+        }
+    }
+}
+
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as http.listen=127.0.0.1:9000")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 impl Options {
-    fn load(&self) -> Result<Config, ConfigFindings> {
+    fn load(&self, demonstration: bool) -> Result<Config, ConfigFindings> {
         let mut flags = self.set.clone();
         if let Some(dir) = &self.data_dir {
             flags.push((String::from("data_dir"), dir.display().to_string()));
@@ -66,27 +129,88 @@ impl Options {
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
             flags,
-            demonstration: self.demonstration,
+            demonstration,
         })
     }
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.command {
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let load = || cli.options.load(cli.options.demonstration);
+    match &cli.command {
+        Command::Serve { confirm_clock } => serve(load()?, *confirm_clock),
+        Command::Demo(options) => runtime()?.block_on(demo::run(options)).map_err(Failure::Running),
+        Command::Check => {
+            let mut clean = true;
+            for Outcome { subject, finding } in check(&load()?, SystemClock.now()) {
+                match finding {
+                    Ok(found) => println!("ok    {subject}: {found}"),
+                    Err(problem) => {
+                        clean = false;
+                        println!("WRONG {subject}: {problem}");
+                    }
+                }
+            }
+            if clean { Ok(()) } else { Err(Failure::Found) }
+        }
+        Command::Migrate => {
+            println!("{}", migrate(&load()?)?);
+            Ok(())
+        }
         Command::Config { example: true } => {
             print!("{}", example());
-            ExitCode::SUCCESS
+            Ok(())
         }
-        Command::Config { example: false } => match cli.options.load() {
-            Ok(config) => {
-                println!("{config:#?}");
-                ExitCode::SUCCESS
-            }
-            Err(findings) => {
-                eprintln!("{findings}");
-                ExitCode::from(3)
-            }
-        },
+        Command::Config { example: false } => {
+            println!("{:#?}", load()?);
+            Ok(())
+        }
     }
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    Runtime::new().context("no threads can be started").map_err(Failure::Running)
+}
+
+/// Runs the daemon until a signal, or until something is badly wrong.
+fn serve(config: Config, confirm_clock: bool) -> Result<(), Failure> {
+    telemetry::start(&config.log);
+    runtime()?.block_on(async {
+        // Before anything is opened: a signal during the start must end in an orderly stop as well.
+        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            return Err(Failure::Running(anyhow!("signals cannot be received")));
+        };
+        let demonstration = config.demonstration;
+        let mut running = App::start(config, Arc::new(SystemClock)).await?;
+        if confirm_clock {
+            running.confirm_time().await?;
+        }
+        if demonstration {
+            tracing::warn!("demonstration mode: the bounds that keep doors open are lifted");
+        }
+        tracing::info!(http = %running.http_addr, mqtt = ?running.mqtt_addr, data_dir = %running.data_dir.display(),
+            "ready");
+        // Without systemd there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let failed = tokio::select! {
+            _ = terminate.recv() => None,
+            _ = interrupt.recv() => None,
+            reason = running.failed() => Some(reason),
+        };
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        tracing::info!("stopping");
+        running.stop().await;
+        match failed {
+            None => Ok(()),
+            Some(reason) => Err(Failure::Running(anyhow!(reason))),
+        }
+    })
 }

@@ -10,7 +10,7 @@ mod key_file;
 mod trust;
 
 pub use key_file::SoftwareKey;
-pub use trust::{Trust, TrustError, TrustPolicy};
+pub use trust::{Inspection, Trust, TrustError, TrustPolicy};
 
 use coterm_shared::token::{Kid, PublicKey};
 use std::sync::Arc;

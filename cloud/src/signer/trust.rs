@@ -99,6 +99,17 @@ pub enum TrustError {
     Sign(#[from] SignError),
 }
 
+/// What a look at the chain of trust found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The version of the keyring.
+    pub version: u64,
+    /// How many token keys it lists.
+    pub keys: usize,
+    /// The token key that signs now.
+    pub active: Kid,
+}
+
 /// The chain of trust of this installation.
 pub struct Trust {
     files: Files,
@@ -122,6 +133,9 @@ struct Files {
 }
 
 impl Files {
+    fn below(data_dir: &Path) -> Files {
+        Files { keys: data_dir.join("keys"), trust: data_dir.join("trust") }
+    }
     fn root_key(&self) -> PathBuf {
         self.keys.join("root.key")
     }
@@ -145,17 +159,14 @@ impl Trust {
     /// # Errors
     /// Anything that does not fit together, in one sentence that says what to restore.
     pub fn open_or_create(data_dir: &Path, policy: TrustPolicy, now: Timestamp) -> Result<Trust, TrustError> {
-        let files = Files { keys: data_dir.join("keys"), trust: data_dir.join("trust") };
+        let files = Files::below(data_dir);
         private_directory(&files.keys)?;
         private_directory(&files.trust)?;
         let root = open_root(&files, &policy)?;
         let keyring_key = SoftwareKey::read_or_create(&files.keyring_key())?;
-        if !root.document().keyring.keys().contains(keyring_key.public_key()) {
-            return Err(TrustError::Mismatch { path: files.keyring_key(), document: files.root() });
-        }
-        let keyring = match read_document(&files.keyring())? {
-            Some(bytes) => Keyring::verify(&bytes, &root, None)
-                .map_err(|refusal| TrustError::Document { path: files.keyring(), refusal })?,
+        check_keyring_key(&files, &root, &keyring_key)?;
+        let keyring = match open_keyring(&files, &root)? {
+            Some(keyring) => keyring,
             None => first_keyring(&files, &policy, &root, &keyring_key, now)?,
         };
         let active = open_active(&files, &keyring, now)?;
@@ -164,6 +175,27 @@ impl Trust {
         let trust = Trust { files, policy, root, keyring_key, current, published };
         trust.rotate_if_due(now)?;
         Ok(trust)
+    }
+
+    /// Looks at the chain of trust in `data_dir` without making or rotating anything; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// As [`Trust::open_or_create`].
+    pub fn inspect(
+        data_dir: &Path,
+        policy: &TrustPolicy,
+        now: Timestamp,
+    ) -> Result<Option<Inspection>, TrustError> {
+        let files = Files::below(data_dir);
+        if !files.root().exists() && !files.keyring().exists() {
+            return Ok(None);
+        }
+        let root = open_root(&files, policy)?;
+        let keyring_key = SoftwareKey::read(&files.keyring_key())?;
+        check_keyring_key(&files, &root, &keyring_key)?;
+        let Some(keyring) = open_keyring(&files, &root)? else { return Ok(None) };
+        let active = open_active(&files, &keyring, now)?.kid();
+        Ok(Some(Inspection { version: keyring.version(), keys: keyring.keys().len(), active }))
     }
 
     /// The root document, to be pinned by devices.
@@ -299,6 +331,19 @@ fn open_root(files: &Files, policy: &TrustPolicy) -> Result<Root, TrustError> {
         return Err(TrustError::OtherDomain { path, found, configured });
     }
     Ok(root)
+}
+
+fn check_keyring_key(files: &Files, root: &Root, key: &SoftwareKey) -> Result<(), TrustError> {
+    if root.document().keyring.keys().contains(key.public_key()) {
+        return Ok(());
+    }
+    Err(TrustError::Mismatch { path: files.keyring_key(), document: files.root() })
+}
+
+fn open_keyring(files: &Files, root: &Root) -> Result<Option<Keyring>, TrustError> {
+    let Some(bytes) = read_document(&files.keyring())? else { return Ok(None) };
+    let keyring = Keyring::verify(&bytes, root, None);
+    keyring.map(Some).map_err(|refusal| TrustError::Document { path: files.keyring(), refusal })
 }
 
 fn first_keyring(

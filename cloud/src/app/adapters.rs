@@ -1,0 +1,106 @@
+//! What the HTTP interface asks of the rest of the daemon.
+
+use crate::http::{self, BrokerAddress, Fleet, Provisioner, Readiness};
+use crate::mqtt::external::LinkStatus;
+use crate::reconcile::{DeviceStatus, Held, Link, Reconciler};
+use crate::signer::Trust;
+use coterm_certs::{DeviceCertificate, Pki, PkiError};
+use coterm_shared::id::DeviceId;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Makes devices ready to connect, from the PKI and the chain of trust.
+#[derive(Debug)]
+pub(super) struct DeviceKits {
+    pub(super) pki: Pki,
+    pub(super) trust: Arc<Trust>,
+    pub(super) broker: BrokerAddress,
+}
+
+impl Provisioner for DeviceKits {
+    fn certificate(&self, device: &DeviceId) -> Result<DeviceCertificate, PkiError> {
+        self.pki.device_certificate(device)
+    }
+
+    fn trust(&self) -> http::Trust {
+        let root = self.trust.root();
+        http::Trust {
+            domain: root.trust_domain().to_string(),
+            root: root.bytes().to_vec(),
+            keyring: self.trust.keyring().bytes().to_vec(),
+        }
+    }
+
+    fn broker(&self) -> BrokerAddress {
+        self.broker.clone()
+    }
+}
+
+/// What the reconciler knows of devices, as JSON.
+#[derive(Debug)]
+pub(super) struct Statuses(pub(super) Arc<Reconciler>);
+
+impl Fleet for Statuses {
+    fn status(&self, device: &DeviceId) -> Option<Value> {
+        self.0.status(device).map(|status| shown(&status))
+    }
+}
+
+/// A device's status: `null` where nothing is known, never a guess.
+fn shown(status: &DeviceStatus) -> Value {
+    let report = status.report.as_deref();
+    let held = report.and_then(|report| report.held);
+    let issued = status.issued.map(|issued| issued.version);
+    json!({
+        "connected": match status.link {
+            Link::Unknown => None,
+            Link::Connected => Some(true),
+            Link::Disconnected => Some(false),
+        },
+        "last_seen_at": status.heard_at,
+        "mode": report.map(|report| report.mode),
+        "state": report.map(|report| report.state),
+        "reasons": report.map(|report| &report.reasons),
+        "held": held,
+        "issued": status.issued.map(|issued| json!({
+            "version": issued.version,
+            "issued_at": issued.issued_at,
+            "lease_ends_at": issued.lease_ends_at,
+        })),
+        "up_to_date": report.map(|_| held.is_some() && held == issued),
+        "keyring_version": report.map(|report| report.keyring_version),
+        "trusted_time": report.map(|report| report.trusted_time),
+        "last_refusal": report.and_then(|report| report.last_refusal.as_ref()),
+        "agent_version": report.map(|report| &report.agent_version),
+        "quarantined": status.quarantine.map(|quarantine| json!({
+            "since": quarantine.since,
+            "claims_to_hold": match quarantine.held {
+                Held::Version(version) => Some(version),
+                Held::Unknown | Held::Nothing => None,
+            },
+        })),
+    })
+}
+
+/// What keeps the daemon from its work.
+#[derive(Debug)]
+pub(super) struct Obstacles {
+    pub(super) external: Option<watch::Receiver<LinkStatus>>,
+    pub(super) stopping: watch::Receiver<bool>,
+}
+
+impl Readiness for Obstacles {
+    fn obstacles(&self) -> Vec<String> {
+        let mut obstacles = Vec::new();
+        if *self.stopping.borrow() {
+            obstacles.push(String::from("the daemon is stopping"));
+        }
+        if let Some(external) = &self.external
+            && let LinkStatus::Down { reason } = &*external.borrow()
+        {
+            obstacles.push(format!("the MQTT broker is not reached: {reason}"));
+        }
+        obstacles
+    }
+}

@@ -1,0 +1,131 @@
+//! `check` and `migrate`: what an operator wants to know before starting, one line each, changing nothing.
+
+use super::mqtt::authorities;
+use super::{DATABASE_FILE, StartError, open_data_dir, trust_policy};
+use crate::config::{Config, Mqtt};
+use crate::signer::Trust;
+use crate::store::Reads;
+use crate::store::sqlite::SqliteStore;
+use coterm_certs::{FileState, Identity, Pki};
+use coterm_shared::time::Timestamp;
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+
+/// What one check came to: what was looked at, and what is found or what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was looked at.
+    pub subject: &'static str,
+    /// What is the case, or what is wrong and what to do.
+    pub finding: Result<String, String>,
+}
+
+/// Looks at everything the daemon needs; opens no database for writing and makes no file.
+#[must_use]
+pub fn check(config: &Config, now: Timestamp) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    let mut add = |subject, finding| outcomes.push(Outcome { subject, finding });
+    add("configuration", Ok(String::from("complete")));
+    let fresh = !config.data_dir.exists();
+    add("data directory", data_dir(config, fresh));
+    if !fresh {
+        add("database", database(config));
+        add("keys", keys(config, now));
+        certificates(config, &mut add);
+    }
+    add("http.listen", port(config.http.listen));
+    match &config.mqtt {
+        Mqtt::Embedded(mqtt) => add("mqtt.embedded.listen", port(mqtt.listen)),
+        Mqtt::External(mqtt) => {
+            let identity = Identity::load(&mqtt.certificate_file, &mqtt.key_file);
+            let identity = identity.map(|identity| format!("our certificate ends {}", identity.ends_at()));
+            add("external broker", identity.map_err(|error| error.to_string()));
+            let ca = authorities(mqtt).map(|(all, _)| format!("{} authority certificate(s)", all.len()));
+            add("external broker", ca.map_err(|error| error.to_string()));
+        }
+    }
+    outcomes
+}
+
+fn data_dir(config: &Config, fresh: bool) -> Result<String, String> {
+    let path = &config.data_dir;
+    if fresh {
+        return Ok(format!("{} will be made at the first start", path.display()));
+    }
+    let metadata = fs::metadata(path)
+        .map_err(|source| StartError::DataDir { path: path.clone(), source }.to_string())?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o007 != 0 {
+        return Err(StartError::DataDirOpen { path: path.clone(), mode }.to_string());
+    }
+    if rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_err() {
+        return Err(format!(
+            "{} cannot be written by this user: run as its owner, or change the owner",
+            path.display()
+        ));
+    }
+    Ok(path.display().to_string())
+}
+
+fn database(config: &Config) -> Result<String, String> {
+    let path = config.data_dir.join(DATABASE_FILE);
+    if !path.exists() {
+        return Ok(format!("{} will be made at the first start", path.display()));
+    }
+    let reader = SqliteStore::open_reader(&path).map_err(|error| error.to_string())?;
+    let streams = reader.streams().map_err(|error| error.to_string())?;
+    let organizations = streams.iter().filter(|stream| stream.organization().is_some()).count();
+    Ok(format!("{}, {organizations} organization(s)", path.display()))
+}
+
+fn keys(config: &Config, now: Timestamp) -> Result<String, String> {
+    match Trust::inspect(&config.data_dir, &trust_policy(config), now) {
+        Ok(Some(keyring)) => Ok(format!(
+            "keyring {} with {} token key(s), signing with {}",
+            keyring.version, keyring.keys, keyring.active
+        )),
+        Ok(None) => Ok(String::from("will be made at the first start")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn certificates(config: &Config, add: &mut impl FnMut(&'static str, Result<String, String>)) {
+    let dir = config.data_dir.join("pki");
+    if !dir.join("ca.crt").exists() {
+        add("certificates", Ok(String::from("will be made at the first start")));
+        return;
+    }
+    match Pki::open_or_create(&dir) {
+        Ok(pki) => {
+            for file in pki.files() {
+                match file.state {
+                    FileState::EndsAt(at) => add(file.name, Ok(format!("ends {at}"))),
+                    FileState::Missing => {}
+                    FileState::Unusable(reason) => add(file.name, Err(reason)),
+                }
+            }
+        }
+        Err(error) => add("certificates", Err(error.to_string())),
+    }
+}
+
+fn port(address: SocketAddr) -> Result<String, String> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(format!("{address} is free")),
+        Err(error) => Err(format!(
+            "{address} cannot be listened on: {error}; if this is not the daemon running already, choose another address"
+        )),
+    }
+}
+
+/// Brings the database to the schema of this program, making it if need be.
+///
+/// # Errors
+/// The data directory or the database cannot be used; a running daemon has to be stopped first.
+pub fn migrate(config: &Config) -> Result<String, StartError> {
+    open_data_dir(&config.data_dir)?;
+    let path = config.data_dir.join(DATABASE_FILE);
+    SqliteStore::open(&path)?;
+    Ok(format!("{} has the schema of this program", path.display()))
+}

@@ -1,0 +1,72 @@
+//! What has to be done now and then: token keys rotated, the broker's certificate renewed, revocations read.
+
+use super::mqtt::Started;
+use crate::books::Books;
+use crate::config::Config;
+use crate::signer::Trust;
+use coterm_certs::Pki;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The longest time between two rounds.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// Starts doing it, until told to stop.
+pub(super) fn start(
+    config: &Config,
+    books: Books,
+    trust: Arc<Trust>,
+    pki: Pki,
+    mqtt: Started,
+    mut stop: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    // Often enough that a key is rotated well within its notice, also with the short leases of a demonstration.
+    let round = ROUND.min(Duration::from_secs(config.tokens.lease.0 / 4)).max(Duration::from_secs(1));
+    tokio::spawn(async move {
+        let mut rounds = tokio::time::interval(round);
+        loop {
+            tokio::select! {
+                _ = stop.changed() => return,
+                _ = rounds.tick() => {
+                    rotate(&books, &trust).await;
+                    renew(&pki, &mqtt).await;
+                }
+            }
+        }
+    })
+}
+
+async fn rotate(books: &Books, trust: &Arc<Trust>) {
+    let (now, trust) = (books.now(), Arc::clone(trust));
+    // It writes files.
+    match tokio::task::spawn_blocking(move || trust.rotate_if_due(now)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the token key was not rotated; tried again"),
+        Err(error) => tracing::error!(%error, "rotating the token key crashed; tried again"),
+    }
+}
+
+#[cfg(feature = "embedded-broker")]
+async fn renew(pki: &Pki, mqtt: &Started) {
+    let Some((broker, names)) = &mqtt.embedded else { return };
+    let (pki, names) = (pki.clone(), names.clone());
+    let read = move || (pki.server_identity(&names), pki.revoked());
+    let Ok((identity, revoked)) = tokio::task::spawn_blocking(read).await else { return };
+    match identity.map_err(|error| error.to_string()) {
+        Ok(identity) => {
+            if let Err(error) = broker.reload(&identity) {
+                tracing::error!(%error, "the broker keeps its old certificate");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the broker keeps its old certificate"),
+    }
+    match revoked {
+        Ok(revoked) => broker.set_revoked(revoked).await,
+        Err(error) => tracing::error!(%error, "the broker keeps its old list of revoked certificates"),
+    }
+}
+
+#[cfg(not(feature = "embedded-broker"))]
+async fn renew(_: &Pki, _: &Started) {}

@@ -1,0 +1,245 @@
+//! The daemon as a whole: what is started in which order, and stopped in which.
+//!
+//! **Problem.** The same daemon runs under systemd, in a demonstration and inside tests, and must never lose an
+//! acknowledged change by stopping at the wrong moment. **Method.** [`App::start`] opens everything or says in one
+//! sentence why not; [`Running::stop`] goes backwards: no new requests, then the books answer what they took, then
+//! devices are no longer served, then the store closes. **Deliberately absent:** signals and the command line, which
+//! are `main`'s.
+
+mod adapters;
+mod check;
+mod error;
+mod housekeeping;
+mod mqtt;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Outcome, check, migrate};
+pub use error::StartError;
+
+use crate::auth::{TokenStore, bootstrap};
+use crate::books::Books;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::http::{Api, Deps, router};
+use crate::ports::{Broker, Inbox};
+use crate::reconcile::{Counters, LatestInbox, Policy, Reconciler, Settings, SigningLedger, TokenPolicy};
+use crate::signer::{Trust, TrustPolicy};
+use crate::store::sqlite::SqliteStore;
+use adapters::{DeviceKits, Obstacles, Statuses};
+use coterm_certs::Pki;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long stopping waits for HTTP requests under way.
+const HTTP_STOP_WITHIN: Duration = Duration::from_secs(5);
+
+/// The database's file in the data directory.
+pub const DATABASE_FILE: &str = "coterm.db";
+
+/// The daemon, before it runs.
+#[derive(Debug)]
+pub struct App;
+
+/// The running daemon.
+pub struct Running {
+    /// Where the API listens.
+    pub http_addr: SocketAddr,
+    /// Where devices connect, if the broker is in this process.
+    pub mqtt_addr: Option<SocketAddr>,
+    /// The books.
+    pub books: Books,
+    /// What keeps devices up to date, with its counters.
+    pub reconciler: Arc<Reconciler>,
+    /// The chain of trust.
+    pub trust: Arc<Trust>,
+    /// Where everything is kept; `admin.token` in it is the first API token.
+    pub data_dir: PathBuf,
+    broker: Arc<dyn Broker>,
+    stopping: watch::Sender<bool>,
+    http: JoinHandle<std::io::Result<()>>,
+    housekeeping: JoinHandle<()>,
+}
+
+impl App {
+    /// Opens everything and starts it.
+    ///
+    /// # Errors
+    /// What keeps it from starting. Nothing is left running then.
+    pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+        // Most likely to fail, and leaves nothing behind.
+        let address = config.http.listen;
+        let failed = |source| StartError::HttpListen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let http_addr = listener.local_addr().map_err(failed)?;
+
+        open_data_dir(&config.data_dir)?;
+        let database = config.data_dir.join(DATABASE_FILE);
+        let books = Books::start(SqliteStore::open(&database)?, clock)?;
+        match serve(&config, &books, listener, http_addr).await {
+            Ok(running) => Ok(running),
+            Err(error) => {
+                books.close().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Starts everything around the books.
+async fn serve(
+    config: &Config,
+    books: &Books,
+    listener: TcpListener,
+    http_addr: SocketAddr,
+) -> Result<Running, StartError> {
+    let now = books.now();
+    let data_dir = config.data_dir.clone();
+    let trust = Arc::new(Trust::open_or_create(&data_dir, trust_policy(config), now)?);
+    let pki = Pki::open_or_create(&data_dir.join("pki"))?;
+    let tokens = Arc::new(TokenStore::open(&data_dir.join(DATABASE_FILE))?);
+    bootstrap(&tokens, &data_dir, now).map_err(|error| StartError::FirstToken(format!("{error:#}")))?;
+
+    let inbox = Arc::new(LatestInbox::new(Arc::new(Counters::default())));
+    let ours: Arc<dyn Inbox> = Arc::clone(&inbox) as Arc<dyn Inbox>;
+    let mqtt = mqtt::start(&config.mqtt, config.limits.publish_deadline, &pki, ours).await?;
+    let broker = Arc::clone(&mqtt.broker);
+    let reconciler = match reconcile(config, books, &trust, &mqtt, inbox).await {
+        Ok(reconciler) => Arc::new(reconciler),
+        Err(error) => {
+            broker.stop().await;
+            return Err(error);
+        }
+    };
+
+    let (stopping, stop_seen) = watch::channel(false);
+    let deps = Deps {
+        books: books.clone(),
+        tokens,
+        provisioner: Arc::new(DeviceKits {
+            pki: pki.clone(),
+            trust: Arc::clone(&trust),
+            broker: mqtt.address.clone(),
+        }),
+        fleet: Arc::new(Statuses(Arc::clone(&reconciler))),
+        readiness: Arc::new(Obstacles { external: mqtt.status.clone(), stopping: stop_seen.clone() }),
+    };
+    let mut http_stop = stop_seen.clone();
+    let server = axum::serve(listener, router(Api::new(deps))).with_graceful_shutdown(async move {
+        // An error means that whoever could say stop is gone.
+        let _ = http_stop.wait_for(|stop| *stop).await;
+    });
+    let http = tokio::spawn(async move { server.await });
+    let mqtt_addr = broker.local_addr();
+    let housekeeping = housekeeping::start(config, books.clone(), Arc::clone(&trust), pki, mqtt, stop_seen);
+    let books = books.clone();
+    Ok(Running {
+        http_addr,
+        mqtt_addr,
+        books,
+        reconciler,
+        trust,
+        data_dir,
+        broker,
+        stopping,
+        http,
+        housekeeping,
+    })
+}
+
+async fn reconcile(
+    config: &Config,
+    books: &Books,
+    trust: &Arc<Trust>,
+    mqtt: &mqtt::Started,
+    inbox: Arc<LatestInbox>,
+) -> Result<Reconciler, StartError> {
+    let tokens = TokenPolicy {
+        trust_domain: config.trust_domain.clone(),
+        lease: config.tokens.lease,
+        offline_budget: config.tokens.offline_budget,
+    };
+    let ledger = Arc::new(SigningLedger::new(books.clone(), Arc::clone(trust), tokens));
+    let tick = if config.demonstration { Duration::from_millis(100) } else { Duration::from_secs(1) };
+    let settings = Settings {
+        trust_domain: config.trust_domain.clone(),
+        policy: Policy { epoch: trust.epoch(), retained: mqtt.retained },
+        sweep: Duration::from_secs(config.limits.sweep.0),
+        tick,
+        publishes_in_flight: usize::try_from(config.limits.publishes_in_flight).unwrap_or(usize::MAX),
+        publish_deadline: Duration::from_secs(config.limits.publish_deadline.0),
+        nonce_interval: config.limits.nonce_interval,
+    };
+    Ok(Reconciler::start(settings, ledger, Arc::clone(&mqtt.broker), inbox, trust.subscribe()).await?)
+}
+
+impl Running {
+    /// An operator says that the clock of the machine is right: signing goes on (token §3).
+    ///
+    /// # Errors
+    /// The books do not answer.
+    pub async fn confirm_time(&self) -> Result<(), StartError> {
+        self.books.confirm_time().await?;
+        self.reconciler.sweep();
+        Ok(())
+    }
+
+    /// Waits until the API stops by itself, which it does only if something is badly wrong.
+    pub async fn failed(&mut self) -> String {
+        match (&mut self.http).await {
+            Ok(Ok(())) => String::from("the HTTP listener stopped"),
+            Ok(Err(error)) => format!("the HTTP listener failed: {error}"),
+            Err(error) => format!("the HTTP listener crashed: {error}"),
+        }
+    }
+
+    /// Stops everything, each part after those that use it. What was acknowledged is on disk.
+    pub async fn stop(mut self) {
+        self.stopping.send_replace(true);
+        if !self.http.is_finished() && tokio::time::timeout(HTTP_STOP_WITHIN, &mut self.http).await.is_err() {
+            self.http.abort();
+        }
+        self.housekeeping.abort();
+        self.reconciler.stop().await;
+        self.broker.stop().await;
+        self.books.close().await;
+    }
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("http_addr", &self.http_addr)
+            .field("mqtt_addr", &self.mqtt_addr)
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}
+
+fn trust_policy(config: &Config) -> TrustPolicy {
+    TrustPolicy {
+        trust_domain: config.trust_domain.clone(),
+        key_lifetime: config.tokens.key_lifetime,
+        lease: config.tokens.lease,
+        keep: config.tokens.offline_budget,
+    }
+}
+
+/// Makes the data directory, readable by this user alone, or checks that it is so.
+fn open_data_dir(path: &Path) -> Result<(), StartError> {
+    let failed = |source| StartError::DataDir { path: path.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;
+    // Group access is left to the operator; the secrets in it are 0600 each.
+    if mode & 0o007 != 0 {
+        return Err(StartError::DataDirOpen { path: path.to_owned(), mode });
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! Starts the way to devices that the configuration chose.
+
+use super::StartError;
+use crate::config::{EmbeddedMqtt, ExternalMqtt, Mqtt};
+use crate::http::BrokerAddress;
+use crate::mqtt::external::{ExternalBroker, ExternalConfig, LinkStatus};
+use crate::ports::{Broker, Inbox};
+use coterm_certs::{Identity, Pki, read_bounded_file};
+use coterm_shared::time::Seconds;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+#[cfg(feature = "embedded-broker")]
+use crate::broker::embedded::{EmbeddedBroker, EmbeddedConfig};
+
+/// The way to devices, started.
+pub(super) struct Started {
+    pub(super) broker: Arc<dyn Broker>,
+    /// What devices are told about it.
+    pub(super) address: BrokerAddress,
+    /// Whether it keeps tokens for devices that connect later.
+    pub(super) retained: bool,
+    /// How the connection to an external broker is.
+    pub(super) status: Option<watch::Receiver<LinkStatus>>,
+    /// The embedded broker itself, whose certificate has to be renewed.
+    #[cfg(feature = "embedded-broker")]
+    pub(super) embedded: Option<(Arc<EmbeddedBroker>, Vec<String>)>,
+}
+
+pub(super) async fn start(
+    config: &Mqtt,
+    deadline: Seconds,
+    pki: &Pki,
+    inbox: Arc<dyn Inbox>,
+) -> Result<Started, StartError> {
+    match config {
+        Mqtt::Embedded(config) => start_embedded(config, pki, inbox).await,
+        Mqtt::External(config) => start_external(config, deadline, inbox),
+    }
+}
+
+#[cfg(feature = "embedded-broker")]
+async fn start_embedded(
+    config: &EmbeddedMqtt,
+    pki: &Pki,
+    inbox: Arc<dyn Inbox>,
+) -> Result<Started, StartError> {
+    let identity = pki.server_identity(&config.server_names)?;
+    let settings = EmbeddedConfig {
+        listen: config.listen,
+        max_devices: to_usize(config.max_connections),
+        max_connections_per_address: to_usize(config.max_connections_per_address),
+        handshake_timeout: Duration::from_secs(config.handshake_timeout.0),
+        ..EmbeddedConfig::default()
+    };
+    let revoked = pki.revoked()?;
+    let broker = EmbeddedBroker::start(settings, &identity, pki.ca_certificate(), revoked, inbox).await?;
+    let broker = Arc::new(broker);
+    let name = config.server_names.first().cloned().unwrap_or_default();
+    let port = broker.local_addr().map_or(config.listen.port(), |address| address.port());
+    let address = BrokerAddress { host: name.clone(), port, server_name: name, ca_pem: pki.ca_pem()? };
+    let embedded = Some((Arc::clone(&broker), config.server_names.clone()));
+    Ok(Started { broker, address, retained: false, status: None, embedded })
+}
+
+#[cfg(not(feature = "embedded-broker"))]
+async fn start_embedded(_: &EmbeddedMqtt, _: &Pki, _: Arc<dyn Inbox>) -> Result<Started, StartError> {
+    Err(StartError::NoEmbeddedBroker)
+}
+
+fn start_external(
+    config: &ExternalMqtt,
+    deadline: Seconds,
+    inbox: Arc<dyn Inbox>,
+) -> Result<Started, StartError> {
+    let identity = Identity::load(&config.certificate_file, &config.key_file)?;
+    let (authorities, ca_pem) = authorities(config)?;
+    let settings = ExternalConfig {
+        publish_timeout: Duration::from_secs(deadline.0),
+        ..ExternalConfig::new(config.host.clone(), config.port)
+    };
+    let broker = ExternalBroker::start(settings, &identity, &authorities, inbox)?;
+    let status = Some(broker.status());
+    let server_name = config.host.clone();
+    let address = BrokerAddress { host: config.host.clone(), port: config.port, server_name, ca_pem };
+    Ok(Started {
+        broker: Arc::new(broker),
+        address,
+        retained: true,
+        status,
+        #[cfg(feature = "embedded-broker")]
+        embedded: None,
+    })
+}
+
+/// The external broker's authorities, and the file they are in.
+pub(super) fn authorities(
+    config: &ExternalMqtt,
+) -> Result<(Vec<CertificateDer<'static>>, String), StartError> {
+    let pem = read_bounded_file(&config.ca_file)?;
+    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let text = String::from_utf8(pem);
+    match (parsed, text) {
+        (Ok(authorities), Ok(text)) if !authorities.is_empty() => Ok((authorities, text)),
+        (_, _) => Err(StartError::NoAuthority { path: config.ca_file.clone() }),
+    }
+}
+
+fn to_usize(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,18 @@
+//! Where log lines go: standard error, as text or JSON; systemd and containers take it from there.
+
+use crate::config::{Log, LogFormat};
+use std::io::IsTerminal;
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging for the whole process; a second call changes nothing.
+pub fn start(log: &Log) {
+    // The filter was checked with the configuration; the fallback is for callers that made their own.
+    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Json => subscriber.json().try_init(),
+    };
+    // Somebody else's subscriber is as good.
+    drop(started);
+}
