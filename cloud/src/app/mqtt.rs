@@ -57,7 +57,14 @@ async fn start_embedded(
         ..EmbeddedConfig::default()
     };
     let revoked = pki.revoked()?;
-    let broker = EmbeddedBroker::start(settings, &identity, pki.ca_certificate(), revoked, inbox).await?;
+    let broker = EmbeddedBroker::start(
+        settings,
+        &identity,
+        std::slice::from_ref(pki.ca_certificate()),
+        revoked,
+        inbox,
+    )
+    .await?;
     let broker = Arc::new(broker);
     let name = config.server_names.first().cloned().unwrap_or_default();
     let port = broker.local_addr().map_or(config.listen.port(), |address| address.port());
