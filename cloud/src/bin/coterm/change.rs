@@ -100,38 +100,43 @@ fn confirm() -> Result<(), Failure> {
     }
 }
 
-/// A preview for people: every leaf of it that is not null, with what differs between before and after on one line.
+/// A preview for people: every group whose figures would change, what differs in it, and what would be logged.
 fn describe(preview: &Value) -> String {
+    let none = Vec::new();
     let mut lines = vec![String::from("This would change:")];
-    walk(preview, "", &mut lines);
+    for group in preview.get("groups").and_then(Value::as_array).unwrap_or(&none) {
+        let (before, after) = (group.get("before"), group.get("after"));
+        let (before, after) = (before.unwrap_or(&Value::Null), after.unwrap_or(&Value::Null));
+        let name = leaf(group.get("name").unwrap_or(&Value::Null));
+        match (before.is_null(), after.is_null()) {
+            (true, _) => lines.push(format!("  group {name}, which is new")),
+            (false, true) => lines.push(format!("  group {name}, which is deleted")),
+            (false, false) if before == after => continue,
+            (false, false) => {
+                lines.push(format!("  group {name}{}", moved(before, after)));
+                compare(before, after, "", &mut lines);
+            }
+        }
+    }
+    if lines.len() == 1 {
+        lines.push(String::from("  no group's dates, figures or compliance"));
+    }
+    let events = preview.get("events").and_then(Value::as_array).unwrap_or(&none);
+    if !events.is_empty() {
+        let names: Vec<String> = events.iter().map(leaf).collect();
+        lines.push(format!("It would be logged as: {}", names.join(", ")));
+    }
     lines.join("\n")
 }
 
-fn walk(value: &Value, at: &str, lines: &mut Vec<String>) {
-    match value {
-        Value::Object(map) => {
-            if let (Some(before), Some(after)) = (map.get("before"), map.get("after")) {
-                compare(before, after, at, lines);
-            }
-            for (name, value) in map.iter().filter(|(name, _)| !matches!(name.as_str(), "before" | "after")) {
-                walk(value, &join(at, name), lines);
-            }
-        }
-        Value::Array(items) if items.iter().all(|item| !item.is_object() && !item.is_array()) => {
-            if !items.is_empty() {
-                lines.push(format!("  {at}: {}", items.iter().map(leaf).collect::<Vec<_>>().join(", ")));
-            }
-        }
-        Value::Array(items) => {
-            for (index, item) in items.iter().enumerate() {
-                let name = item.get("name").and_then(Value::as_str).map(str::to_owned);
-                walk(item, &join(at, &name.unwrap_or_else(|| index.to_string())), lines);
-            }
-        }
-        Value::Null => {}
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            lines.push(format!("  {at}: {}", leaf(value)))
-        }
+/// What happens to the co-termination date, in words. RFC 3339 in UTC sorts as text.
+fn moved(before: &Value, after: &Value) -> &'static str {
+    let at = |state: &Value| state.get("coterm_at").and_then(Value::as_str).map(str::to_owned);
+    match (at(before), at(after)) {
+        (Some(old), Some(new)) if new > old => ": its licenses end later",
+        (Some(old), Some(new)) if new < old => ": its licenses end EARLIER",
+        (None, Some(_)) => ": it gets its first license term",
+        (Some(_) | None, _) => "",
     }
 }
 
@@ -144,13 +149,14 @@ fn compare(before: &Value, after: &Value, at: &str, lines: &mut Vec<String>) {
             let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
             names.sort();
             names.dedup();
-            for name in names {
+            // The exact fraction is for programs.
+            for name in names.into_iter().filter(|name| *name != "coterm_exact_secs") {
                 let (old, new) =
                     (old.get(name).unwrap_or(&Value::Null), new.get(name).unwrap_or(&Value::Null));
                 compare(old, new, &join(at, name), lines);
             }
         }
-        _ => lines.push(format!("  {at}: {} -> {}", leaf(before), leaf(after))),
+        _ => lines.push(format!("    {at}: {} -> {}", leaf(before), leaf(after))),
     }
 }
 
@@ -173,14 +179,23 @@ mod tests {
 
     #[test]
     fn a_preview_shows_what_differs() {
-        let preview = serde_json::json!({"groups": [{"name": "North",
-            "before": {"coterm_at": null, "status": "compliant", "capacity": {"camera": 1}},
-            "after": {"coterm_at": "2028-01-01T00:00:00Z", "status": "compliant", "capacity": {"camera": 3}}}],
-            "notes": ["the term gets longer"]});
-        assert_eq!(
-            describe(&preview),
-            "This would change:\n  groups / North / capacity / camera: 1 -> 3\n  groups / North / coterm_at: none -> \
-             2028-01-01T00:00:00Z\n  notes: the term gets longer"
-        );
+        let preview = serde_json::json!({"version": 7, "groups": [
+            {"name": "North",
+                "before": {"coterm_at": "2027-01-01T00:00:00Z", "compliant": true, "capacity": {"camera": 1}},
+                "after": {"coterm_at": "2028-01-01T00:00:00Z", "compliant": true, "capacity": {"camera": 3}}},
+            {"name": "South", "before": {"coterm_at": null}, "after": {"coterm_at": null}},
+            {"name": "West", "before": null, "after": {"coterm_at": null}}],
+            "events": ["key-claimed"]});
+        let expect = [
+            "This would change:",
+            "  group North: its licenses end later",
+            "    capacity / camera: 1 -> 3",
+            "    coterm_at: 2027-01-01T00:00:00Z -> 2028-01-01T00:00:00Z",
+            "  group West, which is new",
+            "It would be logged as: key-claimed",
+        ];
+        assert_eq!(describe(&preview), expect.join("\n"));
+        let nothing = describe(&serde_json::json!({"groups": [], "events": []}));
+        assert_eq!(nothing, "This would change:\n  no group's dates, figures or compliance");
     }
 }

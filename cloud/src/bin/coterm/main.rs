@@ -12,7 +12,7 @@ mod failure;
 mod output;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{calc, device, group, key, log, org, platform, site, token};
+use commands::{calc, device, group, key, log, org, platform, site, time, token};
 use context::Context;
 use failure::Failure;
 use std::process::ExitCode;
@@ -52,12 +52,18 @@ enum Command {
     /// The catalog of device models
     #[command(subcommand)]
     Model(platform::ModelCommand),
+    /// The vendor's bounds
+    #[command(subcommand)]
+    Limits(platform::LimitsCommand),
     /// The transaction log
     #[command(subcommand)]
     Log(log::LogCommand),
     /// API tokens
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// The daemon's time
+    #[command(subcommand)]
+    Time(time::TimeCommand),
     Calc(calc::CalcArgs),
     /// Print the completions of a shell
     Completions {
@@ -91,17 +97,12 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key(command) => key::run(&context()?, command),
         Command::Price(command) => platform::price(&context()?, command),
         Command::Model(command) => platform::model(&context()?, command),
+        Command::Limits(command) => platform::limits(&context()?, command),
+        Command::Time(command) => time::run(&context()?, command),
         Command::Log(command) => log::run(&context()?, command),
         Command::Token(command) => token::run(&context()?, command),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

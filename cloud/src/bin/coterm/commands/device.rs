@@ -58,8 +58,34 @@ const COLUMNS: &[Column] = &[
     ("MODEL", "/model"),
     ("PRODUCT", "/product"),
     ("UNITS", "/units"),
-    ("STATE", "/state"),
-    ("HEARD", "/status/heard_at"),
+    ("CLAIM", "/state"),
+    ("ENFORCEMENT", "/enforcement"),
+    ("CONNECTED", "/status/connected"),
+    ("MODE", "/status/mode"),
+    ("LAST SEEN", "/status/last_seen_at"),
+];
+
+const SHOW: &[Column] = &[
+    ("ID", "/id"),
+    ("SITE", "/site"),
+    ("GROUP", "/group"),
+    ("MODEL", "/model"),
+    ("PRODUCT", "/product"),
+    ("UNITS", "/units"),
+    ("CLAIM", "/state"),
+    ("CLAIMED", "/claimed_at"),
+    ("ENFORCEMENT", "/enforcement"),
+    ("CONNECTED", "/status/connected"),
+    ("LAST SEEN", "/status/last_seen_at"),
+    ("MODE", "/status/mode"),
+    ("STATE ON THE DEVICE", "/status/state"),
+    ("REASONS", "/status/reasons"),
+    ("HOLDS", "/status/held"),
+    ("ISSUED", "/status/issued"),
+    ("UP TO DATE", "/status/up_to_date"),
+    ("LAST REFUSAL", "/status/last_refusal"),
+    ("AGENT", "/status/agent_version"),
+    ("QUARANTINED", "/status/quarantined"),
 ];
 
 pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failure> {
@@ -68,19 +94,19 @@ pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failu
             let path = context.path("/devices")?;
             let body = Some(json!({ "id": device, "site": context.site(&site)?, "model": model }));
             let request = Change { method: Method::POST, path: &path, body, ask: Ask::First };
-            show(context.client.change(&request, change, output)?, output, COLUMNS)
+            show(context.client.change(&request, change, output)?, output, SHOW)
         }
         DeviceCommand::List { output } => {
             output::list(output, COLUMNS, context.client.list(&context.path("/devices")?)?)
         }
         DeviceCommand::Show { device, output } => {
             let path = context.path(&format!("/devices/{}", part(&device)))?;
-            output::one(output, COLUMNS, &context.client.get(&path)?.body)
+            output::one(output, SHOW, &context.client.get(&path)?.body)
         }
         DeviceCommand::Retire { device, change, output } => {
             let path = context.path(&format!("/devices/{}/retire", part(&device)))?;
             let request = Change { method: Method::POST, path: &path, body: None, ask: Ask::First };
-            show(context.client.change(&request, change, output)?, output, COLUMNS)
+            show(context.client.change(&request, change, output)?, output, SHOW)
         }
         DeviceCommand::Provision { device, out } => provision(context, &device, &out),
     }
@@ -88,7 +114,16 @@ pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failu
 
 fn provision(context: &Context, device: &str, out: &Path) -> Result<(), Failure> {
     // The directory is made first: a certificate that cannot be kept must not be issued.
-    fresh_directory(out)?;
+    let made = fresh_directory(out)?;
+    let done = fill(context, device, out);
+    if done.is_err() && made {
+        // It may hold part of the files by now, and is then left for a person to look at.
+        let _kept = std::fs::remove_dir(out);
+    }
+    done
+}
+
+fn fill(context: &Context, device: &str, out: &Path) -> Result<(), Failure> {
     let path = context.path(&format!("/devices/{}/provision", part(device)))?;
     let answer = context.client.send(Method::POST, &path, None, &[])?.body;
     let files = answer.get("files").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -112,7 +147,8 @@ fn provision(context: &Context, device: &str, out: &Path) -> Result<(), Failure>
     Ok(())
 }
 
-fn fresh_directory(out: &Path) -> Result<(), Failure> {
+/// Makes the directory; `false` if it is there already, empty.
+fn fresh_directory(out: &Path) -> Result<bool, Failure> {
     let name = out.display();
     match std::fs::read_dir(out) {
         Ok(mut entries) => {
@@ -121,12 +157,13 @@ fn fresh_directory(out: &Path) -> Result<(), Failure> {
                     format!("NOT_EMPTY: {name} is not empty; give a directory that does not exist yet");
                 return Err(Failure::new(Exit::Conflict, text));
             }
-            Ok(())
+            Ok(false)
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(out)
+            .map(|()| true)
             .map_err(|error| Failure::internal(format!("cannot make {name}: {error}"))),
         Err(error) => Err(Failure::internal(format!("cannot use {name}: {error}"))),
     }

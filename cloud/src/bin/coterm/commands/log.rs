@@ -12,6 +12,11 @@ pub(crate) enum LogCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Recompute the hash chain of the log; a fault ends with exit status 1
+    Verify {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
 }
 
 const COLUMNS: &[Column] = &[
@@ -22,6 +27,9 @@ const COLUMNS: &[Column] = &[
     ("REQUEST", "/request_id"),
 ];
 
+const VERDICT: &[Column] =
+    &[("INTACT", "/intact"), ("ENTRIES", "/entries"), ("HASH", "/hash"), ("FAULT", "/fault")];
+
 pub(crate) fn run(context: &Context, command: LogCommand) -> Result<(), Failure> {
     match command {
         LogCommand::List { csv: true, output: _ } => {
@@ -29,6 +37,14 @@ pub(crate) fn run(context: &Context, command: LogCommand) -> Result<(), Failure>
         }
         LogCommand::List { csv: false, output } => {
             output::list(output, COLUMNS, context.client.list(&context.path("/transactions")?)?)
+        }
+        LogCommand::Verify { output } => {
+            let verdict = context.client.get(&context.path("/transactions/verify")?)?.body;
+            output::one(output, VERDICT, &verdict)?;
+            if verdict.get("intact") == Some(&Value::Bool(true)) {
+                return Ok(());
+            }
+            Err(Failure::internal(format!("LOG_DAMAGED: {}", text(&verdict, "fault"))))
         }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod log;
 pub(crate) mod org;
 pub(crate) mod platform;
 pub(crate) mod site;
+pub(crate) mod time;
 pub(crate) mod token;
 
 mod prelude {

@@ -1,4 +1,4 @@
-//! `coterm price` and `coterm model`: the price book and the catalog.
+//! `coterm price`, `coterm model` and `coterm limits`: what the vendor keeps for everybody.
 
 use super::key::Pair;
 use super::prelude::*;
@@ -41,20 +41,47 @@ pub(crate) enum ModelCommand {
     },
 }
 
-const PRICES: &[Column] = &[("PRODUCT", "/product"), ("PRICE", "/price")];
+#[derive(Subcommand, Debug)]
+pub(crate) enum LimitsCommand {
+    /// Show the bounds the vendor sets for the settings of organizations
+    Show {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Change them (vendor); what is not given stays
+    Set {
+        /// The longest grace an organization may choose
+        #[arg(long, value_name = "DAYS")]
+        grace_max_days: Option<u64>,
+        /// The shortest time from lock to stop
+        #[arg(long, value_name = "DAYS")]
+        stop_after_lock_min_days: Option<u64>,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+const LIMITS: &[Column] = &[
+    ("GRACE AT MOST SECONDS", "/grace_max_secs"),
+    ("STOP AFTER LOCK AT LEAST SECONDS", "/stop_after_lock_min_secs"),
+    ("CLOCKS RESET AFTER SECONDS", "/clock_reset_secs"),
+];
+
+const PRICES: &[Column] = &[("PRODUCT", "/product"), ("PRICE", "/price"), ("SINCE", "/since")];
 const MODELS: &[Column] = &[("MODEL", "/model"), ("PRODUCT", "/product"), ("UNITS", "/units")];
 const NOW: ChangeArgs = ChangeArgs { yes: true, dry_run: false };
 
 pub(crate) fn price(context: &Context, command: PriceCommand) -> Result<(), Failure> {
     match command {
         PriceCommand::Set { prices, output } => {
+            let mut done = Vec::new();
             for Pair { name, number } in prices {
                 let path = format!("/api/v1/prices/{}", part(&name));
                 let body = Some(json!({ "price": number }));
                 let request = Change { method: Method::PUT, path: &path, body, ask: Ask::No };
-                show(context.client.change(&request, NOW, output)?, output, PRICES)?;
+                done.extend(context.client.change(&request, NOW, output)?.map(|answer| answer.body));
             }
-            Ok(())
+            output::list(output, PRICES, done)
         }
         PriceCommand::List { output } => output::list(output, PRICES, context.client.list("/api/v1/prices")?),
     }
@@ -69,5 +96,21 @@ pub(crate) fn model(context: &Context, command: ModelCommand) -> Result<(), Fail
             show(context.client.change(&request, NOW, output)?, output, MODELS)
         }
         ModelCommand::List { output } => output::list(output, MODELS, context.client.list("/api/v1/models")?),
+    }
+}
+
+pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Failure> {
+    let path = "/api/v1/limits";
+    match command {
+        LimitsCommand::Show { output } => output::one(output, LIMITS, &context.client.get(path)?.body),
+        LimitsCommand::Set { grace_max_days, stop_after_lock_min_days, output } => {
+            let secs = |days: Option<u64>| days.map(|days| days.saturating_mul(86_400));
+            let body = Some(json!({
+                "grace_max_secs": secs(grace_max_days),
+                "stop_after_lock_min_secs": secs(stop_after_lock_min_days),
+            }));
+            let request = Change { method: Method::PUT, path, body, ask: Ask::No };
+            show(context.client.change(&request, NOW, output)?, output, LIMITS)
+        }
     }
 }

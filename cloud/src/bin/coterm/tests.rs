@@ -1,0 +1,158 @@
+//! The command against a real interface on a real socket, from the first start to a provisioned device.
+
+use super::*;
+use crate::failure::Exit;
+use coterm_certs::{DeviceCertificate, Pki, PkiError};
+use coterm_cloud::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};
+use coterm_cloud::books::Books;
+use coterm_cloud::clock::SystemClock;
+use coterm_cloud::http::{Api, BrokerAddress, Deps, Provisioner, Trust, Unknown, router};
+use coterm_cloud::store::sqlite::SqliteStore;
+use coterm_shared::id::DeviceId;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+struct Server {
+    dir: TempDir,
+    url: String,
+    _runtime: Runtime,
+}
+
+struct Kits(Pki);
+
+impl Provisioner for Kits {
+    fn certificate(&self, device: &DeviceId) -> Result<DeviceCertificate, PkiError> {
+        self.0.device_certificate(device)
+    }
+
+    fn trust(&self) -> Trust {
+        Trust { domain: String::from("test.local"), root: vec![1], keyring: vec![2] }
+    }
+
+    fn broker(&self) -> BrokerAddress {
+        let ca_pem = self.0.ca_pem().unwrap();
+        BrokerAddress { host: "localhost".into(), port: 8883, server_name: "localhost".into(), ca_pem }
+    }
+}
+
+impl Server {
+    fn start() -> Server {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&dir.path().join("books.db")).unwrap();
+        let books = Books::start(store, Arc::new(SystemClock)).unwrap();
+        let tokens = Arc::new(TokenStore::open(&dir.path().join("tokens.db")).unwrap());
+        bootstrap(&tokens, dir.path(), books.now()).unwrap();
+        let provisioner = Arc::new(Kits(Pki::open_or_create(&dir.path().join("pki")).unwrap()));
+        let api = Api::new(Deps {
+            books,
+            tokens,
+            provisioner,
+            fleet: Arc::new(Unknown),
+            readiness: Arc::new(Unknown),
+        });
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, router(api)).await });
+        Server { dir, url, _runtime: runtime }
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.dir.path().join(ADMIN_TOKEN_FILE)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+
+    /// Runs `coterm` with these arguments.
+    fn coterm(&self, arguments: &[&str]) -> Result<(), Failure> {
+        let token_file = self.token_file().display().to_string();
+        let all = ["coterm", "--server", &self.url, "--token-file", &token_file];
+        run(Cli::try_parse_from(all.iter().chain(arguments))
+            .map_err(|error| Failure::internal(error.to_string()))?)
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) {
+        if let Err(failure) = self.coterm(arguments) {
+            panic!("coterm {}: {}", arguments.join(" "), failure.text);
+        }
+    }
+
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], exit: Exit, says: &str) {
+        let failure = self.coterm(arguments).expect_err("it works");
+        assert_eq!(failure.exit, exit, "{}", failure.text);
+        assert!(failure.text.starts_with(says), "{}", failure.text);
+    }
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn from_the_first_start_to_a_provisioned_device() {
+    let server = Server::start();
+    server.fails(&["group", "list"], Exit::NotFound, "NO_ORGANIZATION");
+    server.ok(&["price", "set", "camera=199", "door=99"]);
+    server.ok(&["model", "put", "CAM-1", "--product", "camera"]);
+    server.ok(&["org", "create", "Acme", "-o", "json"]);
+    // The only organization there is need not be named; groups and sites go by their names.
+    server.ok(&["group", "create", "North"]);
+    server.ok(&["group", "settings", "North", "--grace-days", "10", "--yes"]);
+    server.ok(&["site", "create", "Depot", "--group", "North"]);
+    server.ok(&["device", "claim", "cam-1", "--site", "Depot", "--model", "CAM-1", "--dry-run"]);
+    server.fails(&["device", "show", "cam-1"], Exit::NotFound, "NOT_FOUND");
+    server.ok(&["device", "claim", "cam-1", "--site", "Depot", "--model", "CAM-1", "--yes"]);
+    server.ok(&["key", "issue", "--order", "SO-1", "--line", "camera=10", "--term", "3y"]);
+    for list in [["device", "list"], ["site", "list"], ["key", "list"], ["token", "list"], ["log", "list"]] {
+        server.ok(&list);
+        server.ok(&[list[0], list[1], "-o", "json"]);
+    }
+    server.ok(&["log", "verify"]);
+    server.ok(&["log", "list", "--csv"]);
+    server.ok(&["group", "show", "North"]);
+    server.ok(&["time", "show"]);
+    server.ok(&["limits", "show"]);
+
+    let out = server.path("cam-1");
+    server.ok(&["device", "provision", "cam-1", "-o", &out]);
+    let mode = |path: String| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(out.clone()), mode(format!("{out}/device.key"))), (0o700, 0o600));
+    assert!(std::fs::read_to_string(format!("{out}/agent.toml")).unwrap().contains("device = \"cam-1\""));
+    server.fails(&["device", "provision", "cam-1", "-o", &out], Exit::Conflict, "NOT_EMPTY");
+    let other = server.path("cam-2");
+    server.fails(&["device", "provision", "cam-2", "-o", &other], Exit::NotFound, "NOT_FOUND");
+    assert!(!std::path::Path::new(&other).exists(), "a failure leaves nothing behind");
+}
+
+#[test]
+fn what_goes_wrong_has_an_exit_status_and_says_what_to_do() {
+    let server = Server::start();
+    server.ok(&["org", "create", "Acme"]);
+    server.fails(&["group", "create", ""], Exit::Invalid, "NAME_INVALID (name): ");
+    server.ok(&["group", "create", "North"]);
+    server.fails(&["group", "create", "north"], Exit::Conflict, "NAME_TAKEN");
+    server.fails(&["group", "show", "South"], Exit::NotFound, "NOT_FOUND");
+    server.fails(&["key", "claim", "ABC", "--yes"], Exit::Invalid, "KEY_CODE_MALFORMED (code): ");
+    server.ok(&["org", "create", "Other"]);
+    server.fails(&["group", "list"], Exit::Invalid, "WHICH_ORGANIZATION");
+    server.ok(&["group", "list", "--org", "Other"]);
+
+    server.fails(&["org", "list", "--server", "http://127.0.0.1:1"], Exit::Unavailable, "UNREACHABLE");
+    server.fails(&["org", "list", "--server", "http://192.0.2.1"], Exit::Invalid, "PLAIN_HTTP");
+    server.fails(&["org", "list", "--server", "ftp://x"], Exit::Invalid, "BAD_SERVER");
+    let wide = server.path("wide");
+    std::fs::copy(server.token_file(), &wide).unwrap();
+    std::fs::set_permissions(&wide, PermissionsExt::from_mode(0o640)).unwrap();
+    server.fails(&["org", "list", "--token-file", &wide], Exit::Denied, "TOKEN_FILE");
+    std::fs::write(&wide, format!("ctk_{}", "0".repeat(40))).unwrap();
+    std::fs::set_permissions(&wide, PermissionsExt::from_mode(0o600)).unwrap();
+    server.fails(&["org", "list", "--token-file", &wide], Exit::Denied, "UNAUTHENTICATED");
+}
