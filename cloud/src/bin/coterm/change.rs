@@ -6,7 +6,11 @@ use crate::output::{self, Format, OutputArgs};
 use clap::Args;
 use serde_json::Value;
 use std::io::{BufRead, IsTerminal, Write};
+use std::time::Duration;
 use ureq::http::Method;
+
+/// Before a request is repeated, once.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// How a change is confirmed
 #[derive(Args, Clone, Copy, Debug)]
@@ -68,6 +72,7 @@ impl Client {
         match first {
             // The answer may have been lost after the change was made; the key makes asking again harmless.
             Err(failure) if failure.exit == Exit::Unavailable => {
+                std::thread::sleep(PAUSE);
                 self.send(change.method.clone(), change.path, body, &headers).map(Some)
             }
             other => other.map(Some),

@@ -61,7 +61,9 @@ pub(crate) fn table(columns: &[Column], items: &[Value]) -> String {
     for item in items {
         table.add_row(columns.iter().map(|(_, pointer)| item.pointer(pointer).map(cell).unwrap_or_default()));
     }
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+    let lines = table.lines();
+    let flush = lines.map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned());
+    flush.collect::<Vec<_>>().join("\n")
 }
 
 /// A value in a cell. Control characters are not printed: what someone named a site must not drive the terminal.
@@ -72,18 +74,28 @@ fn cell(value: &Value) -> String {
         Value::Bool(true) => String::from("yes"),
         Value::Bool(false) => String::from("no"),
         Value::Number(number) => number.to_string(),
+        Value::Array(values) if values.is_empty() => String::from("-"),
         Value::Array(values) => values.iter().map(brief).collect::<Vec<_>>().join(", "),
+        Value::Object(map) if map.is_empty() => String::from("-"),
         Value::Object(_) => brief(value),
     };
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A value inside another: objects as `name value` pairs.
+/// A value inside another: a finding as its code and sentence, a line as its quantity and product, any other object as
+/// pairs of name and value.
 fn brief(value: &Value) -> String {
     match value {
         Value::Object(map) => {
-            let pairs = map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| format!("{k} {}", brief(v)));
-            pairs.collect::<Vec<_>>().join(" ")
+            match (map.get("code"), map.get("sentence"), map.get("quantity"), map.get("product")) {
+                (Some(code), Some(sentence), _, _) => format!("{} ({})", brief(code), brief(sentence)),
+                (_, _, Some(quantity), Some(product)) => format!("{} {}", brief(quantity), brief(product)),
+                _ => {
+                    let pairs =
+                        map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| format!("{k} {}", brief(v)));
+                    pairs.collect::<Vec<_>>().join(" ")
+                }
+            }
         }
         Value::Array(values) => format!("[{}]", values.iter().map(brief).collect::<Vec<_>>().join(", ")),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => cell(value),

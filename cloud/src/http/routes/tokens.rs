@@ -50,6 +50,8 @@ impl FromStr for KnownRole {
 /// says so.
 pub(super) async fn create(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.no_query()?;
+    // Who may not even list tokens is told so before anything is said about the body.
+    ask.may(Action::ListTokens(ask.principal.role.organization()))?;
     let mut body = ask.body()?;
     let name = body.name("name");
     let role = body.parsed::<KnownRole>("role");

@@ -167,3 +167,35 @@ async fn an_org_admin_hands_out_tokens_of_its_own_organization_only() {
     let answer = world.call(&world.vendor, Method::POST, path, past).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "OUT_OF_RANGE"));
 }
+
+#[tokio::test]
+async fn the_page_of_routes_names_routes_that_exist_and_who_may_use_them() {
+    let world = World::new().await;
+    let page = include_str!("../../../../shared/docs/API.md");
+    let mut seen = 0;
+    for row in page.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let mut cells = row.split('|').map(str::trim);
+        let Some((method, route)) = cells.next().and_then(|cell| cell.trim_end_matches('`').split_once(' '))
+        else {
+            continue;
+        };
+        let Ok(method) = method.parse::<Method>() else { continue };
+        let path = match route.strip_prefix('O') {
+            Some(rest) => world.at(rest),
+            None => route.to_owned(),
+        };
+        // An empty body changes nothing: at the worst it is refused.
+        let path = path.replace("{device}", "none").replace(['{', '}'], "x");
+        let viewer = world.call(&world.viewer, method.clone(), &path, Value::Null).await;
+        let vendor = world.call(&world.vendor, method.clone(), &path, Value::Null).await;
+        let nobody = world.call("none", method, &path, Value::Null).await;
+        assert!(!["NO_SUCH_ROUTE", "METHOD_NOT_ALLOWED"].contains(&vendor.code()), "{row}");
+        let who = cells.next().unwrap_or("");
+        assert_eq!(nobody.status == StatusCode::UNAUTHORIZED, who != "anyone", "{row}");
+        let forbidden = [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&viewer.status);
+        let detail = path.contains("xgroupx") || path.contains("xsitex") || path.contains("/none");
+        assert_eq!(forbidden, ["admin", "vendor"].contains(&who) || detail, "{row}: {}", viewer.text);
+        seen += 1;
+    }
+    assert!(seen > 40, "only {seen} routes were found on the page");
+}

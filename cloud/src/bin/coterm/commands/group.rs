@@ -77,7 +77,7 @@ const SHOW: &[Column] = &[
     ("IN USE", "/in_use"),
     ("FREE", "/free"),
     ("COMPLIANT", "/compliant"),
-    ("FINDINGS", "/findings"),
+    ("WHY", "/why"),
     ("STATE", "/state"),
     ("NEXT", "/next"),
     ("NEXT AT", "/next_at"),
