@@ -1,0 +1,163 @@
+//! Files with the right permissions, and nothing half-written.
+//!
+//! Secrets are refused when anyone but their owner could read them: a private key that was world-readable once is no
+//! longer private, and saying so at start is kinder than a silent chmod. What other programs read is replaced by
+//! rename, so they see the old text or the new one. **Deliberately absent:** the state slots, which are written in
+//! place and have their own file.
+
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The longest file the agent reads, in bytes: no certificate, key, root or keyring comes near it.
+pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024;
+
+/// Why a file could not be used; every sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{path} is readable by others (mode {mode:04o}); run `chmod 600 {path}`, and replace what it holds if others may have read it")]
+    TooOpen { path: PathBuf, mode: u32 },
+    #[error("{path} has more than {MAX_FILE_BYTES} bytes; is it the right file?")]
+    TooLong { path: PathBuf },
+    #[error("{path} is in use: another coterm-agent runs with this directory; stop it, or give this one its own")]
+    InUse { path: PathBuf },
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    move |source| FileError::Io { path: path.to_path_buf(), source }
+}
+
+/// The bytes of a public file, at most [`MAX_FILE_BYTES`].
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    let file = File::open(path).map_err(at(path))?;
+    read_open(path, file)
+}
+
+/// The bytes of a secret file, refused if its group or others may read or write it.
+pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, FileError> {
+    let file = File::open(path).map_err(at(path))?;
+    // The opened file is asked, not the path: nobody can swap it in between.
+    let mode = file.metadata().map_err(at(path))?.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(FileError::TooOpen { path: path.to_path_buf(), mode });
+    }
+    read_open(path, file)
+}
+
+fn read_open(path: &Path, file: File) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(at(path))?;
+    if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
+        return Err(FileError::TooLong { path: path.to_path_buf() });
+    }
+    Ok(bytes)
+}
+
+/// Makes a directory and its parents with `mode`, and sets that mode if the directory was already there.
+pub(crate) fn ensure_dir(path: &Path, mode: u32) -> Result<(), FileError> {
+    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(at(path))?;
+    let found = std::fs::metadata(path).map_err(at(path))?.mode() & 0o7777;
+    if found != mode {
+        std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(at(path))?;
+    }
+    Ok(())
+}
+
+/// Replaces a file atomically: readers see the old bytes or the new ones.
+///
+/// Not durable: what it is used for describes a running process and is written again after a restart.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0))
+        .open(&fresh)
+        .map_err(at(&fresh))?;
+    // The umask may have narrowed the mode; readers without privileges depend on it.
+    file.set_permissions(Permissions::from_mode(mode)).map_err(at(&fresh))?;
+    file.write_all(bytes).map_err(at(&fresh))?;
+    std::fs::rename(&fresh, path).map_err(at(path))
+}
+
+/// An exclusive lock on a file, held until dropped (or until the process dies, however it dies).
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// Takes the lock, or says who has it.
+pub(crate) fn lock(path: &Path) -> Result<Lock, FileError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(at(path))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Lock { _file: file }),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(FileError::InUse { path: path.to_path_buf() }),
+        Err(errno) => Err(FileError::Io { path: path.to_path_buf(), source: errno.into() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_others_can_read_is_refused_with_the_cure() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("device.key");
+        std::fs::write(&path, b"secret").unwrap();
+        for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)] {
+            std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            match read_secret(&path) {
+                Ok(bytes) => assert!(accepted && bytes == b"secret", "{mode:o}"),
+                Err(error) => {
+                    assert!(!accepted, "{mode:o}");
+                    assert!(error.to_string().contains("chmod 600"), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_one_agent_holds_a_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = lock(&path).unwrap();
+        assert!(matches!(lock(&path), Err(FileError::InUse { .. })));
+        drop(first);
+        assert!(lock(&path).is_ok());
+    }
+
+    #[test]
+    fn a_replaced_file_has_the_mode_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        for text in ["one", "two"] {
+            replace(&path, text.as_bytes(), 0o644).unwrap();
+            assert_eq!(read(&path).unwrap(), text.as_bytes());
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
+        }
+        let inner = dir.path().join("a/b");
+        ensure_dir(&inner, 0o700).unwrap();
+        assert_eq!(std::fs::metadata(&inner).unwrap().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn an_endless_file_is_not_read() {
+        assert!(matches!(read(Path::new("/dev/zero")), Err(FileError::TooLong { .. })));
+    }
+}

@@ -1,0 +1,94 @@
+//! The two slots as files: `state.0` and `state.1`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// One of the two slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// `state.0`
+    Zero,
+    /// `state.1`
+    One,
+}
+
+impl Slot {
+    /// Both.
+    pub(crate) const BOTH: [Slot; 2] = [Slot::Zero, Slot::One];
+
+    /// Its file name.
+    pub(crate) fn file_name(self) -> &'static str {
+        match self {
+            Slot::Zero => "state.0",
+            Slot::One => "state.1",
+        }
+    }
+
+    /// The one that is not this one.
+    pub(crate) fn other(self) -> Slot {
+        match self {
+            Slot::Zero => Slot::One,
+            Slot::One => Slot::Zero,
+        }
+    }
+}
+
+/// What two slots are kept on.
+pub(crate) trait Medium {
+    /// Everything in the slot; a slot never written is empty.
+    fn read(&mut self, slot: Slot) -> io::Result<Vec<u8>>;
+    /// Overwrites the slot in place. Until [`Medium::sync`] returns, any part of it may be lost.
+    fn write(&mut self, slot: Slot, bytes: &[u8]) -> io::Result<()>;
+    /// Returns when the slot's bytes and its name survive a power cut.
+    fn sync(&mut self, slot: Slot) -> io::Result<()>;
+}
+
+/// Slots in a directory that already exists.
+#[derive(Debug)]
+pub(crate) struct FileMedium {
+    dir: PathBuf,
+}
+
+/// Nothing a slot holds is longer; a larger file is read no further.
+const MAX_SLOT_BYTES: u64 = 256 * 1024;
+
+impl FileMedium {
+    pub(crate) fn new(dir: PathBuf) -> FileMedium {
+        FileMedium { dir }
+    }
+
+    fn open(&self, slot: Slot) -> io::Result<File> {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(self.dir.join(slot.file_name()))
+    }
+}
+
+impl Medium for FileMedium {
+    fn read(&mut self, slot: Slot) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        match File::open(self.dir.join(slot.file_name())) {
+            Ok(file) => {
+                file.take(MAX_SLOT_BYTES).read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(bytes),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn write(&mut self, slot: Slot, bytes: &[u8]) -> io::Result<()> {
+        // Not truncated: what is behind the record is covered by no checksum, and blocks once won are kept.
+        self.open(slot)?.write_all(bytes)
+    }
+
+    fn sync(&mut self, slot: Slot) -> io::Result<()> {
+        self.open(slot)?.sync_all()?;
+        File::open(&self.dir)?.sync_all()
+    }
+}
