@@ -5,7 +5,7 @@ use crate::config::{Broker, Timing};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, Publish, PubAckReason, SubscribeReasonCode};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
-use rumqttc::{NetworkOptions, Outgoing, Transport};
+use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,7 +146,7 @@ impl Connector {
         properties.max_packet_size = Some(MAX_PACKET_BYTES);
         properties.receive_maximum = Some(RECEIVE_MAXIMUM);
         options
-            .set_transport(Transport::tls_with_config(Arc::clone(&self.tls).into()))
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(&self.tls))))
             .set_credentials(self.client_id.as_str(), "")
             .set_clean_start(true)
             .set_keep_alive(KEEP_ALIVE)

@@ -24,7 +24,7 @@ const FORMAT: u32 = 1;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 32;
 const BLOCK_BYTES: usize = 4096;
 /// The longest record a slot takes, in bytes: a token, a keyring, and room to grow.
-pub(crate) const MAX_RECORD_BYTES: usize = 128 * 1024;
+pub(crate) const MAX_RECORD_BYTES: usize = 192 * 1024;
 
 /// Why the state could not be read or written; every sentence says what to do.
 #[derive(Debug, thiserror::Error)]

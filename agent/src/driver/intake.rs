@@ -1,0 +1,169 @@
+//! Messages: verified by `shared`, or counted and dropped.
+
+use super::saved::{Candidate, high_water};
+use super::{Driver, Waiting};
+use crate::state_file::StateStore;
+use coterm_shared::enforcement::{Record, TrustedClock};
+use coterm_shared::protocol::Topic;
+use coterm_shared::time::Seconds;
+use coterm_shared::token::{Accepted, Held, Keyring, KeyringStep, TokenRefusal, TokenVersion, verify_token};
+
+/// Between two reports that are about refusals alone.
+const REFUSAL_REPORT_SECS: u64 = 60;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Accepted and on disk, or refused for good.
+    Done,
+    /// Good, but not on disk.
+    NotSaved,
+}
+
+impl<S: StateStore> Driver<S> {
+    pub(super) fn message(&mut self, ticket: u64, topic: &str, payload: Vec<u8>, acknowledge: &mut Vec<u64>) {
+        let fate = match topic.parse::<Topic>() {
+            Ok(Topic::Token(device)) if device == self.identity.expected.device => self.token_bytes(&payload),
+            Ok(Topic::Keyring) => self.keyring_bytes(&payload),
+            Ok(Topic::Token(_) | Topic::Report(_) | Topic::Request(_)) | Err(_) => {
+                self.refuse("TOPIC", "the broker delivered a topic this device has not asked for");
+                Fate::Done
+            }
+        };
+        match (fate, topic.parse()) {
+            (Fate::NotSaved, Ok(topic)) => self.waiting = Some(Waiting { ticket, topic, payload }),
+            (Fate::Done | Fate::NotSaved, _) => acknowledge.push(ticket),
+        }
+    }
+
+    /// Tries again what could not be saved, when it is time to.
+    pub(super) fn retry_waiting(&mut self, acknowledge: &mut Vec<u64>) {
+        if self.health.failures > 0 && self.reading.boot_secs < self.health.retry_boot_secs {
+            return;
+        }
+        let Some(waiting) = self.waiting.take() else { return };
+        let fate = match waiting.topic {
+            Topic::Keyring => self.keyring_bytes(&waiting.payload),
+            Topic::Token(_) | Topic::Report(_) | Topic::Request(_) => self.token_bytes(&waiting.payload),
+        };
+        match fate {
+            Fate::Done => acknowledge.push(waiting.ticket),
+            Fate::NotSaved => self.waiting = Some(waiting),
+        }
+    }
+
+    fn token_bytes(&mut self, payload: &[u8]) -> Fate {
+        let Some(keyring) = &self.keyring else {
+            self.refuse("NO_KEYRING", "no keyring is held; deliver one, or provision the device again");
+            return Fate::Done;
+        };
+        let held = self.held();
+        let nonce = self.outstanding().map(|outstanding| outstanding.nonce.clone());
+        match verify_token(payload, keyring, &self.identity.expected, held.as_ref(), nonce.as_ref()) {
+            Err(refusal) => {
+                self.early = match refusal {
+                    // Token and keyring may overtake one another on their way.
+                    TokenRefusal::UnknownKey | TokenRefusal::EpochUnknown => Some(payload.to_vec()),
+                    _ => None,
+                };
+                self.refuse(refusal.code(), refusal.sentence());
+                Fate::Done
+            }
+            // The cloud believes this device has not got it: say so again.
+            Ok(Accepted::Duplicate(_)) => {
+                self.report_wanted = true;
+                Fate::Done
+            }
+            Ok(Accepted::Newer(token)) => {
+                let mut candidate = self.candidate();
+                let round_trip = self
+                    .outstanding()
+                    .filter(|_| token.proves_freshness())
+                    .map(|outstanding| Seconds(self.reading.boot_secs.saturating_sub(outstanding.sent_boot_secs)));
+                candidate.clock.token_accepted(&self.reading, token.claims().issued_at, round_trip);
+                candidate.saved.record.token = Some(token.bytes().to_vec());
+                candidate.saved.record.high_water = Some(high_water(&token.held()));
+                candidate.saved.accepted_under = None;
+                let version = token.claims().version;
+                candidate.token = Some(token);
+                if self.commit(candidate).is_err() {
+                    return Fate::NotSaved;
+                }
+                if round_trip.is_some() {
+                    self.time_proven = true;
+                    self.outstanding = None;
+                }
+                tracing::info!(%version, fresh = round_trip.is_some(), "accepted a license state");
+                self.early = None;
+                self.report_wanted = true;
+                Fate::Done
+            }
+        }
+    }
+
+    fn keyring_bytes(&mut self, payload: &[u8]) -> Fate {
+        match Keyring::verify(payload, &self.root, self.keyring.as_ref()) {
+            Err(refusal) => {
+                self.refuse(refusal.code(), refusal.sentence());
+                Fate::Done
+            }
+            Ok(keyring) if keyring.step() == KeyringStep::Unchanged => Fate::Done,
+            Ok(keyring) => {
+                let version = keyring.version();
+                let mut candidate = self.candidate();
+                adopt(&mut candidate, keyring, self.keyring.as_ref(), &self.identity.expected, &self.reading);
+                if self.commit(candidate).is_err() {
+                    return Fate::NotSaved;
+                }
+                tracing::info!(version, "accepted a keyring");
+                self.report_wanted = true;
+                if let Some(early) = self.early.take() {
+                    self.token_bytes(&early);
+                }
+                Fate::Done
+            }
+        }
+    }
+
+    fn held(&self) -> Option<Held> {
+        held_of(&self.saved.record)
+    }
+
+    /// Counts a refusal and reports it, but not more often than once a minute.
+    fn refuse(&mut self, code: &str, sentence: &str) {
+        self.refused.count = self.refused.count.saturating_add(1);
+        self.refused.last_code = Some(code.to_owned());
+        if self.reading.boot_secs >= self.next_refusal_report_boot_secs {
+            self.next_refusal_report_boot_secs = self.reading.boot_secs.saturating_add(REFUSAL_REPORT_SECS);
+            self.report_wanted = true;
+            tracing::warn!(code, count = self.refused.count, "refused a message: {sentence}");
+        }
+    }
+}
+
+/// The high-water mark of a record, as the verifier wants it.
+pub(super) fn held_of(record: &Record) -> Option<Held> {
+    record.high_water.map(|mark| Held {
+        version: TokenVersion { epoch: mark.version.epoch, seq: mark.version.seq },
+        digest: mark.digest,
+    })
+}
+
+/// Puts a verified keyring into a candidate, with all it does to time and high-water mark (token §3).
+pub(super) fn adopt(
+    candidate: &mut Candidate,
+    keyring: Keyring,
+    before: Option<&Keyring>,
+    expected: &coterm_shared::token::Expected,
+    reading: &coterm_shared::enforcement::ClockReading,
+) {
+    if let Some(at) = keyring.resets_floor_to() {
+        TrustedClock::epoch_raised(&mut candidate.clock, reading, at);
+    }
+    if held_of(&candidate.saved.record).is_some_and(|held| keyring.forgets(held.version)) {
+        candidate.saved.record.high_water = None;
+    }
+    candidate.saved.record.keyring = Some(keyring.bytes().to_vec());
+    candidate.keyring = Some(keyring);
+    candidate.note_keyring_of_token(before, expected);
+}

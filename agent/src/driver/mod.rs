@@ -1,0 +1,197 @@
+//! The loop of the device: verify, step, persist, actuate, report, in exactly that order.
+//!
+//! **Problem.** Messages, time, crashes and full disks come in any order, and after all of them the device must be in
+//! the mode its last verified token says, and say so. **Method.** [`Driver::handle`] takes one input and the clocks,
+//! lets `shared` verify and decide, puts on disk what must be there, and returns what is to be done next as
+//! [`Effects`]. It is synchronous and touches the outside only through [`StateStore`], so a test can kill it between
+//! any two steps. Nothing is sent once and trusted: every round derives order and report from state alone, and
+//! whoever loses one gets it again.
+//!
+//! **If the state cannot be saved** (disk full): a new token or keyring is then neither believed nor acknowledged, as
+//! if it had not arrived, and is tried again; enforcing it would let a power cut take it back (the accepted version
+//! never decreases), and no milder mode is ever actuated that is not on disk. What the token *on disk* says goes on
+//! being walked by trusted time, also into a stricter mode: everything that decides it is on disk, a reboot comes to
+//! the same verdict no earlier than time allows, and filling the disk must not be a way out of a lock. The failure is
+//! in every report until a save succeeds.
+//!
+//! **Deliberately absent:** sockets, files, processes, randomness and clocks; see `run`, `mqtt`, `actuator`.
+
+mod intake;
+mod open;
+mod outputs;
+mod saved;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use open::OpenError;
+
+use crate::actuator::Order;
+use crate::actuator::worker::Outcome;
+use crate::state_file::StateStore;
+use coterm_shared::enforcement::{
+    ClockReading, Decision, DeviceClass, Inputs, LicenseState, ModeCap, PublicState, Refused, TrustedClock, step,
+};
+use coterm_shared::protocol::Topic;
+use coterm_shared::time::Seconds;
+use coterm_shared::token::{Expected, Keyring, Nonce, Root, VerifiedToken};
+use saved::Saved;
+
+/// Who this device is.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// Whose tokens count.
+    pub expected: Expected,
+    /// What the device is.
+    pub class: DeviceClass,
+    /// How far enforcement may go on it.
+    pub cap: ModeCap,
+    /// Between two reports when nothing happens.
+    pub heartbeat: Seconds,
+}
+
+/// What can happen to a device.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    /// A message arrived; the ticket acknowledges it.
+    Message { ticket: u64, topic: String, payload: Vec<u8> },
+    /// A session with the broker began.
+    Connected,
+    /// It ended.
+    Disconnected,
+    /// Time passed.
+    Tick,
+    /// The actuators were driven.
+    Driven(Outcome),
+    /// The agent is ending.
+    Ending,
+}
+
+/// What is to be done now, in this order.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    /// Tickets of messages that are dealt with for good.
+    pub acknowledge: Vec<u64>,
+    /// What to drive the device to.
+    pub order: Option<Order>,
+    /// What the device's programs may read.
+    pub public_state: Option<PublicState>,
+    /// What to tell the cloud.
+    pub report: Option<Vec<u8>>,
+    /// A request for a fresh token.
+    pub request: Option<Vec<u8>>,
+    /// When to come back at the latest, in device time.
+    pub wake_in: Seconds,
+}
+
+/// A token or keyring that is verified and not yet on disk.
+#[derive(Clone, Debug)]
+struct Waiting {
+    ticket: u64,
+    topic: Topic,
+    payload: Vec<u8>,
+}
+
+/// A nonce on its way to the cloud and back.
+#[derive(Clone, Debug)]
+struct Outstanding {
+    nonce: Nonce,
+    sent_boot_secs: u64,
+}
+
+/// How saving goes.
+#[derive(Clone, Copy, Debug, Default)]
+struct StoreHealth {
+    failures: u32,
+    retry_boot_secs: u64,
+}
+
+/// The state of the device, as of the last input.
+pub(crate) struct Driver<S> {
+    identity: Identity,
+    root: Root,
+    store: S,
+    random: fn() -> u32,
+    clock: TrustedClock,
+    reading: ClockReading,
+    saved: Saved,
+    keyring: Option<Keyring>,
+    token: Option<VerifiedToken>,
+    license: Option<LicenseState>,
+    refused: Refused,
+    waiting: Option<Waiting>,
+    /// A token refused for want of a newer keyring: tried again when one arrives.
+    early: Option<Vec<u8>>,
+    health: StoreHealth,
+    connected: bool,
+    time_proven: bool,
+    outstanding: Option<Outstanding>,
+    next_nonce_boot_secs: u64,
+    order: Option<Order>,
+    outcome: Option<Outcome>,
+    ordered_boot_secs: u64,
+    report_wanted: bool,
+    next_report_boot_secs: u64,
+    /// Reports about refusals alone are held back until then.
+    next_refusal_report_boot_secs: u64,
+    published: Option<PublicState>,
+}
+
+/// The longest pause between two rounds.
+const LONGEST_WAIT: Seconds = Seconds(900);
+
+impl<S: StateStore> Driver<S> {
+    /// Takes one input at these clocks.
+    pub(crate) fn handle(&mut self, input: Input, reading: ClockReading) -> Effects {
+        self.reading = reading;
+        self.clock.observe(&reading);
+        let mut effects = Effects::default();
+        match input {
+            Input::Message { ticket, topic, payload } => {
+                self.message(ticket, &topic, payload, &mut effects.acknowledge);
+            }
+            Input::Connected => {
+                self.connected = true;
+                self.report_wanted = true;
+                // Tickets of an old session mean nothing in this one; the broker sends again what it still has.
+                self.waiting = None;
+            }
+            Input::Disconnected => self.connected = false,
+            Input::Tick => {}
+            Input::Driven(outcome) => {
+                let faults = |outcome: &Outcome| outcome.faults.clone();
+                self.report_wanted |= self.outcome.as_ref().map(faults) != Some(outcome.faults.clone());
+                self.outcome = Some(outcome);
+            }
+            Input::Ending => {
+                self.save_time(true);
+                return effects;
+            }
+        }
+        self.retry_waiting(&mut effects.acknowledge);
+        self.settle(&mut effects);
+        effects
+    }
+
+    fn decide(&self) -> Decision {
+        step(&self.inputs())
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs { license: self.license.as_ref(), time: self.clock.time(), cap: self.identity.cap }
+    }
+
+    /// Derives everything there is to do from state alone.
+    fn settle(&mut self, effects: &mut Effects) {
+        let decision = self.decide();
+        let mode_is_new = self.saved.record.mode.is_none_or(|saved| saved.mode != decision.mode);
+        if mode_is_new {
+            self.report_wanted = true;
+        }
+        self.save_time(mode_is_new);
+        effects.order = self.new_order(&decision);
+        effects.public_state = self.new_public_state(&decision);
+        effects.request = self.new_request();
+        effects.report = self.new_report(&decision);
+        effects.wake_in = self.wake_in(&decision);
+    }
+}

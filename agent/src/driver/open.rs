@@ -1,0 +1,116 @@
+//! From what is on disk to a driver: the same state as before the reboot, or a stricter one.
+
+use super::intake::adopt;
+use super::saved::{Saved, license_of};
+use super::{Driver, Identity, StoreHealth};
+use crate::state_file::{StateStore, StoreError};
+use coterm_shared::enforcement::{ClockPolicy, ClockReading, TrustedClock};
+use coterm_shared::token::{Keyring, Root, TrustRefusal, VerifiedToken, reopen_stored};
+
+/// Why there can be no driver; the device is left in its mode.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error("the root document is refused ({}): {_0}; provision the device again", .0.code())]
+    Root(TrustRefusal),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl<S: StateStore> Driver<S> {
+    /// The device as it was when the record was saved, with the keyring file taken in if it is newer.
+    pub(crate) fn open(
+        identity: Identity,
+        root: &[u8],
+        keyring_file: Option<&[u8]>,
+        mut store: S,
+        policy: ClockPolicy,
+        reading: ClockReading,
+        random: fn() -> u32,
+    ) -> Result<Driver<S>, OpenError> {
+        let root = Root::pinned(root).map_err(OpenError::Root)?;
+        if *root.trust_domain() != identity.expected.trust_domain {
+            return Err(OpenError::Root(TrustRefusal::WrongTrustDomain));
+        }
+        let saved = store.load()?.and_then(|bytes| match Saved::decode(&bytes) {
+            Ok(saved) => Some(saved),
+            Err(error) => {
+                tracing::error!(%error, "what is on disk is no state of this program; beginning without a token");
+                None
+            }
+        });
+        let clock = TrustedClock::open(policy, saved.as_ref().map(|saved| &saved.record.clock), &reading);
+        let saved = saved.unwrap_or_else(|| Saved::new(clock.record()));
+        let keyring = saved.record.keyring.as_deref().and_then(|bytes| keyring_of(bytes, &root));
+        let token = reopen(&saved, keyring.as_ref(), &root, &identity);
+        let boot_secs = reading.boot_secs;
+        let mut driver = Driver {
+            refused: saved.record.refused.clone(),
+            license: license_of(token.as_ref()),
+            identity,
+            root,
+            store,
+            random,
+            clock,
+            reading,
+            saved,
+            keyring,
+            token,
+            waiting: None,
+            early: None,
+            health: StoreHealth::default(),
+            connected: false,
+            time_proven: false,
+            outstanding: None,
+            next_nonce_boot_secs: boot_secs,
+            order: None,
+            outcome: None,
+            ordered_boot_secs: boot_secs,
+            report_wanted: true,
+            next_report_boot_secs: boot_secs,
+            next_refusal_report_boot_secs: boot_secs,
+            published: None,
+        };
+        if let Some(bytes) = keyring_file {
+            driver.take_keyring_file(bytes);
+        }
+        Ok(driver)
+    }
+
+    /// The file is as good as a message: verified, never older than what is held, on disk before it counts.
+    fn take_keyring_file(&mut self, bytes: &[u8]) {
+        match Keyring::verify(bytes, &self.root, self.keyring.as_ref()) {
+            Ok(keyring) if self.keyring.as_ref().is_none_or(|held| held.bytes() != keyring.bytes()) => {
+                let mut candidate = self.candidate();
+                adopt(&mut candidate, keyring, self.keyring.as_ref(), &self.identity.expected, &self.reading);
+                // If it cannot be saved, the file is still there at the next start.
+                let _ = self.commit(candidate);
+            }
+            Ok(_) | Err(TrustRefusal::Rollback) => {}
+            Err(refusal) => {
+                tracing::error!(code = refusal.code(), "the keyring file is refused: {refusal}; provision the device again");
+            }
+        }
+    }
+}
+
+fn keyring_of(bytes: &[u8], root: &Root) -> Option<Keyring> {
+    Keyring::verify(bytes, root, None)
+        .inspect_err(|refusal| tracing::error!(code = refusal.code(), "the stored keyring is refused: {refusal}"))
+        .ok()
+}
+
+fn reopen(saved: &Saved, held: Option<&Keyring>, root: &Root, identity: &Identity) -> Option<VerifiedToken> {
+    let bytes = saved.record.token.as_deref()?;
+    let older = saved.accepted_under.as_deref().and_then(|bytes| keyring_of(bytes, root));
+    let mut refusal = None;
+    for keyring in [held, older.as_ref()].into_iter().flatten() {
+        match reopen_stored(bytes, keyring, &identity.expected) {
+            Ok(token) => return Some(token),
+            Err(error) => refusal = Some(error),
+        }
+    }
+    if let Some(refusal) = refusal {
+        tracing::error!(code = refusal.code(), "the stored license state is refused: {refusal}");
+    }
+    None
+}
