@@ -101,12 +101,27 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, FileError> {
         .write(true)
         .create(true)
         .truncate(false)
-        .mode(0o600)
+        .mode(0o644)
         .open(path)
         .map_err(at(path))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Lock { _file: file }),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(FileError::InUse { path: path.to_path_buf() }),
+        Err(errno) => Err(FileError::Io { path: path.to_path_buf(), source: errno.into() }),
+    }
+}
+
+/// Whether somebody holds the lock on this file right now; `false` if there is no file.
+pub(crate) fn is_locked(path: &Path) -> Result<bool, FileError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(at(path)(error)),
+    };
+    // Shared: two who only ask do not disturb one another, and an agent that starts now retries nothing.
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(false),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
         Err(errno) => Err(FileError::Io { path: path.to_path_buf(), source: errno.into() }),
     }
 }

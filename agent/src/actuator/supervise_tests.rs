@@ -31,8 +31,15 @@ struct Cleanup<'a>(&'a Path);
 
 impl Drop for Cleanup<'_> {
     fn drop(&mut self) {
-        for (pid, started) in members(None, &self.0.join("workload.lock")) {
-            process::signal(pid, Some(started), Signal::KILL);
+        // Again and again: a shell may be forking right now.
+        loop {
+            let left = members(None, &self.0.join("workload.lock"));
+            if left.is_empty() {
+                break;
+            }
+            for (pid, started) in left {
+                process::signal(pid, Some(started), Signal::KILL);
+            }
         }
     }
 }

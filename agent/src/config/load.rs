@@ -6,7 +6,6 @@ use super::{ActuatorConfig, Broker, Config, Demonstration, HookConfig, Timing, T
 use config::{Environment, File, FileFormat, Source, Value, ValueKind};
 use coterm_shared::enforcement::{DeviceClass, EgressIndependent};
 use coterm_shared::time::Seconds;
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -23,12 +22,16 @@ pub(crate) struct Layers {
     pub overrides: Vec<(String, String)>,
 }
 
+/// What `config` calls the environment as an origin.
+const ENVIRONMENT: &str = "the environment";
+const FLAGS: &str = "the command line";
+
 type Table = config::Map<String, Value>;
 
 /// Loads, checks, and says everything that is wrong.
 pub(crate) fn load(layers: &Layers) -> Result<Config, ConfigErrors> {
     let mut findings = Vec::new();
-    let mut texts = HashMap::new();
+    let mut texts = Vec::new();
     let merged = merge(layers, &mut texts, &mut findings);
     let base = layers.file.parent().map(Path::to_path_buf).unwrap_or_default();
     let mut reader = Reader { table: merged, base, texts, findings };
@@ -45,13 +48,13 @@ pub(crate) fn load(layers: &Layers) -> Result<Config, ConfigErrors> {
     }
 }
 
-fn merge(layers: &Layers, texts: &mut HashMap<String, String>, findings: &mut Vec<Finding>) -> Table {
+fn merge(layers: &Layers, texts: &mut Vec<(String, String)>, findings: &mut Vec<Finding>) -> Table {
     let whole = |place: String, message: String| Finding { place, key: String::new(), message };
     let mut builder = config::Config::builder();
     for path in files(&layers.file) {
         let place = path.display().to_string();
         match std::fs::read_to_string(&path) {
-            Ok(text) => texts.insert(place.clone(), text),
+            Ok(text) => texts.push((place.clone(), text)),
             Err(error) => {
                 let hint = "write one with `coterm-agent config --example`, or name another with --config";
                 findings.push(whole(place, format!("{error}; {hint}")));
@@ -77,7 +80,7 @@ fn merge(layers: &Layers, texts: &mut HashMap<String, String>, findings: &mut Ve
     );
     let mut flags = config::Map::new();
     for (key, value) in &layers.overrides {
-        flags.insert(key.clone(), Value::new(Some(&"the command line".to_owned()), ValueKind::String(value.clone())));
+        flags.insert(key.clone(), Value::new(Some(&FLAGS.to_owned()), ValueKind::String(value.clone())));
     }
     let built = builder.add_source(Flags(flags)).build().and_then(|built| built.collect());
     built.unwrap_or_else(|error| {
@@ -118,20 +121,19 @@ fn files(main: &Path) -> Vec<PathBuf> {
 struct Reader {
     table: Table,
     base: PathBuf,
-    texts: HashMap<String, String>,
+    /// Files and their texts, weakest first.
+    texts: Vec<(String, String)>,
     findings: Vec<Finding>,
 }
 
 impl Reader {
     fn note(&mut self, key: &str, message: String) {
-        let origin = self.value(key).and_then(Value::origin).map(str::to_owned);
-        let located = |place: &String, text: &String| line_of(text, key).map(|line| format!("{place}:{line}"));
-        let place = match origin {
-            Some(origin) => match self.texts.get(&origin) {
-                Some(text) => located(&origin, text).unwrap_or(origin),
-                None => origin,
-            },
-            None => self.texts.iter().find_map(|(place, text)| located(place, text)).unwrap_or_default(),
+        // A value that came from no file says so; otherwise the strongest file that sets the key is meant.
+        let elsewhere = self.value(key).and_then(Value::origin).filter(|origin| [ENVIRONMENT, FLAGS].contains(origin));
+        let in_file = |(place, text): &(String, String)| line_of(text, key).map(|line| format!("{place}:{line}"));
+        let place = match elsewhere {
+            Some(origin) => origin.to_owned(),
+            None => self.texts.iter().rev().find_map(in_file).unwrap_or_default(),
         };
         self.findings.push(Finding { place, key: key.to_owned(), message });
     }

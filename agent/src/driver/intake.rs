@@ -1,12 +1,12 @@
 //! Messages: verified by `shared`, or counted and dropped.
 
-use super::saved::{Candidate, high_water};
+use super::saved::Candidate;
 use super::{Driver, Waiting};
 use crate::state_file::StateStore;
-use coterm_shared::enforcement::{Record, TrustedClock};
+use coterm_shared::enforcement::ClockReading;
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::Seconds;
-use coterm_shared::token::{Accepted, Held, Keyring, KeyringStep, TokenRefusal, TokenVersion, verify_token};
+use coterm_shared::token::{Accepted, Expected, Held, Keyring, KeyringStep, TokenRefusal, verify_token};
 
 /// Between two reports that are about refusals alone.
 const REFUSAL_REPORT_SECS: u64 = 60;
@@ -82,7 +82,7 @@ impl<S: StateStore> Driver<S> {
                     .map(|outstanding| Seconds(self.reading.boot_secs.saturating_sub(outstanding.sent_boot_secs)));
                 candidate.clock.token_accepted(&self.reading, token.claims().issued_at, round_trip);
                 candidate.saved.record.token = Some(token.bytes().to_vec());
-                candidate.saved.record.high_water = Some(high_water(&token.held()));
+                candidate.saved.record.high_water = Some(token.held().into());
                 candidate.saved.accepted_under = None;
                 let version = token.claims().version;
                 candidate.token = Some(token);
@@ -126,13 +126,13 @@ impl<S: StateStore> Driver<S> {
     }
 
     fn held(&self) -> Option<Held> {
-        held_of(&self.saved.record)
+        self.saved.record.high_water.map(Held::from)
     }
 
     /// Counts a refusal and reports it, but not more often than once a minute.
     fn refuse(&mut self, code: &str, sentence: &str) {
         self.refused.count = self.refused.count.saturating_add(1);
-        self.refused.last_code = Some(code.to_owned());
+        self.refused.last_code = code.parse().ok();
         if self.reading.boot_secs >= self.next_refusal_report_boot_secs {
             self.next_refusal_report_boot_secs = self.reading.boot_secs.saturating_add(REFUSAL_REPORT_SECS);
             self.report_wanted = true;
@@ -141,26 +141,18 @@ impl<S: StateStore> Driver<S> {
     }
 }
 
-/// The high-water mark of a record, as the verifier wants it.
-pub(super) fn held_of(record: &Record) -> Option<Held> {
-    record.high_water.map(|mark| Held {
-        version: TokenVersion { epoch: mark.version.epoch, seq: mark.version.seq },
-        digest: mark.digest,
-    })
-}
-
 /// Puts a verified keyring into a candidate, with all it does to time and high-water mark (token §3).
 pub(super) fn adopt(
     candidate: &mut Candidate,
     keyring: Keyring,
     before: Option<&Keyring>,
-    expected: &coterm_shared::token::Expected,
-    reading: &coterm_shared::enforcement::ClockReading,
+    expected: &Expected,
+    reading: &ClockReading,
 ) {
     if let Some(at) = keyring.resets_floor_to() {
-        TrustedClock::epoch_raised(&mut candidate.clock, reading, at);
+        candidate.clock.epoch_raised(reading, at);
     }
-    if held_of(&candidate.saved.record).is_some_and(|held| keyring.forgets(held.version)) {
+    if candidate.saved.record.high_water.is_some_and(|mark| keyring.forgets(mark.version)) {
         candidate.saved.record.high_water = None;
     }
     candidate.saved.record.keyring = Some(keyring.bytes().to_vec());

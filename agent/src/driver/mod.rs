@@ -23,13 +23,14 @@ mod saved;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use open::OpenError;
+pub(crate) use saved::StoredState;
 
 use crate::actuator::Order;
 use crate::actuator::worker::Outcome;
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::{
-    ClockReading, Decision, DeviceClass, Inputs, LicenseState, ModeCap, PublicState, Refused, TrustedClock, step,
+    ClockReading, Decision, DeviceClass, Inputs, LicenseState, ModeCap, PublicState, Refused, TrustedClock,
+    TrustedTime, step,
 };
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::Seconds;
@@ -170,6 +171,11 @@ impl<S: StateStore> Driver<S> {
         self.retry_waiting(&mut effects.acknowledge);
         self.settle(&mut effects);
         effects
+    }
+
+    /// The time of the last input, for whoever else has to judge by it.
+    pub(crate) fn trusted_time(&self) -> TrustedTime {
+        self.clock.time()
     }
 
     fn decide(&self) -> Decision {

@@ -4,9 +4,9 @@ use super::{Driver, Effects, LONGEST_WAIT, Outstanding};
 use crate::actuator::Order;
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::{Decision, Facts, PublicState, TimeSource};
-use coterm_shared::protocol::{Code, FormatV1, LastRefusal, Report, Request, TokenVersion};
+use coterm_shared::protocol::{Code, FormatV1, LastRefusal, Report, Request};
 use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::Nonce;
+use coterm_shared::token::{Nonce, TokenVersion};
 
 /// How old an answered nonce may be to prove the time (token §5).
 pub(super) const ROUND_TRIP_SECS: u64 = 60;
@@ -87,8 +87,7 @@ impl<S: StateStore> Driver<S> {
     }
 
     fn held_version(&self) -> Option<TokenVersion> {
-        let version = self.token.as_ref().map(|token| token.claims().version)?;
-        Some(TokenVersion { epoch: version.epoch, seq: version.seq })
+        self.token.as_ref().map(|token| token.claims().version)
     }
 
     /// A request for a fresh token, while the time is only bounded and not known.
@@ -101,7 +100,7 @@ impl<S: StateStore> Driver<S> {
         let words = [(self.random)(), (self.random)(), (self.random)(), (self.random)()];
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
         let nonce = Nonce::new(&bytes).ok()?;
-        let request = Request { v: FormatV1, nonce: nonce_on_the_wire(&nonce)? };
+        let request = Request { v: FormatV1, nonce: nonce.clone() };
         self.outstanding = Some(Outstanding { nonce, sent_boot_secs: self.reading.boot_secs });
         request.to_payload().ok()
     }
@@ -160,9 +159,11 @@ impl<S: StateStore> Driver<S> {
             wall_skew_secs: self.clock.wall_skew_secs(),
             boot_id: self.reading.boot_id,
             uptime_secs: self.reading.boot_secs,
-            last_refusal: self.refused.last_code.as_deref().and_then(|code| code.parse().ok()).map(|code| {
-                LastRefusal { code, count: self.refused.count }
-            }),
+            last_refusal: self
+                .refused
+                .last_code
+                .clone()
+                .map(|code| LastRefusal { code, count: self.refused.count }),
             agent_version: AGENT_VERSION.to_owned(),
             nonce: None,
             proof: None,
@@ -191,10 +192,6 @@ impl<S: StateStore> Driver<S> {
         // Clocks are read in whole seconds: an early look would find nothing and spin.
         soonest.clamp(Seconds(1), LONGEST_WAIT)
     }
-}
-
-fn nonce_on_the_wire(nonce: &Nonce) -> Option<coterm_shared::protocol::Nonce> {
-    coterm_shared::protocol::Nonce::new(nonce.as_bytes()).ok()
 }
 
 impl Effects {

@@ -6,11 +6,9 @@
 
 use super::{Driver, Outstanding};
 use crate::state_file::{StateStore, StoreError};
-use coterm_shared::enforcement::{
-    ClockRecord, HighWater, Inputs, LicenseState, Record, RecordError, TrustedClock, step,
-};
-use coterm_shared::protocol::TokenVersion;
-use coterm_shared::token::{Held, Keyring, VerifiedToken, reopen_stored};
+use coterm_shared::enforcement::{ClockRecord, Inputs, LicenseState, Record, RecordError, TrustedClock, step};
+use std::fmt;
+use coterm_shared::token::{Expected, Keyring, VerifiedToken, reopen_stored};
 
 /// The content of the slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +41,27 @@ impl Saved {
     }
 }
 
+/// What is on disk, in words for `check`.
+pub(crate) struct StoredState(Saved);
+
+impl StoredState {
+    /// Reads a slot's content; says why if it is none.
+    pub(crate) fn read(bytes: &[u8]) -> Result<StoredState, String> {
+        Saved::decode(bytes).map(StoredState).map_err(|error| error.to_string())
+    }
+}
+
+impl fmt::Display for StoredState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let record = &self.0.record;
+        match &record.high_water {
+            Some(mark) => write!(f, "token {}", mark.version)?,
+            None => f.write_str("no token yet")?,
+        }
+        write!(f, ", time {} or later, {} message(s) ever refused", record.clock.floor, record.refused.count)
+    }
+}
+
 /// Why a candidate did not get onto the disk.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SaveError {
@@ -63,30 +82,12 @@ pub(super) struct Candidate {
 
 /// What of a token decides.
 pub(super) fn license_of(token: Option<&VerifiedToken>) -> Option<LicenseState> {
-    token.map(VerifiedToken::claims).map(|claims| LicenseState {
-        schedule: claims.schedule,
-        findings: claims.findings.clone(),
-        offline_lock_at: claims.offline_lock_at,
-    })
-}
-
-pub(super) fn high_water(held: &Held) -> HighWater {
-    let TokenVersionParts { epoch, seq } = parts(held);
-    HighWater { version: TokenVersion { epoch, seq }, digest: held.digest }
-}
-
-struct TokenVersionParts {
-    epoch: u64,
-    seq: u64,
-}
-
-fn parts(held: &Held) -> TokenVersionParts {
-    TokenVersionParts { epoch: held.version.epoch, seq: held.version.seq }
+    token.map(|token| LicenseState::from(token.claims()))
 }
 
 impl Candidate {
     /// Notes under which keyring the token can be verified again.
-    pub(super) fn note_keyring_of_token(&mut self, driver_keyring: Option<&Keyring>, expected: &coterm_shared::token::Expected) {
+    pub(super) fn note_keyring_of_token(&mut self, driver_keyring: Option<&Keyring>, expected: &Expected) {
         let (Some(token), Some(keyring)) = (&self.token, &self.keyring) else {
             self.saved.accepted_under = None;
             return;

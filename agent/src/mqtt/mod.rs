@@ -13,5 +13,5 @@ mod link;
 mod outbox;
 pub(crate) mod tls;
 
-pub(crate) use link::{Link, LinkEvent, Session, start};
+pub(crate) use link::{Link, LinkEvent, Message, Session, start};
 pub(crate) use outbox::{Outbox, Slot};

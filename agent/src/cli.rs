@@ -1,0 +1,124 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use coterm_shared::id::{DeviceId, OrganizationId};
+use coterm_shared::time::Timestamp;
+use coterm_shared::token::{TokenVersion, TrustDomain};
+use std::path::PathBuf;
+
+/// The device daemon of Coterm: receives license-state tokens, verifies them, and enforces them.
+#[derive(Debug, Parser)]
+#[command(name = "coterm-agent", version, about, after_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub source: ConfigSource,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done; for `allows`: yes; for `check`: nothing is wrong; for `verify-token`: accepted
+  1  for `allows`: no; for `check`: something is wrong; for `verify-token`: refused; else: failed
+  2  wrong usage, or a file named on the command line cannot be read
+  3  the configuration is refused; all findings are on standard error";
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigSource {
+    /// The configuration file; files in conf.d/ beside it and COTERM_AGENT_… variables override it.
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/coterm/agent.toml")]
+    pub config: PathBuf,
+    /// Overrides one key, such as `--set broker.host=10.0.0.1`; can be repeated.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write KEY=VALUE, such as broker.host=10.0.0.1")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs the daemon until TERM or INT; the device then stays in its mode.
+    Run,
+    /// Shows what mode the device is in, why, since when, and what comes next.
+    Status {
+        /// How to print.
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Looks at clock, DNS, broker, certificate, keyring, state and actuators, and says what to do.
+    Check {
+        /// How to print.
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Answers by exit code (0 yes, 1 no) whether the device's programs may do this; works with the agent dead.
+    Allows {
+        /// What they want to do.
+        #[arg(value_enum)]
+        what: What,
+        /// How to print.
+        #[arg(short, long, value_enum)]
+        output: Option<Output>,
+        /// The run directory, instead of reading it from the configuration.
+        #[arg(long, value_name = "DIR")]
+        run_dir: Option<PathBuf>,
+    },
+    /// Verifies a token file against root and keyring, without a device, and prints JSON.
+    VerifyToken(VerifyToken),
+    /// Prints configuration: the commented example, or says that the file is good.
+    Config {
+        /// Prints an example with every key explained.
+        #[arg(long)]
+        example: bool,
+    },
+}
+
+/// What a program on the device wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// Change configuration, accounts, firmware.
+    Manage,
+    /// Do what the device is there for.
+    Operate,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyToken {
+    /// The root document.
+    #[arg(long, value_name = "FILE")]
+    pub root: PathBuf,
+    /// The keyring.
+    #[arg(long, value_name = "FILE")]
+    pub keyring: PathBuf,
+    /// The device the token must be for.
+    #[arg(long, value_name = "ID")]
+    pub device: DeviceId,
+    /// The organization it must be of.
+    #[arg(long, value_name = "ID")]
+    pub organization: OrganizationId,
+    /// The deployment it must come from; the root's, if not given.
+    #[arg(long, value_name = "NAME")]
+    pub trust_domain: Option<TrustDomain>,
+    /// The instant to judge it at (RFC 3339); the instant of issue, if not given.
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<Timestamp>,
+    /// The version a device already holds, as EPOCH:SEQ.
+    #[arg(long, value_name = "EPOCH:SEQ")]
+    pub held: Option<TokenVersion>,
+    /// The token.
+    #[arg(value_name = "TOKENFILE")]
+    pub token: PathBuf,
+}

@@ -1,0 +1,208 @@
+//! What messages do, and above all what bad ones do not.
+
+use super::world::{KEYRING_TOPIC, World};
+use crate::actuator::Fault;
+use crate::actuator::worker::Outcome;
+use crate::driver::Input;
+use crate::test_support::*;
+use coterm_shared::enforcement::OperatingMode::{Full, ManagementLocked, Stopped};
+use coterm_shared::enforcement::{DeviceClass, TimeSource};
+use coterm_shared::token::{Claims, TokenVersion};
+
+#[test]
+fn fresh_from_the_factory_it_is_locked_and_a_token_opens_it() {
+    let mut world = World::connected();
+    assert_eq!(world.mode, Some(ManagementLocked));
+    assert_eq!(world.reports.last().unwrap().held, None);
+    let ticket = world.token(token(&claims(ISSUED)));
+    assert_eq!(world.mode, Some(Full));
+    assert_eq!(world.acknowledged, [ticket]);
+    let report = world.reports.last().unwrap();
+    assert_eq!(report.held, Some(claims(ISSUED).version));
+    assert_eq!((report.mode, report.keyring_version), (Full, 1));
+}
+
+#[test]
+fn unverified_bytes_change_nothing_but_a_counter() {
+    let mut world = World::connected();
+    world.token(token(&claims(ISSUED)));
+    let before = (world.mode, world.held(), world.floor());
+    let saves = world.disk.0.borrow().saves;
+    let good = token(&ending(ISSUED + 1, ISSUED + 2, ISSUED + 3));
+    let mut forged = good.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let other = Claims { device: "cam-2".parse().unwrap(), ..claims(ISSUED + 9) };
+    let bad = [vec![], b"junk".to_vec(), vec![0; 5000], forged, token(&claims(ISSUED - 5)), token(&other)];
+    let reports = world.reports.len();
+    for (n, payload) in bad.iter().cycle().take(60).enumerate() {
+        let ticket = world.token(payload.clone());
+        assert_eq!((world.mode, world.held(), world.floor()), before, "message {n}");
+        assert!(world.acknowledged.contains(&ticket), "a bad message must not fill the broker's window");
+    }
+    assert_eq!(world.reports.len(), reports + 1, "one report a minute, however many messages");
+    let refusal = world.reports.last().unwrap().last_refusal.clone().unwrap();
+    assert_eq!(refusal.code.as_str(), "LENGTH");
+    assert_eq!(world.disk.0.borrow().saves, saves, "and no wear of the flash");
+    world.pass(900);
+    assert_eq!(world.reports.last().unwrap().last_refusal.clone().unwrap().count, 60);
+    world.reboot();
+    world.feed(Input::Connected);
+    assert_eq!(world.reports.last().unwrap().last_refusal.clone().unwrap().count, 60, "the counter survives");
+}
+
+#[test]
+fn a_topic_nobody_asked_for_is_refused() {
+    let mut world = World::connected();
+    for topic in ["coterm/v1/d/cam-2/token", "coterm/v1/d/cam-1/report", "x", ""] {
+        world.receive(topic, token(&claims(ISSUED)));
+        assert_eq!(world.held(), None, "{topic}");
+    }
+}
+
+#[test]
+fn a_duplicate_is_answered_with_a_report_and_nothing_else() {
+    let mut world = World::connected();
+    world.token(token(&claims(ISSUED)));
+    let (saves, reports) = (world.disk.0.borrow().saves, world.reports.len());
+    world.token(token(&claims(ISSUED)));
+    assert_eq!(world.disk.0.borrow().saves, saves);
+    assert_eq!(world.reports.len(), reports + 1);
+}
+
+#[test]
+fn the_accepted_version_never_decreases() {
+    let mut world = World::connected();
+    let mut highest = None;
+    for issued in [5, 3, 9, 1, 9, 12, 2].map(|n| ISSUED + n) {
+        world.token(token(&claims(issued)));
+        assert!(world.held() >= highest);
+        highest = world.held();
+        world.reboot();
+        world.feed(Input::Connected);
+    }
+    assert_eq!(highest, Some(TokenVersion { epoch: 1, seq: (ISSUED + 12) * 1000 }));
+}
+
+#[test]
+fn a_token_that_overtook_its_keyring_is_believed_when_that_arrives() {
+    let mut world = World::connected();
+    world.token(token_by(&claims(ISSUED), NEXT_KEY));
+    assert_eq!(world.held(), None);
+    world.receive(KEYRING_TOPIC, keyring(2, 1, ISSUED, &[KEY, NEXT_KEY]));
+    assert_eq!(world.held(), Some(claims(ISSUED).version));
+    assert_eq!(world.reports.last().unwrap().keyring_version, 2);
+}
+
+#[test]
+fn a_stored_token_does_not_die_with_its_key() {
+    let mut world = World::connected();
+    world.token(token(&claims(ISSUED)));
+    // Twice, because the second keyring also has to remember the first.
+    for version in [2, 3] {
+        world.receive(KEYRING_TOPIC, keyring(version, 1, ISSUED, &[NEXT_KEY]));
+        assert_eq!(world.mode, Some(Full));
+        world.mode = None;
+        world.reboot();
+        assert_eq!(world.mode, Some(Full), "a reboot changes nothing");
+    }
+    world.feed(Input::Connected);
+    world.token(token(&claims(ISSUED + 60)));
+    assert_eq!(world.held(), Some(claims(ISSUED).version), "but the key signs nothing new");
+    world.token(token_by(&claims(ISSUED + 60), NEXT_KEY));
+    assert_eq!(world.held(), Some(claims(ISSUED + 60).version));
+}
+
+#[test]
+fn keyrings_never_go_back_and_forged_ones_do_nothing() {
+    let mut world = World::connected();
+    world.receive(KEYRING_TOPIC, keyring(5, 1, ISSUED, &[KEY]));
+    let mut forged = keyring(6, 1, ISSUED, &[]);
+    *forged.last_mut().unwrap() ^= 1;
+    for payload in [keyring(4, 1, ISSUED, &[NEXT_KEY]), forged, b"junk".to_vec()] {
+        world.receive(KEYRING_TOPIC, payload);
+        world.token(token(&claims(ISSUED)));
+        assert_eq!(world.reports.last().unwrap().keyring_version, 5);
+    }
+    assert_eq!(world.mode, Some(Full));
+    // The file of the provisioning is older than what is stored.
+    world.restart();
+    world.feed(Input::Connected);
+    assert_eq!(world.reports.last().unwrap().keyring_version, 5);
+}
+
+#[test]
+fn a_raised_epoch_undoes_a_sequence_pushed_to_the_moon() {
+    let mut world = World::connected();
+    let moon = ISSUED + 200 * DAY;
+    world.token(token(&claims(moon)));
+    assert!(world.floor() >= moon);
+    world.receive(KEYRING_TOPIC, keyring(2, 2, ISSUED, &[NEXT_KEY]));
+    assert_eq!(world.floor(), ISSUED, "the floor starts again at the keyring's instant");
+    let next = Claims { version: TokenVersion { epoch: 2, seq: (ISSUED + 9) * 1000 }, ..claims(ISSUED + 9) };
+    world.token(token_by(&next, NEXT_KEY));
+    assert_eq!(world.held(), Some(next.version));
+    world.reboot();
+    assert!(world.floor() < moon);
+}
+
+#[test]
+fn the_cap_of_the_class_holds_whatever_is_signed() {
+    for (class, most) in [
+        (DeviceClass::Camera, Stopped),
+        (DeviceClass::DoorController, ManagementLocked),
+        (DeviceClass::Intercom, ManagementLocked),
+        (DeviceClass::Sensor { life_safety: true }, ManagementLocked),
+    ] {
+        let mut world = World::new();
+        world.class = class;
+        world.start();
+        world.token(token(&ending(ISSUED, ISSUED, ISSUED)));
+        assert_eq!(world.mode, Some(most), "{class}");
+        world.reboot();
+        assert_eq!(world.mode, Some(most), "{class}");
+    }
+}
+
+#[test]
+fn an_answered_nonce_proves_the_time_and_an_old_one_does_not() {
+    let mut world = World::connected();
+    let nonce = world.requests.last().unwrap().nonce.clone();
+    world.token(token(&answering(claims(ISSUED), &nonce)));
+    assert_eq!(world.reports.last().unwrap().time_source, TimeSource::Nonce);
+    world.pass(2000);
+    assert_eq!(world.requests.len(), 1, "once known, the time is not asked for again");
+
+    let mut late = World::connected();
+    let nonce = late.requests.last().unwrap().nonce.clone();
+    late.boot_secs += 61;
+    late.token(token(&answering(claims(ISSUED), &nonce)));
+    assert_eq!(late.held(), Some(claims(ISSUED).version), "it is a good token all the same");
+    assert_eq!(late.reports.last().unwrap().time_source, TimeSource::Token);
+    for _ in 0..50 {
+        late.feed(Input::Disconnected);
+        late.feed(Input::Connected);
+    }
+    assert_eq!(late.requests.len(), 1, "requests are rate-limited, also over reconnects");
+    late.pass(300);
+    assert_eq!(late.requests.len(), 2);
+}
+
+#[test]
+fn a_device_that_does_not_obey_says_so() {
+    let mut world = World::connected();
+    let effects = world.handle(Input::Message {
+        ticket: 1,
+        topic: super::world::TOKEN_TOPIC.to_owned(),
+        payload: token(&claims(ISSUED)),
+    });
+    assert!(effects.report.is_none(), "not before the device had its chance");
+    let fault = Fault { actuator: "command".to_owned(), message: "hangs".to_owned() };
+    let order = effects.order.unwrap();
+    world.feed(Input::Driven(Outcome { serial: 1, order: order.clone(), faults: vec![fault] }));
+    let codes = |world: &World| -> Vec<String> {
+        world.reports.last().unwrap().reasons.iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(codes(&world), ["ACTUATOR_FAULT"]);
+    world.feed(Input::Driven(Outcome { serial: 1, order, faults: vec![] }));
+    assert!(codes(&world).is_empty());
+}

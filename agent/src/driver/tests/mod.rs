@@ -1,0 +1,6 @@
+//! The driver over a memory that fails and a device that obeys.
+
+mod crashes;
+mod messages;
+mod time;
+mod world;

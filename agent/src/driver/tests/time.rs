@@ -1,0 +1,101 @@
+//! The ladder walked by trusted time, offline, over reboots.
+
+use super::world::World;
+use crate::driver::Input;
+use crate::test_support::*;
+use coterm_shared::enforcement::OperatingMode::{Full, ManagementLocked, Stopped};
+
+#[test]
+fn the_ladder_is_walked_to_the_second_without_any_network() {
+    let mut world = World::connected();
+    world.token(token(&ending(ISSUED, ISSUED + 1000, ISSUED + 5000)));
+    world.feed(Input::Disconnected);
+    let mut changes = vec![];
+    for second in 0..6000 {
+        world.pass(1);
+        if changes.last().map(|(_, mode)| *mode) != world.mode {
+            changes.push((second + 1, world.mode.unwrap()));
+        }
+    }
+    assert_eq!(changes, [(1, Full), (1000, ManagementLocked), (5000, Stopped)]);
+}
+
+#[test]
+fn the_driver_wakes_for_every_instant_by_itself() {
+    let mut world = World::connected();
+    world.token(token(&ending(ISSUED, ISSUED + 100_003, ISSUED + 200_001)));
+    for (secs, mode) in [(100_002, Full), (1, ManagementLocked), (99_997, ManagementLocked), (1, Stopped)] {
+        world.pass(secs);
+        assert_eq!(world.mode, Some(mode));
+    }
+}
+
+#[test]
+fn the_offline_budget_locks_and_never_stops() {
+    let mut world = World::connected();
+    world.token(token(&claims(ISSUED)));
+    world.feed(Input::Disconnected);
+    world.pass(40 * DAY - 1);
+    assert_eq!(world.mode, Some(Full));
+    world.pass(1);
+    assert_eq!(world.mode, Some(ManagementLocked));
+    world.pass(400 * DAY);
+    assert_eq!(world.mode, Some(ManagementLocked));
+}
+
+#[test]
+fn a_reboot_loop_hides_at_most_half_its_uptime() {
+    for uptime in [40_u64, 700, 5000] {
+        let mut world = World::connected();
+        world.token(token(&ending(ISSUED, ISSUED + 50_000, ISSUED + 90_000)));
+        let mut spent = 0;
+        let mut boots = 0;
+        while world.mode == Some(Full) {
+            world.reboot();
+            world.pass(uptime);
+            spent += 5 + uptime;
+            boots += 1;
+            assert!(boots < 10_000);
+        }
+        assert!(spent >= 49_000, "locked after {spent} s: nothing is charged that was not spent");
+        assert!(spent <= 101_000, "locked after {spent} s in boots of {uptime} s");
+    }
+}
+
+#[test]
+fn a_wall_clock_jump_does_nothing() {
+    let mut world = World::connected();
+    world.token(token(&ending(ISSUED, ISSUED + DAY, ISSUED + 2 * DAY)));
+    for wall in [0, ISSUED + 365 * DAY, u64::MAX] {
+        let mut reading = world.reading();
+        reading.wall = coterm_shared::time::Timestamp::from_secs_clamped(wall);
+        let effects = world.driver.as_mut().unwrap().handle(Input::Tick, reading);
+        world.carry_out(effects);
+        assert_eq!(world.mode, Some(Full));
+    }
+}
+
+#[test]
+fn flash_is_written_every_ten_minutes_when_nothing_changes() {
+    let mut world = World::connected();
+    world.token(token(&claims(ISSUED)));
+    world.pass(DAY);
+    let before = world.disk.0.borrow().saves;
+    world.pass(DAY);
+    let saves = world.disk.0.borrow().saves - before;
+    assert!((140..=145).contains(&saves), "{saves} saves in a day");
+}
+
+#[test]
+fn reports_beat_when_nothing_happens() {
+    let mut world = World::connected();
+    world.token(token(&claims(ISSUED)));
+    let before = world.reports.len();
+    world.pass(DAY);
+    let beats = world.reports.len() - before;
+    assert!((86..=108).contains(&beats), "{beats} reports in a day");
+    world.feed(Input::Disconnected);
+    let before = world.reports.len();
+    world.pass(DAY);
+    assert_eq!(world.reports.len(), before, "none into the void");
+}
