@@ -6,11 +6,13 @@
 //! software root of threshold 1 in the same format, so ceremonies with offline roots come on top of it, not instead.
 //! **Deliberately absent:** any choice of algorithm.
 
+mod error;
 mod key_file;
 mod trust;
 
+pub use error::TrustError;
 pub use key_file::SoftwareKey;
-pub use trust::{Inspection, Trust, TrustError, TrustPolicy};
+pub use trust::{Inspection, Trust, TrustPolicy};
 
 use coterm_shared::token::{Kid, PublicKey};
 use std::sync::Arc;

@@ -5,12 +5,11 @@
 //! point leaves an installation that starts and goes on.
 
 use super::key_file::SoftwareKey;
-use super::{KeyringBytes, SignError, Signer};
+use super::{KeyringBytes, Signer, TrustError};
 use coterm_certs::{FileError, read_bounded_file, replace_file};
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{
     KeyUse, Keyring, KeyringDocument, Kid, PublicKey, Role, Root, RootDocument, TokenKey, TrustDomain,
-    TrustRefusal,
 };
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -32,71 +31,6 @@ pub struct TrustPolicy {
     pub lease: Seconds,
     /// How long after its end a key stays in the keyring, so that devices can still read what it signed.
     pub keep: Seconds,
-}
-
-/// Why the chain of trust cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TrustError {
-    /// A file cannot be read or written, or others can read it.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A file that should hold a private key does not.
-    #[error("{path} is not a private key (PKCS#8 in PEM): restore it from a backup")]
-    NotAKey {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A document on disk is not valid.
-    #[error("{path}: {refusal}; restore the file from a backup")]
-    Document {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        refusal: TrustRefusal,
-    },
-    /// A document could not be made.
-    #[error("the new {document} would be refused by devices: {refusal}")]
-    Unmakeable {
-        /// Which.
-        document: &'static str,
-        /// Why.
-        refusal: TrustRefusal,
-    },
-    /// The documents were made for another deployment.
-    #[error(
-        "{path} belongs to the trust domain `{found}`, the configuration says `{configured}`: set trust_domain = \
-         \"{found}\", or use another data directory"
-    )]
-    OtherDomain {
-        /// The root document.
-        path: PathBuf,
-        /// What it says.
-        found: TrustDomain,
-        /// What the configuration says.
-        configured: TrustDomain,
-    },
-    /// A private key does not belong to the document that names its role.
-    #[error("{path} is not a key that {document} names: restore the one that belongs to it from a backup")]
-    Mismatch {
-        /// The key file.
-        path: PathBuf,
-        /// The document.
-        document: PathBuf,
-    },
-    /// A document is missing while one that builds on it is there.
-    #[error("{path} is missing, but {other} is there: restore it from a backup")]
-    Missing {
-        /// The missing one.
-        path: PathBuf,
-        /// The one that needs it.
-        other: PathBuf,
-    },
-    /// No random numbers.
-    #[error("no key can be made: {0}")]
-    Randomness(String),
-    /// A key refused to sign.
-    #[error(transparent)]
-    Sign(#[from] SignError),
 }
 
 /// What a look at the chain of trust found.
