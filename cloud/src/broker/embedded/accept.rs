@@ -181,7 +181,13 @@ fn admit(
 async fn shake_hands(shared: &Shared, socket: TcpStream) -> Result<TlsStream<TcpStream>, String> {
     tune(&socket).map_err(|error| error.to_string())?;
     match timeout(shared.config.handshake_timeout, shared.acceptor.accept(socket)).await {
-        Ok(Ok(stream)) => Ok(stream),
+        Ok(Ok(stream)) => {
+            // A client without TCP_NODELAY holds its CONNECT back until the end of its handshake is acknowledged, which
+            // the system would put off for 40 ms; this acknowledges at once.
+            let socket = stream.get_ref().0;
+            rustix::net::sockopt::set_tcp_quickack(socket, true).map_err(|error| error.to_string())?;
+            Ok(stream)
+        }
         Ok(Err(error)) => Err(format!("TLS handshake: {error}")),
         Err(_) => Err("TLS handshake took too long".to_owned()),
     }
