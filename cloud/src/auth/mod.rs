@@ -13,4 +13,4 @@ mod store;
 pub use bootstrap::{ADMIN_TOKEN_FILE, bootstrap};
 pub use role::{Access, Action, Principal, Role, RoleName, access};
 pub use secret::{Secret, SecretHash, parse_bearer};
-pub use store::{TOKEN_DATABASE_FILE, TokenError, TokenId, TokenRecord, TokenStore};
+pub use store::{TokenError, TokenId, TokenRecord, TokenStore};

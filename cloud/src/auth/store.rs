@@ -1,7 +1,7 @@
 //! Where API tokens are kept: a table of hashes, and a map of it in memory.
 //!
-//! The table lies in a database of its own beside the books: tokens are not licensing events, change rarely, and must
-//! not wait behind a busy day of licensing; the books keep their single writer. A request is authenticated from memory
+//! The table may lie in the same database file as the books, so that one file is the backup, but is written through a
+//! connection of its own: tokens are not licensing events, and change rarely. A request is authenticated from memory
 //! alone. What is acknowledged is on disk first, so a revoked token stays revoked.
 
 use super::role::{Principal, Role, RoleName};
@@ -16,9 +16,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
-
-/// The name of the token database in the data directory.
-pub const TOKEN_DATABASE_FILE: &str = "tokens.db";
 
 /// How many tokens that are not revoked may exist at once.
 const MAX_TOKENS: usize = 10_000;

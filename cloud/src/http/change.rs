@@ -121,3 +121,41 @@ pub(super) fn refusal(refusals: &Refusals) -> Problem {
     }
     Problem::listing(status, faults.collect()).unwrap_or_else(Problem::internal)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreError;
+    use coterm_shared::licensing::Refusal;
+    use std::sync::Arc;
+
+    #[test]
+    fn failures_of_the_books_have_a_status_a_code_and_a_hint() {
+        let store = |error| BooksError::Store(Arc::new(error));
+        let rule = |code| BooksError::Refused(Refusal::new(code, "m", "h").into());
+        for (error, status, code, retry) in [
+            (BooksError::Busy, 429, "BUSY", true),
+            (BooksError::Closed, 503, "CLOSED", true),
+            (BooksError::Internal, 500, "INTERNAL", false),
+            (BooksError::IdempotencyKeyReused, 409, "IDEMPOTENCY_KEY_REUSED", false),
+            (BooksError::VersionConflict { expected: 1, actual: 2 }, 412, "VERSION_CONFLICT", false),
+            (store(StoreError::Full), 503, "STORAGE_FULL", true),
+            (store(StoreError::Damaged(String::from("/var/x"))), 503, "STORAGE_FAILED", true),
+            (rule(RefusalCode::NameInvalid), 422, "NAME_INVALID", false),
+            (rule(RefusalCode::GroupNotFound), 404, "GROUP_NOT_FOUND", false),
+            (rule(RefusalCode::OrganizationNotFound), 404, "NOT_FOUND", false),
+            (rule(RefusalCode::NameTaken), 409, "NAME_TAKEN", false),
+        ] {
+            let response = refused(&error).into_response();
+            assert_eq!(response.headers().contains_key(header::RETRY_AFTER), retry, "{error:?}");
+            let document = json!(refused(&error).document());
+            assert_eq!(
+                (response.status().as_u16(), document["code"].as_str()),
+                (status, Some(code)),
+                "{error:?}"
+            );
+            assert!(document["hint"].is_string());
+            assert!(!document.to_string().contains("/var"), "what a file system says stays in the log");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What every request passes through before a handler sees it, and every response on its way out.
 
-use super::problem::Problem;
+use super::problem::{PROBLEM_JSON, Problem};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -62,6 +62,11 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     let mut response = next.run(request).instrument(span.clone()).await;
     let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(parent: &span, status = response.status().as_u16(), millis, "answered");
+    if let Some(status) = unexplained(&response) {
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = explain(status).into_response();
+        response.headers_mut().extend(allow.map(|methods| (header::ALLOW, methods)));
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         headers.insert(REQUEST_ID, value);
@@ -69,6 +74,25 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+/// The status of a refusal that is not this interface's own: the framework's, in plain text.
+fn unexplained(response: &Response) -> Option<StatusCode> {
+    let status = response.status();
+    let ours = response.headers().get(header::CONTENT_TYPE) == Some(&PROBLEM_JSON);
+    ((status.is_client_error() || status.is_server_error()) && !ours).then_some(status)
+}
+
+fn explain(status: StatusCode) -> Problem {
+    if status.is_server_error() {
+        return Problem::internal();
+    }
+    Problem::new(
+        status,
+        "MALFORMED_REQUEST",
+        "The request is not well formed.",
+        "Check its path and its headers.",
+    )
 }
 
 /// Bounds the number of requests in flight and the time of each.
@@ -110,4 +134,46 @@ pub fn panicked(payload: Box<dyn Any + Send + 'static>) -> Response {
         .unwrap_or("(no message)");
     tracing::error!(panic = text, "a handler panicked");
     Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::HeaderMap;
+    use axum::middleware::{from_fn, from_fn_with_state};
+    use axum::routing::get;
+    use tower::ServiceExt;
+    use tower_http::catch_panic::CatchPanicLayer;
+
+    async fn answer(slots: usize, path: &str) -> (u16, String, HeaderMap) {
+        let router = Router::new()
+            .route("/panics", get(|| async { panic!("secret") as &'static str }))
+            .route("/hangs", get(std::future::pending::<&'static str>))
+            .route("/plain", get(|| async { (StatusCode::BAD_REQUEST, "plain") }))
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(from_fn_with_state(Arc::new(Semaphore::new(slots)), bounds))
+            .layer(from_fn(envelope));
+        let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        (parts.status.as_u16(), String::from_utf8(body.to_vec()).unwrap(), parts.headers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_happens_the_answer_is_a_named_problem() {
+        for (slots, path, status, code) in [
+            (1, "/panics", 500, "INTERNAL"),
+            (1, "/hangs", 503, "TIMEOUT"),
+            (1, "/plain", 400, "MALFORMED_REQUEST"),
+            (0, "/plain", 429, "BUSY"),
+        ] {
+            let (found, body, headers) = answer(slots, path).await;
+            assert_eq!(found, status, "{path}: {body}");
+            assert!(body.contains(&format!("\"code\":\"{code}\"")), "{body}");
+            assert!(!body.contains("secret") && headers.contains_key(REQUEST_ID));
+            assert_eq!(headers.contains_key(header::RETRY_AFTER), [429, 503].contains(&status), "{path}");
+        }
+    }
 }

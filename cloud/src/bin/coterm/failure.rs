@@ -36,10 +36,12 @@ Exit status:
   8  the preview was not confirmed; nothing was changed
 
 Environment:
-  COTERM_SERVER  the server's address, as --server
-  COTERM_TOKEN   the API token itself; --token-file wins over it
-  COTERM_ORG     the organization, as --org
-  NO_COLOR       when set, no colors are used";
+  COTERM_SERVER      the server's address, as --server
+  COTERM_TOKEN       the API token itself; a token file wins over it
+  COTERM_TOKEN_FILE  as --token-file
+  COTERM_CA_FILE     as --ca-file
+  COTERM_ORG         the organization, as --org
+  NO_COLOR           when set, no colors are used";
 
 /// Why a command failed: what to print on standard error, and the exit status.
 #[derive(Debug)]

@@ -107,6 +107,8 @@ async fn values_that_make_no_sense() {
         (Method::GET, "/devices/none", Value::Null, 404, "NOT_FOUND"),
         (Method::GET, "/devices/%2e%2e", Value::Null, 404, "NOT_FOUND"),
         (Method::GET, "/groups/7", Value::Null, 404, "NOT_FOUND"),
+        (Method::GET, "/groups/%ff", Value::Null, 400, "MALFORMED_REQUEST"),
+        (Method::GET, "/groups/%00", Value::Null, 404, "NOT_FOUND"),
         (Method::POST, "/keys/claim", json!({"code": "ABC"}), 422, "KEY_CODE_MALFORMED"),
         (Method::POST, "/keys/inspect", json!({"code": 7}), 422, "WRONG_TYPE"),
         (Method::GET, "/nothing", Value::Null, 404, "NO_SUCH_ROUTE"),
