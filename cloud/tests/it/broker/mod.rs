@@ -1,6 +1,7 @@
 //! The conformance suite: what any broker must do for Coterm, run against the embedded one and a real Mosquitto.
 
 mod client;
+#[cfg(feature = "embedded-broker")]
 mod embedded;
 mod mosquitto;
 mod suite;
