@@ -60,6 +60,24 @@ enum Command {
     Check,
     /// Bring the database to the schema of this program.
     Migrate,
+    /// A workload for the demonstration's devices.
+    #[command(hide = true)]
+    DemoWorkload {
+        /// Where it leaves its heartbeat.
+        dir: PathBuf,
+        /// The demonstration's process: without it, it ends.
+        stage: u32,
+    },
+    /// A hook for the demonstration's door controller.
+    #[command(hide = true)]
+    DemoHook {
+        /// Where it keeps the mode.
+        dir: PathBuf,
+        /// `observe` or `set`.
+        verb: String,
+        /// The mode to set.
+        mode: Option<String>,
+    },
     /// Print the configuration in force, or an example of every key.
     Config {
         /// Print a commented file with every key and its default.
@@ -147,6 +165,12 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Serve { confirm_clock } => serve(load()?, *confirm_clock),
         Command::Demo(options) => runtime()?.block_on(demo::run(options)).map_err(Failure::Running),
+        Command::DemoWorkload { dir, stage } => {
+            demo::workload(dir, *stage).map_err(|error| Failure::Running(error.into()))
+        }
+        Command::DemoHook { dir, verb, mode } => {
+            demo::hook(dir, verb, mode.as_deref()).map_err(|error| Failure::Running(error.into()))
+        }
         Command::Check => {
             let mut clean = true;
             for Outcome { subject, finding } in check(&load()?, SystemClock.now()) {

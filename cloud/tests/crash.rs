@@ -7,7 +7,7 @@
 // Helpers of a test fail like a test; clippy's own exemption ends at functions marked as one.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-use coterm_cloud::books::{Books, Change, Idempotency, Request};
+use coterm_cloud::books::{Books, Change, Idempotency, Mode, Request};
 use coterm_cloud::clock::SystemClock;
 use coterm_cloud::store::sqlite::SqliteStore;
 use coterm_shared::id::{GroupId, OrganizationId};
@@ -61,7 +61,7 @@ fn keyed(n: u32) -> Request {
 
 fn open(dir: &Path) -> Books {
     let store = SqliteStore::open(&dir.join("books.db")).unwrap();
-    Books::start(store, Arc::new(SystemClock)).unwrap()
+    Books::start(store, Arc::new(SystemClock), Mode::Production).unwrap()
 }
 
 fn runtime() -> tokio::runtime::Runtime {

@@ -18,7 +18,7 @@ pub use check::{Outcome, check, migrate};
 pub use error::StartError;
 
 use crate::auth::{TokenStore, bootstrap};
-use crate::books::Books;
+use crate::books::{Books, Mode};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Api, Deps, router};
@@ -81,8 +81,9 @@ impl App {
         let http_addr = listener.local_addr().map_err(failed)?;
 
         open_data_dir(&config.data_dir)?;
+        let mode = if config.demonstration { Mode::Demonstration } else { Mode::Production };
         let database = config.data_dir.join(DATABASE_FILE);
-        let books = Books::start(SqliteStore::open(&database)?, clock)?;
+        let books = Books::start(SqliteStore::open(&database)?, clock, mode)?;
         match serve(&config, &books, listener, http_addr).await {
             Ok(running) => Ok(running),
             Err(error) => {

@@ -6,7 +6,7 @@
 use super::feed::{Touch, Touches, merge};
 use super::ledger::{Ledger, Overlay, Tail};
 use super::request::{BooksError, Committed, Request, StoredResponse};
-use super::rules::{self, Plan, View};
+use super::rules::{self, Mode, Plan, View};
 use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::Organization;
@@ -20,6 +20,7 @@ pub(super) type Answer = Result<Committed, BooksError>;
 pub(super) struct Group {
     /// Cloud time of all its requests.
     pub(super) now: Timestamp,
+    mode: Mode,
     pub(super) tail: Tail,
     pub(super) touches: Touches,
     pub(super) answers: Vec<Answer>,
@@ -28,8 +29,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn at(now: Timestamp) -> Group {
-        Group { now, tail: Tail::default(), touches: Touches::new(), answers: Vec::new(), wrote: false }
+    pub(super) fn at(now: Timestamp, mode: Mode) -> Group {
+        Group { now, mode, tail: Tail::default(), touches: Touches::new(), answers: Vec::new(), wrote: false }
     }
 }
 
@@ -40,7 +41,7 @@ pub(super) fn carry_out(
     group: &mut Group,
     request: Request,
 ) -> Result<Answer, StoreError> {
-    let now = group.now;
+    let (now, mode) = (group.now, group.mode);
     let Request { actor, request_id, change, expected_version, idempotency, respond } = request;
     let view = Overlay { ledger, tail: &group.tail };
     if let Some(key) = &idempotency
@@ -55,7 +56,7 @@ pub(super) fn carry_out(
     // A defect in a rule costs the request that met it, not the daemon: nothing it touched is kept.
     let planned = catch_unwind(AssertUnwindSafe(|| {
         check_version(&view, change.organization(), expected_version)?;
-        let plan = rules::plan(&view, &change, now)?;
+        let plan = rules::plan(&view, &change, now, mode)?;
         let mut committed = committed(&view, &plan, now);
         committed.response = respond.map(|respond| respond(&committed));
         let appends = plan.appends()?;

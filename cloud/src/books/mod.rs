@@ -35,6 +35,7 @@ use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
 use feed::Feeds;
 use ledger::Ledger;
+pub use rules::Mode;
 use rules::View;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,6 +55,7 @@ struct Shared {
     ledger: RwLock<Ledger>,
     feeds: Feeds,
     clock: Arc<dyn Clock>,
+    mode: Mode,
     /// Cloud time is never before this: the newest recorded instant, in seconds.
     floor_secs: AtomicU64,
 }
@@ -103,7 +105,7 @@ impl Books {
     ///
     /// # Errors
     /// If the store cannot be read, or its log cannot be replayed.
-    pub fn start<S: EventStore>(store: S, clock: Arc<dyn Clock>) -> Result<Books, StoreError> {
+    pub fn start<S: EventStore>(store: S, clock: Arc<dyn Clock>, mode: Mode) -> Result<Books, StoreError> {
         let reader = store.reader()?;
         let (ledger, frozen) = Ledger::load(store.reads())?;
         let floor = store.reads().last_event_at()?;
@@ -112,6 +114,7 @@ impl Books {
             feeds: Feeds::default(),
             floor_secs: AtomicU64::new(floor.map_or(0, Timestamp::as_secs)),
             clock,
+            mode,
         });
         let (sender, receiver) = std::sync::mpsc::sync_channel(QUEUE);
         let writer = Writer::new(store, shared.clone(), frozen, floor);
@@ -141,7 +144,8 @@ impl Books {
         blocking(move || {
             let now = books.now();
             let organization = change.organization().and_then(|id| books.organization(id));
-            let plan = rules::plan(&Present(books.platform(), organization), &change, now)?;
+            let present = Present(books.platform(), organization);
+            let plan = rules::plan(&present, &change, now, books.shared.mode)?;
             for name in plan.reservations() {
                 let holder = books.look(|reader| reader.holder(&name.kind, &name.value))?;
                 rules::check_holder(&name, holder)?;

@@ -8,7 +8,7 @@ use super::request::{BooksError, Change};
 use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{
-    self, Command, Context, Dated, Decision, Organization, Preview, Refusal, RefusalCode, Refusals,
+    self, Command, Context, Dated, Decision, Limits, Organization, Preview, Refusal, RefusalCode, Refusals,
     ReservedKind,
 };
 use coterm_shared::platform::{self, DatedPlatformEvent, Platform, PlatformCommand, PlatformDecision};
@@ -85,10 +85,34 @@ pub(super) fn check_holder(name: &Reservation, holder: Option<StreamId>) -> Resu
     }
 }
 
+/// Whether durations keep doors open or fit a show into a minute (domain E1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// The vendor's bounds hold.
+    #[default]
+    Production,
+    /// The lower bounds are lifted. Only a command line can ask for it.
+    Demonstration,
+}
+
+impl Mode {
+    fn limits(self, of: &Platform) -> Limits {
+        match self {
+            Mode::Production => *of.limits(),
+            Mode::Demonstration => of.limits().demonstration(),
+        }
+    }
+}
+
 /// Decides a change on a state.
-pub(super) fn plan(view: &impl View, change: &Change, now: Timestamp) -> Result<Plan, BooksError> {
+pub(super) fn plan(
+    view: &impl View,
+    change: &Change,
+    now: Timestamp,
+    mode: Mode,
+) -> Result<Plan, BooksError> {
     let platform = view.platform();
-    let context = Context { now, limits: *platform.limits() };
+    let context = Context { now, limits: mode.limits(&platform) };
     match change {
         Change::FoundOrganization(founding) => {
             let name = founding.name.clone();

@@ -270,7 +270,7 @@ impl<S: EventStore> Writer<S> {
     fn group(&mut self, requests: Vec<Request>, now: Timestamp) -> Result<Group, StoreError> {
         let ledger = self.shared.ledger.read().unwrap_or_else(PoisonError::into_inner);
         let mut tx = self.store.begin()?;
-        let mut group = Group::at(now);
+        let mut group = Group::at(now, self.shared.mode);
         // Another writer may have committed; under the write lock nobody can any more.
         if let Some(tail) = ledger.beyond(tx.reads())? {
             merge(&mut group.touches, &everything(&tail));

@@ -1,6 +1,7 @@
 //! The demonstration as a client: everything it does, an operator could do with the same requests.
 
 use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A client of the daemon's HTTP API.
@@ -8,6 +9,7 @@ pub(super) struct Api {
     agent: ureq::Agent,
     base: String,
     token: String,
+    sent: AtomicU64,
 }
 
 /// Why a request did not work out.
@@ -45,7 +47,7 @@ impl Api {
             .timeout_global(Some(Duration::from_secs(20)))
             .http_status_as_error(false)
             .build();
-        Api { agent: config.into(), base, token }
+        Api { agent: config.into(), base, token, sent: AtomicU64::new(0) }
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, ApiError> {
@@ -61,12 +63,11 @@ impl Api {
             "PATCH" => self.agent.patch(url),
             _ => self.agent.post(url),
         };
-        // One-shot requests: a fresh key each, so that a repeated demonstration never replays.
-        let key = uuid::Uuid::now_v7().to_string();
-        let answer = request
-            .header("authorization", format!("Bearer {}", self.token))
-            .header("idempotency-key", key)
-            .send_json(body);
+        // The books are fresh, so a number is a fresh key.
+        let key = format!("demo-{}", self.sent.fetch_add(1, Ordering::Relaxed));
+        let request =
+            request.header("authorization", format!("Bearer {}", self.token)).header("idempotency-key", key);
+        let answer = if body.is_null() { request.send_empty() } else { request.send_json(body) };
         Self::read(method, path, answer)
     }
 

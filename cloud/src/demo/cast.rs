@@ -22,9 +22,27 @@ pub(super) struct Role {
 /// Every device, by group.
 pub(super) const ROLES: [Role; 6] = [
     Role { id: "cam-lobby", model: "CD42", site: "Lobby", group: HEADQUARTERS, obeys: Obeys::Workload },
-    Role { id: "air-server-room", model: "SV23", site: "Server room", group: HEADQUARTERS, obeys: Obeys::Workload },
-    Role { id: "cam-dock-1", model: "CB52", site: "Warehouse North", group: WAREHOUSES, obeys: Obeys::Workload },
-    Role { id: "cam-dock-2", model: "CB52", site: "Warehouse North", group: WAREHOUSES, obeys: Obeys::Workload },
+    Role {
+        id: "air-server-room",
+        model: "SV23",
+        site: "Server room",
+        group: HEADQUARTERS,
+        obeys: Obeys::Workload,
+    },
+    Role {
+        id: "cam-dock-1",
+        model: "CB52",
+        site: "Warehouse North",
+        group: WAREHOUSES,
+        obeys: Obeys::Workload,
+    },
+    Role {
+        id: "cam-dock-2",
+        model: "CB52",
+        site: "Warehouse North",
+        group: WAREHOUSES,
+        obeys: Obeys::Workload,
+    },
     Role { id: "cam-shop", model: "CD42", site: "Shop floor", group: SHOPS, obeys: Obeys::Workload },
     Role { id: "door-shop", model: "AC42", site: "Shop Milan", group: SHOPS, obeys: Obeys::Hook },
 ];
@@ -50,6 +68,7 @@ const YEAR: u32 = 365;
 pub(super) struct Stage {
     pub(super) organization: String,
     pub(super) groups: Vec<(&'static str, String)>,
+    sites: Vec<(&'static str, String)>,
     /// The code of the key that cures *Shops*.
     pub(super) cure: String,
     /// The code of a key nobody has claimed, for the audience.
@@ -75,12 +94,16 @@ pub(super) fn build(api: &Api, pace: &Pace) -> Result<Stage, DemoError> {
     for (product, price) in [("camera", 19_900), ("door", 19_900), ("environmental-sensor", 24_900)] {
         api.send("PUT", &format!("/api/v1/prices/{product}"), &json!({ "price": price }))?;
     }
-    for (model, product, units) in
-        [("CD42", "camera", 1), ("CB52", "camera", 1), ("AC42", "door", 4), ("SV23", "environmental-sensor", 1)]
-    {
+    for (model, product, units) in [
+        ("CD42", "camera", 1),
+        ("CB52", "camera", 1),
+        ("AC42", "door", 4),
+        ("SV23", "environmental-sensor", 1),
+    ] {
         api.send("PUT", &format!("/api/v1/models/{model}"), &json!({ "product": product, "units": units }))?;
     }
-    let organization = text(&api.post("/api/v1/organizations", &json!({ "name": "Northwind Logistics" }))?, "id");
+    let organization =
+        text(&api.post("/api/v1/organizations", &json!({ "name": "Northwind Logistics" }))?, "id");
     let base = format!("/api/v1/organizations/{organization}");
 
     let default_group = text(&api.get(&base)?, "default_group");
@@ -89,13 +112,13 @@ pub(super) fn build(api: &Api, pace: &Pace) -> Result<Stage, DemoError> {
     for name in [WAREHOUSES, SHOPS] {
         let mut body = json!({ "name": name });
         if name == SHOPS {
-            body = json!({ "name": name, "grace_secs": pace.grace.0, "stop_after_lock_secs": pace.stop_after_lock.0 });
+            body = json!({ "name": name, "settings": { "grace_secs": pace.grace.0, "stop_after_lock_secs": pace.stop_after_lock.0 } });
         }
         groups.push((name, text(&api.post(&format!("{base}/groups"), &body)?, "id")));
     }
     let group_id = |name: &str| groups.iter().find(|(group, _)| *group == name).map(|(_, id)| id.clone());
 
-    let mut sites: Vec<(&str, String)> = Vec::new();
+    let mut sites: Vec<(&'static str, String)> = Vec::new();
     for (name, parent, group) in SITES {
         let site_id = |name: &str| sites.iter().find(|(site, _)| *site == name).map(|(_, id)| id.clone());
         let body = match parent {
@@ -103,11 +126,6 @@ pub(super) fn build(api: &Api, pace: &Pace) -> Result<Stage, DemoError> {
             None => json!({ "name": name, "group": group_id(group) }),
         };
         sites.push((name, text(&api.post(&format!("{base}/sites"), &body)?, "id")));
-    }
-    for role in &ROLES {
-        let site = sites.iter().find(|(site, _)| *site == role.site).map(|(_, id)| id.clone());
-        let body = json!({ "id": role.id, "site": site, "model": role.model });
-        api.post(&format!("{base}/devices"), &body)?;
     }
     for (group, lines, years) in [
         (HEADQUARTERS, vec![("camera", 1)], 1),
@@ -120,11 +138,23 @@ pub(super) fn build(api: &Api, pace: &Pace) -> Result<Stage, DemoError> {
     }
     let cure = issue(api, &[("camera", 2), ("door", 4)], YEAR, None)?;
     let spare = issue(api, &[("camera", 5), ("door", 8)], YEAR, None)?;
-    Ok(Stage { organization, groups, cure, spare })
+    Ok(Stage { organization, groups, sites, cure, spare })
+}
+
+/// Claims a device into its site.
+pub(super) fn claim_device(api: &Api, stage: &Stage, role: &Role) -> Result<Value, DemoError> {
+    let site = stage.sites.iter().find(|(site, _)| *site == role.site).map(|(_, id)| id);
+    let path = format!("/api/v1/organizations/{}/devices", stage.organization);
+    Ok(api.post(&path, &json!({ "id": role.id, "site": site, "model": role.model }))?)
 }
 
 /// Gives *Shops* a key that was bought almost a year ago: `term_left` of it remains.
-pub(super) fn license_shops(api: &Api, stage: &Stage, now: Timestamp, pace: &Pace) -> Result<Value, DemoError> {
+pub(super) fn license_shops(
+    api: &Api,
+    stage: &Stage,
+    now: Timestamp,
+    pace: &Pace,
+) -> Result<Value, DemoError> {
     let bought = now.saturating_add(pace.term_left).saturating_sub(Seconds::days(u64::from(YEAR)));
     let code = issue(api, &[("camera", 1), ("door", 4)], YEAR, Some(bought))?;
     claim(api, &stage.organization, &code, Some(stage.group(SHOPS)))

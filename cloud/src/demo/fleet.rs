@@ -45,7 +45,12 @@ pub(super) struct Seen {
 
 impl Player {
     /// Starts the agent of a provisioned device.
-    pub(super) fn start(programs: &Programs, device: &str, dir: &Path, obeys: Obeys) -> Result<Player, DemoError> {
+    pub(super) fn start(
+        programs: &Programs,
+        device: &str,
+        dir: &Path,
+        obeys: Obeys,
+    ) -> Result<Player, DemoError> {
         let stage = |error| DemoError::Stage { what: format!("the directory of {device}"), source: error };
         let conf = dir.join("conf.d");
         fs::create_dir_all(&conf).map_err(stage)?;
@@ -135,8 +140,10 @@ pub(super) struct Programs {
 impl Programs {
     /// Finds `coterm-agent` beside this program, or where `COTERM_AGENT` says.
     pub(super) fn find() -> Result<Programs, DemoError> {
-        let own = std::env::current_exe()
-            .map_err(|error| DemoError::Stage { what: "this program's own path".to_owned(), source: error })?;
+        let own = std::env::current_exe().map_err(|error| DemoError::Stage {
+            what: "this program's own path".to_owned(),
+            source: error,
+        })?;
         let agent = match std::env::var_os("COTERM_AGENT") {
             Some(path) => PathBuf::from(path),
             None => own.with_file_name("coterm-agent"),

@@ -46,8 +46,12 @@ impl Scene {
         match self {
             Scene::Licensed => "licensed: everything works",
             Scene::Grace => "grace: the term has ended, everything still works, a lock is announced",
-            Scene::ManagementLocked => "management-locked: configuration is refused, the devices go on functioning",
-            Scene::Stopped => "stopped: the camera's workload is stopped; the door controller is not, by its class",
+            Scene::ManagementLocked => {
+                "management-locked: configuration is refused, the devices go on functioning"
+            }
+            Scene::Stopped => {
+                "stopped: the camera's workload is stopped; the door controller is not, by its class"
+            }
         }
     }
 }
@@ -82,7 +86,12 @@ impl<'a> Watch<'a> {
     }
 
     /// Waits until every device of `group` (or of all groups) shows the scene, then says so.
-    pub(super) fn wait_for(&mut self, scene: Scene, group: Option<&str>, within: Duration) -> Result<(), DemoError> {
+    pub(super) fn wait_for(
+        &mut self,
+        scene: Scene,
+        group: Option<&str>,
+        within: Duration,
+    ) -> Result<(), DemoError> {
         let deadline = Instant::now() + within + PATIENCE;
         loop {
             let differences = self.differences(scene, group);

@@ -108,7 +108,7 @@ pub fn decide(
         PlatformCommand::SetPrice { product, price } => set_price(*product, *price)?,
         PlatformCommand::PutModel { name, product, units } => put_model(name, *product, *units)?,
         PlatformCommand::IssueKey(issue) => issue_key(platform, issue, now)?,
-        PlatformCommand::SetLimits { limits } => PlatformEvent::LimitsSet { limits: *limits },
+        PlatformCommand::SetLimits { limits } => set_limits(*limits)?,
     };
     let dated = DatedPlatformEvent { at: now, event };
     let mut after = platform.clone();
@@ -161,6 +161,28 @@ fn put_model(name: &str, product: ProductType, units: u64) -> Result<PlatformEve
     }
     let name = findings.finish_with(name)?;
     Ok(PlatformEvent::ModelPut { model: Model { name, product, units } })
+}
+
+/// Durations below a day are for demonstrations, which no bound can turn a production daemon into (domain E1).
+fn set_limits(limits: Limits) -> Result<PlatformEvent, Refusals> {
+    let mut findings = Findings::default();
+    for (field, secs) in [
+        ("stop_after_lock_min_secs", limits.stop_after_lock_min_secs),
+        ("clock_reset_secs", limits.clock_reset_secs),
+    ] {
+        if !secs.is_a_day_or_more() {
+            findings.push(
+                Refusal::new(
+                    RefusalCode::SettingOutOfBounds,
+                    format!("a bound of {} s is shorter than a day", secs.0),
+                    "set at least 86400 seconds; shorter ladders need a daemon in demonstration mode",
+                )
+                .at(field),
+            );
+        }
+    }
+    findings.finish()?;
+    Ok(PlatformEvent::LimitsSet { limits })
 }
 
 fn issue_key(platform: &Platform, issue: &IssueKey, now: Timestamp) -> Result<PlatformEvent, Refusals> {

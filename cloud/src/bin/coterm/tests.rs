@@ -4,7 +4,7 @@ use super::*;
 use crate::failure::Exit;
 use coterm_certs::{DeviceCertificate, Pki, PkiError};
 use coterm_cloud::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};
-use coterm_cloud::books::Books;
+use coterm_cloud::books::{Books, Mode};
 use coterm_cloud::clock::SystemClock;
 use coterm_cloud::http::{Api, BrokerAddress, Deps, Provisioner, Trust, Unknown, router};
 use coterm_cloud::store::sqlite::SqliteStore;
@@ -42,7 +42,7 @@ impl Server {
     fn start() -> Server {
         let dir = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(&dir.path().join("books.db")).unwrap();
-        let books = Books::start(store, Arc::new(SystemClock)).unwrap();
+        let books = Books::start(store, Arc::new(SystemClock), Mode::Production).unwrap();
         let tokens = Arc::new(TokenStore::open(&dir.path().join("tokens.db")).unwrap());
         bootstrap(&tokens, dir.path(), books.now()).unwrap();
         let provisioner = Arc::new(Kits(Pki::open_or_create(&dir.path().join("pki")).unwrap()));

@@ -92,7 +92,8 @@ async fn faulty() -> (Books, Arc<Faults>, ManualClock, tempfile::TempDir) {
     let clock = ManualClock::at(NOW);
     let faults = Arc::new(Faults::default());
     let store = SqliteStore::open(&dir.path().join("books.db")).unwrap();
-    let books = Books::start(Faulty(store, faults.clone()), Arc::new(clock.clone())).unwrap();
+    let books =
+        Books::start(Faulty(store, faults.clone()), Arc::new(clock.clone()), Mode::Production).unwrap();
     run(&books, [found(1), found(2)]).await;
     (books, faults, clock, dir)
 }
@@ -230,7 +231,10 @@ async fn two_daemons_on_one_database_lose_nothing_and_number_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("books.db");
     let clock = ManualClock::at(NOW);
-    let start = || Books::start(SqliteStore::open_unowned(&path).unwrap(), Arc::new(clock.clone())).unwrap();
+    let start = || {
+        Books::start(SqliteStore::open_unowned(&path).unwrap(), Arc::new(clock.clone()), Mode::Production)
+            .unwrap()
+    };
     let (left, right) = (start(), start());
     run(&left, [found(1)]).await;
     // The right one has not seen the organization yet, and is told of it by the store.

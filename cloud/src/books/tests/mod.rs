@@ -110,7 +110,7 @@ fn keyed(change: Change, key: &str, fingerprint: u8) -> Request {
 }
 
 fn open(path: &Path, clock: &ManualClock) -> Books {
-    Books::start(SqliteStore::open(path).unwrap(), Arc::new(clock.clone())).unwrap()
+    Books::start(SqliteStore::open(path).unwrap(), Arc::new(clock.clone()), Mode::Production).unwrap()
 }
 
 /// A fresh database with organizations 1 and 2.

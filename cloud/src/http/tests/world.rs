@@ -1,7 +1,7 @@
 //! A daemon's interface on a temporary directory, two organizations in it, and one token per role.
 
 use crate::auth::{RoleName, Secret, TokenId, TokenRecord, TokenStore};
-use crate::books::Books;
+use crate::books::{Books, Mode};
 use crate::clock::Clock;
 use crate::clock::testing::ManualClock;
 use crate::http::{Api, BrokerAddress, Deps, Provisioner, Trust, Unknown, router};
@@ -75,7 +75,7 @@ impl World {
         let clock = ManualClock::at("2027-01-01T00:00:00Z");
         let now = clock.now();
         let store = SqliteStore::open(&dir.path().join("books.db")).unwrap();
-        let books = Books::start(store, Arc::new(clock)).unwrap();
+        let books = Books::start(store, Arc::new(clock), Mode::Production).unwrap();
         let tokens = Arc::new(TokenStore::open(&dir.path().join("tokens.db")).unwrap());
         let api = Api::new(Deps {
             books: books.clone(),
