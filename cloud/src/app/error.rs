@@ -2,6 +2,7 @@
 
 use crate::auth::TokenError;
 use crate::books::BooksError;
+#[cfg(feature = "embedded-broker")]
 use crate::broker::embedded;
 use crate::mqtt::external::ExternalError;
 use crate::reconcile::LedgerError;
@@ -63,6 +64,7 @@ pub enum StartError {
         path: PathBuf,
     },
     /// The embedded broker does not start.
+    #[cfg(feature = "embedded-broker")]
     #[error(transparent)]
     Embedded(#[from] embedded::StartError),
     /// The client of the external broker does not start.

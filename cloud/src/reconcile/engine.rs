@@ -42,7 +42,11 @@ pub(super) struct Engine {
 /// What waits to be looked at.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    devices: HashSet<DeviceId>,
+    /// Devices something touched.
+    touched: DeviceQueue,
+    /// Devices of the organization that is being swept; they wait for those touched.
+    swept: Vec<DeviceId>,
+    /// Organizations still to be swept.
     sweep: VecDeque<OrganizationId>,
     sweeping: bool,
     swept_at: Option<Instant>,
@@ -82,7 +86,7 @@ impl Engine {
         self.heard();
         let now = self.ledger.now();
         let due = self.fleet().take_due(now, BATCH);
-        self.work.devices.extend(due);
+        due.into_iter().for_each(|device| self.work.touched.push(device));
         if self.work.swept_at.is_none_or(|at| at.elapsed() >= self.settings.sweep) {
             self.sweep();
         }
@@ -92,8 +96,7 @@ impl Engine {
     }
 
     fn has_work(&self) -> bool {
-        !self.publisher.is_full()
-            && (self.work.sweeping || !self.work.devices.is_empty() || !self.work.sweep.is_empty())
+        !self.publisher.is_full() && (self.work.sweeping || !self.work.touched.is_empty())
     }
 
     /// Starts a comparison of everything wanted with everything held.
@@ -108,7 +111,7 @@ impl Engine {
     fn touched(&mut self, touched: Vec<Touched>) {
         for Touched { organization, everything, groups, devices } in touched {
             if everything {
-                self.look_at_organization(organization);
+                self.look_at(organization, self.ledger.devices(organization));
             }
             for group in groups {
                 let members = self.ledger.devices_in_group(organization, group);
@@ -118,19 +121,18 @@ impl Engine {
         }
     }
 
-    fn look_at_organization(&mut self, organization: OrganizationId) {
-        let devices = self.ledger.devices(organization);
-        self.look_at(organization, devices);
+    fn look_at(&mut self, organization: OrganizationId, devices: Vec<DeviceId>) {
+        self.adopt(organization, &devices);
+        devices.into_iter().for_each(|device| self.work.touched.push(device));
     }
 
-    fn look_at(&mut self, organization: OrganizationId, devices: Vec<DeviceId>) {
-        let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
+    fn adopt(&self, organization: OrganizationId, devices: &[DeviceId]) {
+        let mut fleet = self.fleet();
         for device in devices {
             // A retired device is touched by its old organization and may be another's by now.
-            if self.ledger.wanted(organization, &device).is_some() {
-                fleet.adopt(&device, organization);
+            if self.ledger.wanted(organization, device).is_some() {
+                fleet.adopt(device, organization);
             }
-            self.work.devices.insert(device);
         }
     }
 
@@ -154,7 +156,7 @@ impl Engine {
                 counters.strangers_dropped.add(1);
             }
             if heard.look {
-                self.work.devices.insert(device);
+                self.work.touched.push(device);
             }
         }
     }
@@ -164,24 +166,18 @@ impl Engine {
         if self.publisher.is_full() {
             return;
         }
-        if self.work.devices.is_empty()
-            && let Some(organization) = self.work.sweep.pop_front()
-        {
-            self.look_at_organization(organization);
+        // Never of both: a device that is in both would get two tokens at once.
+        let mut batch = self.work.touched.take(BATCH);
+        if batch.is_empty() {
+            if self.work.swept.is_empty() {
+                self.sweep_next();
+            }
+            let keep = self.work.swept.len().saturating_sub(BATCH);
+            batch = self.work.swept.split_off(keep);
         }
-        let batch: Vec<DeviceId> = self.work.devices.iter().take(BATCH).cloned().collect();
         let mut wishes = Vec::new();
         for device in batch {
-            self.work.devices.remove(&device);
             self.look(device, &mut wishes);
-        }
-        if self.work.sweeping
-            && self.work.sweep.is_empty()
-            && self.work.devices.is_empty()
-            && wishes.is_empty()
-        {
-            self.work.sweeping = false;
-            self.counters().sweeps.add(1);
         }
         if wishes.is_empty() {
             return;
@@ -190,8 +186,24 @@ impl Engine {
             Ok(outcomes) => self.issued(outcomes, wishes),
             // Level-triggered: the next sweep asks for the same again.
             Err(error) => {
-                tracing::error!(%error, tokens = wishes.len(), "nothing issued; tried again at the next sweep")
+                tracing::error!(%error, tokens = wishes.len(), "nothing issued; tried again at the next sweep");
             }
+        }
+    }
+
+    /// Goes on to the next organization of the sweep, or ends the sweep.
+    fn sweep_next(&mut self) {
+        match self.work.sweep.pop_front() {
+            Some(organization) => {
+                let devices = self.ledger.devices(organization);
+                self.adopt(organization, &devices);
+                self.work.swept = devices;
+            }
+            None if self.work.sweeping => {
+                self.work.sweeping = false;
+                self.counters().sweeps.add(1);
+            }
+            None => {}
         }
     }
 
@@ -261,7 +273,7 @@ impl Engine {
                 Action::Nothing | Action::Quarantine | Action::Halt => {}
                 // Asked again meanwhile, for instance: the next turn sees to it.
                 Action::Issue(_) => {
-                    self.work.devices.insert(fresh.device);
+                    self.work.touched.push(fresh.device);
                 }
             }
         }
@@ -274,7 +286,7 @@ impl Engine {
         self.fleet().sent(&done.device, done.version, done.taken, now);
         // What was issued while this was under way is looked at again.
         if self.fleet().version(&done.device).is_some_and(|newest| newest > done.version) {
-            self.work.devices.insert(done.device.clone());
+            self.work.touched.push(done.device.clone());
         }
     }
 
@@ -310,6 +322,33 @@ impl Engine {
 
     fn fleet(&self) -> MutexGuard<'_, Fleet> {
         self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Devices to be looked at, each once, first come first served.
+#[derive(Debug, Default)]
+struct DeviceQueue {
+    order: VecDeque<DeviceId>,
+    known: HashSet<DeviceId>,
+}
+
+impl DeviceQueue {
+    fn push(&mut self, device: DeviceId) {
+        if self.known.insert(device.clone()) {
+            self.order.push_back(device);
+        }
+    }
+
+    fn take(&mut self, limit: usize) -> Vec<DeviceId> {
+        let taken: Vec<DeviceId> = self.order.drain(..limit.min(self.order.len())).collect();
+        taken.iter().for_each(|device| {
+            self.known.remove(device);
+        });
+        taken
+    }
+
+    fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 }
 

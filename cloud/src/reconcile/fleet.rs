@@ -12,7 +12,7 @@ use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{Nonce, TokenVersion};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Most devices remembered that no organization claims; they hold certificates of ours, so they are few.
@@ -52,7 +52,7 @@ pub(super) struct Fleet {
     devices: HashMap<DeviceId, Entry>,
     strangers: usize,
     renewals: BTreeSet<(Timestamp, DeviceId)>,
-    unsaved: HashSet<DeviceId>,
+    unsaved: BTreeSet<DeviceId>,
     halts: BTreeMap<OrganizationId, Halt>,
 }
 
@@ -305,11 +305,10 @@ impl Fleet {
 
     /// At most `limit` things said that are not in the books yet.
     pub(super) fn take_unsaved(&mut self, limit: usize) -> Vec<Said> {
-        let devices: Vec<DeviceId> = self.unsaved.iter().take(limit).cloned().collect();
+        let devices: Vec<DeviceId> = std::iter::from_fn(|| self.unsaved.pop_first()).take(limit).collect();
         devices
             .into_iter()
             .filter_map(|device| {
-                self.unsaved.remove(&device);
                 let entry = self.devices.get(&device)?;
                 Some(Said { heard_at: entry.heard_at?, report: entry.report.clone()?, device })
             })
