@@ -72,7 +72,10 @@ impl Problem {
             1 => first.message,
             n => format!("{} (the first of {n} findings)", first.message),
         };
-        let hint = first.hint;
+        let hint = match first.hint {
+            hint if hint.is_empty() => String::from("Correct what `errors` names and repeat the request."),
+            hint => hint,
+        };
         Some(Problem { status, code: first.code, detail, hint, errors, retry_after_secs: None })
     }
 

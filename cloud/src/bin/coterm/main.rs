@@ -87,8 +87,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Calc(args) => calc::run(&args),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "coterm", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "coterm", &mut script);
+            output::print(String::from_utf8_lossy(&script).trim_end())
         }
         Command::Org(command) => org::run(&context()?, command),
         Command::Group(command) => group::run(&context()?, command),

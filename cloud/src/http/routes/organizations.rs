@@ -14,8 +14,8 @@ pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
     let own = ask.principal.role.organization();
     let all = api.books().organizations();
     let visible = all.into_iter().filter(|id| own.is_none_or(|own| own == *id));
-    let found = visible.filter_map(|id| api.books().organization(id));
-    Ok(Json(page::of(found, &page, Organization::id, |o| OrganizationView::of(&o))).into_response())
+    let view = |id| api.books().organization(id).map(|organization| OrganizationView::of(&organization));
+    Ok(Json(page::of(visible, &page, |id| *id, view)).into_response())
 }
 
 /// `POST /organizations` `{"name", "settings"?}`

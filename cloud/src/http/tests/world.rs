@@ -155,7 +155,9 @@ impl World {
         if parts.status.is_client_error() || parts.status.is_server_error() {
             let kind = parts.headers.get("content-type").map(|v| v.to_str().unwrap().to_owned());
             assert_eq!(kind.as_deref(), Some("application/problem+json"), "{text}");
-            assert!(body["code"].is_string() && body["detail"].is_string(), "{text}");
+            for field in ["type", "title", "code", "detail", "hint"] {
+                assert!(body[field].as_str().is_some_and(|text| !text.is_empty()), "{field} of {text}");
+            }
             assert_eq!(body["status"], parts.status.as_u16());
         }
         Answer { status: parts.status, headers: parts.headers, text, body }
