@@ -116,6 +116,7 @@ pub(super) fn authorities(
     }
 }
 
+#[cfg(feature = "embedded-broker")]
 fn to_usize(value: u32) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
