@@ -19,11 +19,15 @@ pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024;
 pub(crate) enum FileError {
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-    #[error("{path} is readable by others (mode {mode:04o}); run `chmod 600 {path}`, and replace what it holds if others may have read it")]
+    #[error(
+        "{path} is readable by others (mode {mode:04o}); run `chmod 600 {path}`, and replace what it holds if others may have read it"
+    )]
     TooOpen { path: PathBuf, mode: u32 },
     #[error("{path} has more than {MAX_FILE_BYTES} bytes; is it the right file?")]
     TooLong { path: PathBuf },
-    #[error("{path} is in use: another coterm-agent runs with this directory; stop it, or give this one its own")]
+    #[error(
+        "{path} is in use: another coterm-agent runs with this directory; stop it, or give this one its own"
+    )]
     InUse { path: PathBuf },
 }
 
@@ -94,6 +98,9 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Takes the lock, or says who has it.
 pub(crate) fn lock(path: &Path) -> Result<Lock, FileError> {
     let file = OpenOptions::new()
@@ -104,11 +111,15 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, FileError> {
         .mode(0o644)
         .open(path)
         .map_err(at(path))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(Lock { _file: file }),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(FileError::InUse { path: path.to_path_buf() }),
-        Err(errno) => Err(FileError::Io { path: path.to_path_buf(), source: errno.into() }),
+    // Whoever only asks whether it is locked holds it for an instant: that is no reason to give up.
+    for _ in 0..LOCK_ATTEMPTS {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Lock { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
+            Err(errno) => return Err(FileError::Io { path: path.to_path_buf(), source: errno.into() }),
+        }
     }
+    Err(FileError::InUse { path: path.to_path_buf() })
 }
 
 /// Whether somebody holds the lock on this file right now; `false` if there is no file.
@@ -135,7 +146,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("device.key");
         std::fs::write(&path, b"secret").unwrap();
-        for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)] {
+        for (mode, accepted) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)]
+        {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             match read_secret(&path) {
                 Ok(bytes) => assert!(accepted && bytes == b"secret", "{mode:o}"),

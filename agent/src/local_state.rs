@@ -46,8 +46,8 @@ pub(crate) struct LinkState {
 /// Replaces what the agent says of itself.
 pub(crate) fn write_link(run_dir: &Path, link: &LinkState) -> Result<(), FileError> {
     let path = run_dir.join(LINK_NAME);
-    let json =
-        serde_json::to_vec(link).map_err(|error| FileError::Io { path: path.clone(), source: error.into() })?;
+    let json = serde_json::to_vec(link)
+        .map_err(|error| FileError::Io { path: path.clone(), source: error.into() })?;
     files::replace(&path, &json, 0o644)
 }
 

@@ -97,7 +97,8 @@ fn daemon(config: &Config) -> u8 {
 fn log_to_stderr(level: LevelFilter) {
     let journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let colors = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(colors);
+    let builder =
+        tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(colors);
     let builder = builder.with_target(false);
     if journal {
         // The journal knows the time.

@@ -5,8 +5,8 @@
 //! state, then report. On TERM or INT the clock's tick is saved and the broker told goodbye; the device stays in its
 //! mode, and its workload runs on.
 
-use crate::actuator::worker::{Outcome, Worker};
 use crate::actuator;
+use crate::actuator::worker::{Outcome, Worker};
 use crate::clock::{self, Clock, SystemClock};
 use crate::config::Config;
 use crate::driver::{Driver, Effects, Identity, Input};
@@ -54,7 +54,9 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let clock = SystemClock::new(config.demonstration.as_ref());
     let root = files::read(&config.trust.root_file)?;
     let keyring = files::read(&config.trust.keyring_file)
-        .inspect_err(|error| tracing::error!(%error, "no keyring file; the stored one is used if there is one"))
+        .inspect_err(
+            |error| tracing::error!(%error, "no keyring file; the stored one is used if there is one"),
+        )
         .ok();
     let driver = Driver::open(
         identity(config),
@@ -169,7 +171,8 @@ impl Agent<'_> {
     }
 
     fn driven(&mut self, outcome: Outcome) -> anyhow::Result<()> {
-        let faults = outcome.faults.iter().map(|fault| format!("{}: {}", fault.actuator, fault.message)).collect();
+        let faults =
+            outcome.faults.iter().map(|fault| format!("{}: {}", fault.actuator, fault.message)).collect();
         if self.link_state.faults != faults {
             for fault in &faults {
                 tracing::error!("an actuator does not obey: {fault}");
@@ -216,7 +219,10 @@ impl Agent<'_> {
             }
             LinkEvent::Published(outcome) => {
                 if let Err(reason) = outcome {
-                    tracing::warn!(?reason, "the broker refuses what this device says; check its access rules");
+                    tracing::warn!(
+                        ?reason,
+                        "the broker refuses what this device says; check its access rules"
+                    );
                 }
                 self.outbox.acknowledged();
                 self.pump();

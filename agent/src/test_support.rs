@@ -1,5 +1,7 @@
 //! A small deployment from fixed seeds, for the tests of this crate: a root, keyrings, a cloud's key, a device.
 
+#![allow(dead_code)] // each of its users needs a part of it
+
 use coterm_shared::enforcement::{BootId, ClockReading, EnforcementState, Schedule};
 use coterm_shared::finding::Finding;
 use coterm_shared::id::{OrganizationId, SiteId};

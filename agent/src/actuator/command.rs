@@ -136,15 +136,14 @@ mod tests {
     #[test]
     fn a_bad_hook_is_an_error_that_names_it() {
         let dir = tempfile::tempdir().unwrap();
-        for (body, want) in [("exit 3", "failed"), ("echo maybe", "answered `maybe`"), ("true", "answered ``")] {
+        for (body, want) in
+            [("exit 3", "failed"), ("echo maybe", "answered `maybe`"), ("true", "answered ``")]
+        {
             let error = hook(dir.path(), body, 20_000).observe().unwrap_err().to_string();
             assert!(error.contains(want), "{error}");
         }
-        let missing = HookConfig {
-            program: dir.path().join("missing"),
-            args: vec![],
-            timeout: Duration::from_secs(1),
-        };
+        let missing =
+            HookConfig { program: dir.path().join("missing"), args: vec![], timeout: Duration::from_secs(1) };
         assert!(matches!(Hook::new(missing).observe(), Err(ActuatorError::Spawn { .. })));
     }
 

@@ -58,13 +58,19 @@ impl Observation {
 pub(crate) enum ActuatorError {
     #[error("{program} could not be run: {source}; check that it exists and is executable")]
     Spawn { program: PathBuf, source: io::Error },
-    #[error("{program} did not finish within {secs} s and was killed; make the hook faster or raise timeout_secs")]
+    #[error(
+        "{program} did not finish within {secs} s and was killed; make the hook faster or raise timeout_secs"
+    )]
     Timeout { program: PathBuf, secs: u64 },
     #[error("{program} {verb} failed ({status}); see its messages above")]
     Failed { program: PathBuf, verb: &'static str, status: String },
-    #[error("{program} observe answered `{answer}`; it must print full, management-locked, stopped or unknown")]
+    #[error(
+        "{program} observe answered `{answer}`; it must print full, management-locked, stopped or unknown"
+    )]
     Answer { program: PathBuf, answer: String },
-    #[error("the workload holds its lock but no process of it can be found; look for a process that has {lock} open")]
+    #[error(
+        "the workload holds its lock but no process of it can be found; look for a process that has {lock} open"
+    )]
     Unidentified { lock: PathBuf },
     #[error("the workload could not be stopped within {secs} s of being killed; it may hang in the kernel")]
     Unkillable { secs: u64 },

@@ -32,7 +32,14 @@ pub(super) fn clean_environment(command: &mut Command, extra: &[(&'static str, S
         }
     }
     // Service-manager handles: a workload must neither answer the agent's watchdog nor announce its readiness.
-    for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "CREDENTIALS_DIRECTORY"] {
+    for name in [
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "CREDENTIALS_DIRECTORY",
+    ] {
         command.env_remove(name);
     }
     command.envs(extra.iter().map(|(name, value)| (*name, value)));
@@ -113,14 +120,16 @@ pub(super) fn members(group: Option<i32>, lock: &Path) -> Vec<(i32, u64)> {
         .filter(|pid| Some(*pid) != own)
         .filter_map(|pid| {
             let stat = stat(pid)?;
-            (Some(stat.group) == group || has_open(pid, lock.dev(), lock.ino())).then_some((pid, stat.start_time))
+            (Some(stat.group) == group || has_open(pid, lock.dev(), lock.ino()))
+                .then_some((pid, stat.start_time))
         })
         .collect()
 }
 
 fn has_open(pid: i32, dev: u64, ino: u64) -> bool {
     let Ok(fds) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-    fds.flatten().any(|fd| std::fs::metadata(fd.path()).is_ok_and(|file| file.dev() == dev && file.ino() == ino))
+    fds.flatten()
+        .any(|fd| std::fs::metadata(fd.path()).is_ok_and(|file| file.dev() == dev && file.ino() == ino))
 }
 
 /// A handle on exactly the process with this pid and start time.

@@ -141,7 +141,10 @@ impl Supervise {
 
     fn record(&self, pid: i32, started: u64) -> Result<(), ActuatorError> {
         files::replace(&self.pid_path, format!("{pid} {started}\n").as_bytes(), 0o644).map_err(|error| {
-            ActuatorError::Io { what: "writing the pid file".to_owned(), source: io::Error::other(error.to_string()) }
+            ActuatorError::Io {
+                what: "writing the pid file".to_owned(),
+                source: io::Error::other(error.to_string()),
+            }
         })
     }
 
@@ -185,7 +188,8 @@ impl Supervise {
             && let Some(pidfd) = process::open(pid, Some(started))
         {
             tracing::info!(pid, "asked the workload to end");
-            process::wait_exit(&pidfd, self.config.stop_timeout).map_err(self.io("waiting for the holder of"))?;
+            process::wait_exit(&pidfd, self.config.stop_timeout)
+                .map_err(self.io("waiting for the holder of"))?;
         }
         self.kill_the_rest(group)
     }
@@ -204,7 +208,8 @@ impl Supervise {
                 tracing::warn!(pid, "killed what was left of the workload");
                 if let Some(pidfd) = process::open(pid, Some(started)) {
                     let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
-                    process::wait_exit(&pidfd, Duration::from_millis(200)).map_err(self.io("killing the holder of"))?;
+                    process::wait_exit(&pidfd, Duration::from_millis(200))
+                        .map_err(self.io("killing the holder of"))?;
                 }
             }
         }
@@ -214,7 +219,9 @@ impl Supervise {
         // A deliberate stop is no failure to be punished with a pause.
         self.starts = Starts::default();
         match std::fs::remove_file(&self.pid_path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.io("forgetting the holder of")(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.io("forgetting the holder of")(error))
+            }
             Ok(()) | Err(_) => Ok(()),
         }
     }

@@ -100,10 +100,8 @@ fn next(shared: &Shared, interval: Duration) -> Option<(u64, Order)> {
         let fresh = mailbox.order.as_ref().is_some_and(|(serial, _)| *serial > mailbox.driven);
         !mailbox.closed && !fresh
     };
-    let (mut mailbox, _) = shared
-        .changed
-        .wait_timeout_while(mailbox, interval, waiting)
-        .unwrap_or_else(PoisonError::into_inner);
+    let (mut mailbox, _) =
+        shared.changed.wait_timeout_while(mailbox, interval, waiting).unwrap_or_else(PoisonError::into_inner);
     while !mailbox.closed && mailbox.order.is_none() {
         mailbox = shared.changed.wait(mailbox).unwrap_or_else(PoisonError::into_inner);
     }

@@ -79,7 +79,8 @@ mod tests {
         ] {
             assert_eq!(instant(tag, text).map(|at| at.to_string()).as_deref(), expect, "{text}");
         }
-        for nonsense in [&b""[..], b"\x30", b"\x30\x82\xff\xff\x00", b"\x30\x84\x01\x01\x01\x01", &[0x30; 40]] {
+        for nonsense in [&b""[..], b"\x30", b"\x30\x82\xff\xff\x00", b"\x30\x84\x01\x01\x01\x01", &[0x30; 40]]
+        {
             assert_eq!(ends_at(nonsense), None);
         }
     }

@@ -87,27 +87,48 @@ fn all(config: &Config) -> Vec<Line> {
     let now = trusted_floor(config);
     let addresses = addresses(config);
     let mut lines = Vec::new();
-    let mut line = |subject, (verdict, message): (Verdict, String)| lines.push(Line { subject, verdict, message });
-    line("config", good(format!("device {}, class {}, at most {}", config.device, config.class, config.cap().strictest())));
+    let mut line =
+        |subject, (verdict, message): (Verdict, String)| lines.push(Line { subject, verdict, message });
+    line(
+        "config",
+        good(format!(
+            "device {}, class {}, at most {}",
+            config.device,
+            config.class,
+            config.cap().strictest()
+        )),
+    );
     line("clock", clock(config, now));
-    line("dns", match &addresses {
-        Ok(found) => good(format!("{} is {found:?}", config.broker.host)),
-        Err(message) => bad(message),
-    });
-    line("broker", match addresses {
-        Ok(addresses) => broker(config, &addresses, now),
-        Err(_) => bad("not tried without an address"),
-    });
+    line(
+        "dns",
+        match &addresses {
+            Ok(found) => good(format!("{} is {found:?}", config.broker.host)),
+            Err(message) => bad(message),
+        },
+    );
+    line(
+        "broker",
+        match addresses {
+            Ok(addresses) => broker(config, &addresses, now),
+            Err(_) => bad("not tried without an address"),
+        },
+    );
     line("certificate", certificate(config, now));
     let root = root(config);
-    line("root", match &root {
-        Ok(root) => good(format!("version {}, trust domain {}", root.version(), root.trust_domain())),
-        Err(message) => bad(message),
-    });
-    line("keyring", match &root {
-        Ok(root) => keyring(config, root, now),
-        Err(_) => bad("not tried without a root"),
-    });
+    line(
+        "root",
+        match &root {
+            Ok(root) => good(format!("version {}, trust domain {}", root.version(), root.trust_domain())),
+            Err(message) => bad(message),
+        },
+    );
+    line(
+        "keyring",
+        match &root {
+            Ok(root) => keyring(config, root, now),
+            Err(_) => bad("not tried without a root"),
+        },
+    );
     line("state", state(config));
     line("run", run_dir(config));
     for config in &config.actuators {
@@ -143,7 +164,11 @@ fn addresses(config: &Config) -> Result<Vec<SocketAddr>, String> {
     match host.to_socket_addrs() {
         Ok(found) => {
             let found: Vec<_> = found.collect();
-            if found.is_empty() { Err(format!("{} has no address; check broker.host", host.0)) } else { Ok(found) }
+            if found.is_empty() {
+                Err(format!("{} has no address; check broker.host", host.0))
+            } else {
+                Ok(found)
+            }
         }
         Err(error) => Err(format!("{}: {error}; check broker.host and the device's DNS", host.0)),
     }
@@ -193,9 +218,14 @@ fn certificate(config: &Config, now: Timestamp) -> (Verdict, String) {
         return bad(error.to_string());
     }
     match first.and_then(|certificate| ends_at(&certificate)) {
-        None => bad(format!("{} holds no certificate; provision the device again", config.broker.certificate_file.display())),
+        None => bad(format!(
+            "{} holds no certificate; provision the device again",
+            config.broker.certificate_file.display()
+        )),
         Some(end) if end <= now => bad(format!("ended at {end}; provision the device again")),
-        Some(end) if end <= now.saturating_add(SOON) => warning(format!("ends soon, at {end}; provision the device again")),
+        Some(end) if end <= now.saturating_add(SOON) => {
+            warning(format!("ends soon, at {end}; provision the device again"))
+        }
         Some(end) => good(format!("ends at {end}")),
     }
 }
@@ -207,7 +237,11 @@ fn root(config: &Config) -> Result<Root, String> {
     if *root.trust_domain() == config.trust_domain {
         Ok(root)
     } else {
-        Err(format!("is of {}, but trust_domain is {}; one of the two is wrong", root.trust_domain(), config.trust_domain))
+        Err(format!(
+            "is of {}, but trust_domain is {}; one of the two is wrong",
+            root.trust_domain(),
+            config.trust_domain
+        ))
     }
 }
 
@@ -232,7 +266,10 @@ fn keyring(config: &Config, root: &Root, now: Timestamp) -> (Verdict, String) {
 
 fn state(config: &Config) -> (Verdict, String) {
     if !config.state_dir.exists() {
-        return warning(format!("{} does not exist yet; `coterm-agent run` makes it", config.state_dir.display()));
+        return warning(format!(
+            "{} does not exist yet; `coterm-agent run` makes it",
+            config.state_dir.display()
+        ));
     }
     if let Err(error) = std::fs::read_dir(&config.state_dir) {
         return bad(format!("{}: {error}; run this check as the agent's user", config.state_dir.display()));
@@ -243,10 +280,14 @@ fn state(config: &Config) -> (Verdict, String) {
         Err(error) => return bad(error.to_string()),
     };
     match loaded.as_deref().map(StoredState::read) {
-        None if store.found_damage() => bad("both slots are damaged; the device is locked until it gets a token: connect it"),
+        None if store.found_damage() => {
+            bad("both slots are damaged; the device is locked until it gets a token: connect it")
+        }
         None => warning("nothing is stored yet; start the agent and connect the device"),
         Some(Err(error)) => bad(error),
-        Some(Ok(stored)) if store.found_damage() => warning(format!("{stored}; one slot is damaged, check the disk")),
+        Some(Ok(stored)) if store.found_damage() => {
+            warning(format!("{stored}; one slot is damaged, check the disk"))
+        }
         Some(Ok(stored)) => good(stored.to_string()),
     }
 }
@@ -262,7 +303,9 @@ fn actuator_line(config: &ActuatorConfig) -> (Verdict, String) {
     match config {
         ActuatorConfig::DryRun => warning("dry-run: nothing is enforced, only logged"),
         ActuatorConfig::Supervise(workload) => match std::fs::metadata(&workload.program) {
-            Ok(file) if file.permissions().mode() & 0o111 != 0 => good(format!("supervises {}", workload.program.display())),
+            Ok(file) if file.permissions().mode() & 0o111 != 0 => {
+                good(format!("supervises {}", workload.program.display()))
+            }
             Ok(_) => bad(format!("{} is not executable; run chmod +x on it", workload.program.display())),
             Err(error) => bad(format!("{}: {error}", workload.program.display())),
         },

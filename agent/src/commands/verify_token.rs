@@ -4,7 +4,9 @@ use super::print_json;
 use crate::cli::VerifyToken;
 use crate::{DONE, FAILED, USAGE, files};
 use coterm_shared::enforcement::{DeviceClass, Inputs, LicenseState, ModeCap, TimeSource, TrustedTime, step};
-use coterm_shared::token::{Accepted, Claims, Expected, Held, Keyring, Root, TokenRefusal, verify_token as verify};
+use coterm_shared::token::{
+    Accepted, Claims, Expected, Held, Keyring, Root, TokenRefusal, verify_token as verify,
+};
 use serde_json::{Value, json};
 use std::fmt::Display;
 
@@ -33,8 +35,8 @@ fn refused(document: &str, code: &str, sentence: &dyn Display) -> Value {
 
 fn judge(arguments: &VerifyToken, root: &[u8], keyring: &[u8], token: &[u8]) -> Result<Value, Value> {
     let root = Root::pinned(root).map_err(|refusal| refused("root", refusal.code(), &refusal))?;
-    let keyring =
-        Keyring::verify(keyring, &root, None).map_err(|refusal| refused("keyring", refusal.code(), &refusal))?;
+    let keyring = Keyring::verify(keyring, &root, None)
+        .map_err(|refusal| refused("keyring", refusal.code(), &refusal))?;
     let expected = Expected {
         trust_domain: arguments.trust_domain.clone().unwrap_or_else(|| root.trust_domain().clone()),
         device: arguments.device.clone(),

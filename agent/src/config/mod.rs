@@ -11,6 +11,8 @@ mod example;
 mod finding;
 mod keys;
 mod load;
+mod read;
+mod sections;
 #[cfg(test)]
 mod tests;
 

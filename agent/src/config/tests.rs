@@ -23,9 +23,8 @@ fn layers(dir: &Path, text: &str) -> Layers {
 fn parse(text: &str) -> Result<Config, Vec<String>> {
     let dir = tempfile::tempdir().unwrap();
     let prefix = format!("{}/", dir.path().display());
-    load(&layers(dir.path(), text)).map_err(|errors| {
-        errors.0.iter().map(|finding| finding.to_string().replace(&prefix, "")).collect()
-    })
+    load(&layers(dir.path(), text))
+        .map_err(|errors| errors.0.iter().map(|finding| finding.to_string().replace(&prefix, "")).collect())
 }
 
 #[test]
@@ -37,10 +36,14 @@ fn the_example_parses_and_equals_the_defaults() {
     let uncommented: String = example()
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(key) if super::keys::KEYS.iter().any(|known| {
-                key.starts_with(&format!("{} = ", known.name))
-                    && matches!(known.without, super::keys::Without::Default(_))
-            }) => format!("{key}\n"),
+            Some(key)
+                if keys::KEYS.iter().any(|known| {
+                    key.starts_with(&format!("{} = ", known.name))
+                        && matches!(known.without, keys::Without::Default(_))
+                }) =>
+            {
+                format!("{key}\n")
+            }
             _ => format!("{line}\n"),
         })
         .collect();
@@ -114,7 +117,8 @@ fn a_broken_or_missing_file_is_named() {
 }
 
 fn refused(extra: &str, want: &str) {
-    let findings = parse(&format!("{extra}\n{GOOD}").replace("class = \"camera\"\nclass", "class")).unwrap_err();
+    let findings =
+        parse(&format!("{extra}\n{GOOD}").replace("class = \"camera\"\nclass", "class")).unwrap_err();
     assert!(findings.iter().any(|finding| finding.contains(want)), "{want} not in {findings:#?}");
 }
 
@@ -126,7 +130,8 @@ fn a_door_controller_is_never_supervised_and_stops_only_when_attested() {
     let supervised = door.replace("kind = \"dry-run\"", "kind = \"supervise\"\nprogram = \"/bin/door\"");
     assert!(parse(&supervised).unwrap_err()[0].contains("never supervised"));
     let statement = EgressIndependent::STATEMENT;
-    let attested = format!("{door}\n[egress_independent]\nstatement = \"{statement}\"\nattested_by = \"A. Installer\"");
+    let attested =
+        format!("{door}\n[egress_independent]\nstatement = \"{statement}\"\nattested_by = \"A. Installer\"");
     assert_eq!(parse(&attested).unwrap().cap().strictest(), OperatingMode::Stopped);
     for bad in [attested.replace("Every", "Some"), attested.replace("A. Installer", " ")] {
         assert!(parse(&bad).unwrap_err()[0].contains("egress_independent"));
@@ -148,7 +153,8 @@ fn untrue_time_needs_the_word_demonstration() {
     let off = parse(&format!("{GOOD}[demonstration]\n{keys}")).unwrap_err();
     assert_eq!(off.len(), 4, "{off:#?}");
     assert!(off[0].contains("demonstration.enabled"));
-    let on = parse(&format!("{GOOD}[demonstration]\nenabled = true\n{keys}\n[timing]\nheartbeat_secs = 1")).unwrap();
+    let on = parse(&format!("{GOOD}[demonstration]\nenabled = true\n{keys}\n[timing]\nheartbeat_secs = 1"))
+        .unwrap();
     assert_eq!(on.demonstration.unwrap().time_scale, 100);
     assert_eq!(on.timing.heartbeat, Duration::from_secs(1));
     assert!(parse(&format!("{GOOD}[timing]\nheartbeat_secs = 1")).is_err());
@@ -167,5 +173,7 @@ fn actuators_are_read_with_their_keys() {
         if workload.program == Path::new("/bin/cam") && workload.stop_timeout == Duration::from_secs(10)));
     let twice = format!("{text}\n[[actuator]]\nkind = \"supervise\"\nprogram = \"/bin/other\"");
     assert!(parse(&twice).unwrap_err()[0].contains("only one workload"));
-    assert!(parse(&GOOD.replace("[[actuator]]\nkind = \"dry-run\"", "")).unwrap_err()[0].contains("at least one"));
+    assert!(
+        parse(&GOOD.replace("[[actuator]]\nkind = \"dry-run\"", "")).unwrap_err()[0].contains("at least one")
+    );
 }

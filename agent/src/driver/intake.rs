@@ -61,11 +61,10 @@ impl<S: StateStore> Driver<S> {
         let nonce = self.outstanding().map(|outstanding| outstanding.nonce.clone());
         match verify_token(payload, keyring, &self.identity.expected, held.as_ref(), nonce.as_ref()) {
             Err(refusal) => {
-                self.early = match refusal {
-                    // Token and keyring may overtake one another on their way.
-                    TokenRefusal::UnknownKey | TokenRefusal::EpochUnknown => Some(payload.to_vec()),
-                    _ => None,
-                };
+                // Token and keyring may overtake one another on their way.
+                if matches!(refusal, TokenRefusal::UnknownKey | TokenRefusal::EpochUnknown) {
+                    self.early = Some(payload.to_vec());
+                }
                 self.refuse(refusal.code(), refusal.sentence());
                 Fate::Done
             }
@@ -76,10 +75,9 @@ impl<S: StateStore> Driver<S> {
             }
             Ok(Accepted::Newer(token)) => {
                 let mut candidate = self.candidate();
-                let round_trip = self
-                    .outstanding()
-                    .filter(|_| token.proves_freshness())
-                    .map(|outstanding| Seconds(self.reading.boot_secs.saturating_sub(outstanding.sent_boot_secs)));
+                let round_trip = self.outstanding().filter(|_| token.proves_freshness()).map(|outstanding| {
+                    Seconds(self.reading.boot_secs.saturating_sub(outstanding.sent_boot_secs))
+                });
                 candidate.clock.token_accepted(&self.reading, token.claims().issued_at, round_trip);
                 candidate.saved.record.token = Some(token.bytes().to_vec());
                 candidate.saved.record.high_water = Some(token.held().into());

@@ -193,7 +193,10 @@ impl<S: StateStore> Driver<S> {
         if mode_is_new {
             self.report_wanted = true;
         }
-        self.save_time(mode_is_new);
+        // Right after the start the last verdict comes first; its tick is on disk a second later.
+        if mode_is_new || self.order.is_some() {
+            self.save_time(mode_is_new);
+        }
         effects.order = self.new_order(&decision);
         effects.public_state = self.new_public_state(&decision);
         effects.request = self.new_request();

@@ -87,7 +87,10 @@ impl<S: StateStore> Driver<S> {
             }
             Ok(_) | Err(TrustRefusal::Rollback) => {}
             Err(refusal) => {
-                tracing::error!(code = refusal.code(), "the keyring file is refused: {refusal}; provision the device again");
+                tracing::error!(
+                    code = refusal.code(),
+                    "the keyring file is refused: {refusal}; provision the device again"
+                );
             }
         }
     }
@@ -95,7 +98,9 @@ impl<S: StateStore> Driver<S> {
 
 fn keyring_of(bytes: &[u8], root: &Root) -> Option<Keyring> {
     Keyring::verify(bytes, root, None)
-        .inspect_err(|refusal| tracing::error!(code = refusal.code(), "the stored keyring is refused: {refusal}"))
+        .inspect_err(|refusal| {
+            tracing::error!(code = refusal.code(), "the stored keyring is refused: {refusal}")
+        })
         .ok()
 }
 

@@ -6,9 +6,11 @@
 
 use super::{Driver, Outstanding};
 use crate::state_file::{StateStore, StoreError};
-use coterm_shared::enforcement::{ClockRecord, Inputs, LicenseState, Record, RecordError, TrustedClock, step};
-use std::fmt;
+use coterm_shared::enforcement::{
+    ClockRecord, Inputs, LicenseState, Record, RecordError, TrustedClock, step,
+};
 use coterm_shared::token::{Expected, Keyring, VerifiedToken, reopen_stored};
+use std::fmt;
 
 /// The content of the slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,8 +158,8 @@ impl<S: StateStore> Driver<S> {
 
     /// The outstanding nonce, if its answer could still prove anything.
     pub(super) fn outstanding(&self) -> Option<&Outstanding> {
-        self.outstanding
-            .as_ref()
-            .filter(|nonce| self.reading.boot_secs.saturating_sub(nonce.sent_boot_secs) <= super::outputs::ROUND_TRIP_SECS)
+        self.outstanding.as_ref().filter(|nonce| {
+            self.reading.boot_secs.saturating_sub(nonce.sent_boot_secs) <= super::outputs::ROUND_TRIP_SECS
+        })
     }
 }

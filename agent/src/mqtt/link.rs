@@ -3,7 +3,9 @@
 use super::backoff::Backoff;
 use crate::config::{Broker, Timing};
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, Publish, PubAckReason, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, Filter, Packet, PubAckReason, Publish, SubscribeReasonCode,
+};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use rustls::ClientConfig;
@@ -224,10 +226,9 @@ impl Connector {
                 Event::Incoming(Packet::Publish(publish)) => Some(LinkEvent::Message(Message(publish))),
                 Event::Incoming(Packet::PubAck(ack)) => {
                     unacknowledged = None;
-                    Some(LinkEvent::Published(match ack.reason {
-                        PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
-                        reason => Err(reason),
-                    }))
+                    let taken =
+                        matches!(ack.reason, PubAckReason::Success | PubAckReason::NoMatchingSubscribers);
+                    Some(LinkEvent::Published(if taken { Ok(()) } else { Err(ack.reason) }))
                 }
                 Event::Outgoing(Outgoing::Publish(_)) => {
                     unacknowledged = Some(Instant::now());

@@ -80,8 +80,9 @@ pub(crate) fn client_config(broker: &Broker, now: Arc<TrustedNow>) -> Result<Cli
 pub(crate) fn certificates(path: &std::path::Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = files::read(path)?;
     let bad = |message: String| TlsError::Bad { path: path.to_path_buf(), message };
-    let found: Vec<_> =
-        CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| bad(error.to_string()))?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad(error.to_string()))?;
     if found.is_empty() {
         return Err(TlsError::Empty { path: path.to_path_buf(), what: "certificate" });
     }
@@ -123,10 +124,16 @@ impl ServerCertVerifier for AtTrustedTime {
     ) -> Result<ServerCertVerified, Error> {
         let mut at = now;
         for _ in 0..MAX_RETRIES {
-            match self.inner.verify_server_cert(end_entity, intermediates, &self.server_name, ocsp_response, at) {
-                Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }))
-                    if not_before > at =>
-                {
+            match self.inner.verify_server_cert(
+                end_entity,
+                intermediates,
+                &self.server_name,
+                ocsp_response,
+                at,
+            ) {
+                Err(Error::InvalidCertificate(CertificateError::NotValidYetContext {
+                    not_before, ..
+                })) if not_before > at => {
                     at = not_before;
                 }
                 judged => return judged,

@@ -35,7 +35,9 @@ pub(crate) enum StoreError {
     Write(io::Error),
     #[error("the state has {0} bytes, more than fits a slot; this is a defect, please report it")]
     TooLong(usize),
-    #[error("the state directory was written by a newer coterm-agent (format {0}); install that version again")]
+    #[error(
+        "the state directory was written by a newer coterm-agent (format {0}); install that version again"
+    )]
     Newer(u32),
 }
 
@@ -50,7 +52,10 @@ pub(crate) trait StateStore {
 /// What a slot holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Content {
-    Valid { generation: u64, record: Vec<u8> },
+    Valid {
+        generation: u64,
+        record: Vec<u8>,
+    },
     /// Whole, but in a format this version does not know.
     Newer(u32),
     /// Empty, torn, or flipped.
@@ -124,8 +129,7 @@ impl<M: Medium> StateStore for TwoSlots<M> {
         // same generation, so it can never destroy the one that is whole.
         self.medium.write(next.slot, &bytes).map_err(StoreError::Write)?;
         self.medium.sync(next.slot).map_err(StoreError::Write)?;
-        self.next =
-            Some(Next { slot: next.slot.other(), generation: next.generation.saturating_add(1) });
+        self.next = Some(Next { slot: next.slot.other(), generation: next.generation.saturating_add(1) });
         Ok(())
     }
 }

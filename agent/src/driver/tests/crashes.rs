@@ -5,31 +5,30 @@ use crate::driver::{Effects, Input};
 use crate::test_support::*;
 use coterm_shared::enforcement::OperatingMode::{self, Full, ManagementLocked, Stopped};
 
-/// How far an agent gets with its effects before it is killed.
+/// Before which step an agent is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Killed {
-    BeforePersisting,
-    BeforeAcknowledging,
-    BeforeActuating,
-    BeforeReporting,
+    Persisting,
+    Acknowledging,
+    Actuating,
+    Reporting,
 }
 
-const KILLS: [Killed; 4] =
-    [Killed::BeforePersisting, Killed::BeforeAcknowledging, Killed::BeforeActuating, Killed::BeforeReporting];
+const KILLS: [Killed; 4] = [Killed::Persisting, Killed::Acknowledging, Killed::Actuating, Killed::Reporting];
 
 fn interrupted(world: &mut World, killed: Killed, topic: &str, payload: &[u8]) {
     world.tickets += 1;
     let ticket = world.tickets;
-    if killed == Killed::BeforePersisting {
+    if killed == Killed::Persisting {
         return world.kill();
     }
     let message = Input::Message { ticket, topic: topic.to_owned(), payload: payload.to_vec() };
     let mut effects = world.handle(message);
-    if killed == Killed::BeforeAcknowledging {
+    if killed == Killed::Acknowledging {
         return world.kill();
     }
     world.acknowledged.append(&mut effects.acknowledge);
-    if killed == Killed::BeforeActuating {
+    if killed == Killed::Actuating {
         return world.kill();
     }
     if let Some(order) = effects.order {
@@ -79,7 +78,7 @@ fn a_keyring_that_resets_the_floor_does_so_once() {
         let floor = world.floor();
         world.feed(Input::Connected);
         world.receive(KEYRING_TOPIC, raise);
-        let fresh = killed == Killed::BeforePersisting;
+        let fresh = killed == Killed::Persisting;
         assert_eq!(world.floor(), if fresh { ISSUED } else { floor }, "{killed:?}");
     }
 }

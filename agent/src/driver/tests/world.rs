@@ -1,7 +1,7 @@
 //! A device, its disk and its cloud, in memory.
 
-use crate::actuator::worker::Outcome;
 use crate::actuator::Order;
+use crate::actuator::worker::Outcome;
 use crate::driver::{Driver, Effects, Identity, Input};
 use crate::state_file::{StateStore, StoreError};
 use crate::test_support::*;
@@ -133,8 +133,13 @@ impl World {
         if let Some(order) = &effects.order
             && !self.disk.0.borrow().full
         {
-            let saved = crate::driver::saved::Saved::decode(self.disk.0.borrow().content.as_ref().unwrap()).unwrap();
-            assert_eq!(saved.record.mode.map(|mode| mode.mode), Some(order.mode), "ordered before it was on disk");
+            let saved =
+                crate::driver::saved::Saved::decode(self.disk.0.borrow().content.as_ref().unwrap()).unwrap();
+            assert_eq!(
+                saved.record.mode.map(|mode| mode.mode),
+                Some(order.mode),
+                "ordered before it was on disk"
+            );
         }
         effects
     }
