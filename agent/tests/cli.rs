@@ -1,5 +1,7 @@
 //! The real binary: its commands, its exit codes, and a workload that outlives it.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // all of it is a test
+
 #[path = "../src/test_support.rs"]
 mod test_support;
 

@@ -74,7 +74,8 @@ pub(crate) enum ActuatorError {
     Unidentified { lock: PathBuf },
     #[error("the workload could not be stopped within {secs} s of being killed; it may hang in the kernel")]
     Unkillable { secs: u64 },
-    #[error("the workload ended and is started again in {secs} s; see its own log for why it ends")]
+    // The pause left is not in the text: a fault that changes every second is reported every second.
+    #[error("the workload ended and is started again after a pause; see its own log for why it ends")]
     BackingOff { secs: u64 },
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },

@@ -132,6 +132,8 @@ pub(crate) struct Driver<S> {
     ordered_boot_secs: u64,
     report_wanted: bool,
     next_report_boot_secs: u64,
+    /// Reports about faults alone are held back until then.
+    next_fault_report_boot_secs: u64,
     /// Reports about refusals alone are held back until then.
     next_refusal_report_boot_secs: u64,
     published: Option<PublicState>,
@@ -159,9 +161,11 @@ impl<S: StateStore> Driver<S> {
             Input::Disconnected => self.connected = false,
             Input::Tick => {}
             Input::Driven(outcome) => {
-                let faults = |outcome: &Outcome| outcome.faults.clone();
-                self.report_wanted |= self.outcome.as_ref().map(faults) != Some(outcome.faults.clone());
+                let changed = self.outcome.as_ref().is_none_or(|before| before.faults != outcome.faults);
                 self.outcome = Some(outcome);
+                if changed {
+                    self.report_faults();
+                }
             }
             Input::Ending => {
                 self.save_time(true);

@@ -67,6 +67,7 @@ impl<S: StateStore> Driver<S> {
             ordered_boot_secs: boot_secs,
             report_wanted: true,
             next_report_boot_secs: boot_secs,
+            next_fault_report_boot_secs: boot_secs,
             next_refusal_report_boot_secs: boot_secs,
             published: None,
         };

@@ -12,6 +12,8 @@ use coterm_shared::token::{Nonce, TokenVersion};
 pub(super) const ROUND_TRIP_SECS: u64 = 60;
 /// Between two requests for a fresh token.
 const NONCE_PAUSE_SECS: u64 = 300;
+/// Between two reports that are about actuators alone.
+const FAULT_REPORT_SECS: u64 = 60;
 /// For how long a report waits for the actuators to obey.
 const ACTUATOR_PATIENCE_SECS: u64 = 30;
 
@@ -103,6 +105,16 @@ impl<S: StateStore> Driver<S> {
         let request = Request { v: FormatV1, nonce: nonce.clone() };
         self.outstanding = Some(Outstanding { nonce, sent_boot_secs: self.reading.boot_secs });
         request.to_payload().ok()
+    }
+
+    /// Wants a report about the actuators: at once, or within a minute of the last one if they come and go.
+    pub(super) fn report_faults(&mut self) {
+        if self.reading.boot_secs >= self.next_fault_report_boot_secs {
+            self.next_fault_report_boot_secs = self.reading.boot_secs.saturating_add(FAULT_REPORT_SECS);
+            self.report_wanted = true;
+        } else {
+            self.next_report_boot_secs = self.next_report_boot_secs.min(self.next_fault_report_boot_secs);
+        }
     }
 
     /// A report, if one is wanted and the device has had its chance to obey.

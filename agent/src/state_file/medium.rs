@@ -49,6 +49,8 @@ pub(crate) trait Medium {
 #[derive(Debug)]
 pub(crate) struct FileMedium {
     dir: PathBuf,
+    /// Whose name this process has made durable; overwriting in place does not change it.
+    named: [bool; 2],
 }
 
 /// Nothing a slot holds is longer; a larger file is read no further.
@@ -56,7 +58,7 @@ const MAX_SLOT_BYTES: u64 = 256 * 1024;
 
 impl FileMedium {
     pub(crate) fn new(dir: PathBuf) -> FileMedium {
-        FileMedium { dir }
+        FileMedium { dir, named: [false; 2] }
     }
 
     fn open(&self, slot: Slot) -> io::Result<File> {
@@ -88,7 +90,16 @@ impl Medium for FileMedium {
     }
 
     fn sync(&mut self, slot: Slot) -> io::Result<()> {
-        self.open(slot)?.sync_all()?;
-        File::open(&self.dir)?.sync_all()
+        self.open(slot)?.sync_data()?;
+        let [zero, one] = &mut self.named;
+        let named = match slot {
+            Slot::Zero => zero,
+            Slot::One => one,
+        };
+        if !*named {
+            File::open(&self.dir)?.sync_all()?;
+            *named = true;
+        }
+        Ok(())
     }
 }

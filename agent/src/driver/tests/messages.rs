@@ -198,11 +198,18 @@ fn a_device_that_does_not_obey_says_so() {
     assert!(effects.report.is_none(), "not before the device had its chance");
     let fault = Fault { actuator: "command".to_owned(), message: "hangs".to_owned() };
     let order = effects.order.unwrap();
-    world.feed(Input::Driven(Outcome { serial: 1, order: order.clone(), faults: vec![fault] }));
+    world.feed(Input::Driven(Outcome { serial: 1, order: order.clone(), faults: vec![fault.clone()] }));
     let codes = |world: &World| -> Vec<String> {
         world.reports.last().unwrap().reasons.iter().map(ToString::to_string).collect()
     };
     assert_eq!(codes(&world), ["ACTUATOR_FAULT"]);
-    world.feed(Input::Driven(Outcome { serial: 1, order, faults: vec![] }));
+    // A fault that comes and goes is told once a minute, and how it ended is told too.
+    let reports = world.reports.len();
+    for n in 0..21 {
+        let faults = if n % 2 == 0 { vec![] } else { vec![fault.clone()] };
+        world.feed(Input::Driven(Outcome { serial: 1, order: order.clone(), faults }));
+    }
+    assert!(world.reports.len() <= reports + 1);
+    world.pass(61);
     assert!(codes(&world).is_empty());
 }
