@@ -93,7 +93,8 @@ pub struct ClockPolicy {
     pub longest_tick: Seconds,
     /// For how long a wall clock must be seen running steadily before it is adopted (24 h).
     pub steady: Seconds,
-    /// By how much a wall clock may drift against the boot clock and still count as steady (120 s).
+    /// By how much a wall clock may drift against the boot clock and still count as steady, and differ from the floor
+    /// and still agree with it (120 s).
     pub tolerance: Seconds,
     /// The longest round trip for which an answered nonce sets the time (60 s).
     pub round_trip: Seconds,
@@ -130,6 +131,10 @@ pub enum TimeSource {
 }
 
 impl TimeSource {
+    /// Every source.
+    pub const ALL: [TimeSource; 5] =
+        [TimeSource::Build, TimeSource::Stored, TimeSource::Token, TimeSource::Nonce, TimeSource::Keyring];
+
     /// Its stable name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -244,7 +249,10 @@ impl TrustedClock {
     pub fn observe(&mut self, now: &ClockReading) -> TrustedTime {
         self.advance(now);
         self.watch.observe(now, &self.policy);
-        if let Some(adopted) = self.watch.adoptable(self.boot_secs, &self.policy) {
+        // Within the tolerance there is nothing to adopt: the two agree.
+        if let Some(adopted) = self.watch.adoptable(self.boot_secs, &self.policy)
+            && adopted.since(self.time.floor) > self.policy.tolerance
+        {
             self.time.lock_time = self.time.lock_time.max(adopted);
         }
         self.time

@@ -123,6 +123,14 @@ fn a_wall_clock_ahead_is_adopted_after_a_steady_day_and_may_then_lock() {
 }
 
 #[test]
+fn a_wall_clock_that_agrees_is_nothing_to_adopt() {
+    for (ahead, adopted) in [(0, false), (120, false), (121, true)] {
+        let mut clock = fresh(0, BUILT + ahead);
+        assert_eq!(run(&mut clock, 0, 3 * DAY, BUILT + ahead).is_adopted(), adopted, "{ahead} s ahead");
+    }
+}
+
+#[test]
 fn a_wall_clock_that_is_not_steady_is_not_adopted() {
     let ahead = BUILT + 100 * DAY;
     // A single jump does nothing, and each jump starts the day again.
