@@ -26,6 +26,8 @@ const BATCH: usize = 500;
 const STATUS_BATCH: usize = 2_048;
 /// How long things said may wait to be written.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
+/// How long after a failure to issue everything is looked at again.
+const RETRY_AFTER: Duration = Duration::from_secs(15);
 /// How long stopping waits for publishes under way.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
 
@@ -49,6 +51,8 @@ pub(super) struct Work {
     /// Organizations still to be swept.
     sweep: VecDeque<OrganizationId>,
     sweeping: bool,
+    /// When issuing failed; `None` once it works.
+    failed_at: Option<Instant>,
     swept_at: Option<Instant>,
     saved_at: Option<Instant>,
 }
@@ -87,7 +91,8 @@ impl Engine {
         let now = self.ledger.now();
         let due = self.fleet().take_due(now, BATCH);
         due.into_iter().for_each(|device| self.work.touched.push(device));
-        if self.work.swept_at.is_none_or(|at| at.elapsed() >= self.settings.sweep) {
+        let pause = self.work.failed_at.map_or(self.settings.sweep, |_| RETRY_AFTER.min(self.settings.sweep));
+        if self.work.swept_at.is_none_or(|at| at.elapsed() >= pause) {
             self.sweep();
         }
         if self.work.saved_at.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
@@ -183,11 +188,16 @@ impl Engine {
             return;
         }
         match self.ledger.issue(wishes.clone()).await {
-            Ok(outcomes) => self.issued(outcomes, wishes),
-            // Level-triggered: the next sweep asks for the same again.
-            Err(error) => {
-                tracing::error!(%error, tokens = wishes.len(), "nothing issued; tried again at the next sweep");
+            Ok(outcomes) => {
+                self.work.failed_at = None;
+                self.issued(outcomes, wishes);
             }
+            // Level-triggered: a sweep asks for the same again. Said once, however long it lasts.
+            Err(error) if self.work.failed_at.is_none() => {
+                self.work.failed_at = Some(Instant::now());
+                tracing::error!(%error, tokens = wishes.len(), "no tokens are issued; tried again every few seconds");
+            }
+            Err(error) => tracing::debug!(%error, tokens = wishes.len(), "still no tokens are issued"),
         }
     }
 
