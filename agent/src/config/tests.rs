@@ -82,6 +82,20 @@ fn later_layers_win() {
 }
 
 #[test]
+fn a_later_layer_replaces_the_list_of_actuators_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let twice = GOOD.replace(
+        "kind = \"dry-run\"",
+        "kind = \"command\"\nprogram = \"x\"\n[[actuator]]\nkind = \"dry-run\"",
+    );
+    let layers = layers(dir.path(), &twice);
+    assert_eq!(load(&layers).unwrap().actuators.len(), 2);
+    std::fs::create_dir(dir.path().join("conf.d")).unwrap();
+    std::fs::write(dir.path().join("conf.d/demo.toml"), "[[actuator]]\nkind = \"dry-run\"").unwrap();
+    assert_eq!(load(&layers).unwrap().actuators, [ActuatorConfig::DryRun]);
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_at_once_with_its_line() {
     let findings = parse(
         "device = \"a b\"\nclas = \"camera\"\n\n[broker]\nhots = \"x\"\nport = 70000\n[[actuator]]\nkind = \"command\"\n[[actuator]]\nkind = \"relay\"\nfoo = 1\n[log]\nlevel = \"loud\"\n",
