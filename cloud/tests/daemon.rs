@@ -1,5 +1,7 @@
 //! The daemon's command line as an operator meets it: exit codes, one sentence for every fault, an orderly stop.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
