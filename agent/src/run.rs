@@ -89,7 +89,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         },
     };
     agent.show_link();
-    // The last verdict holds before anything is heard.
+    // The last verdict holds before anything is heard, and while it is carried out the first tick gets onto the disk.
+    agent.feed(Input::Tick)?;
     agent.feed(Input::Tick)?;
     agent.serve(now).await
 }

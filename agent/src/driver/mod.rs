@@ -197,7 +197,7 @@ impl<S: StateStore> Driver<S> {
         if mode_is_new {
             self.report_wanted = true;
         }
-        // Right after the start the last verdict comes first; its tick is on disk a second later.
+        // Right after the start the last verdict comes first, and its tick in the round after.
         if mode_is_new || self.order.is_some() {
             self.save_time(mode_is_new);
         }
