@@ -22,7 +22,7 @@ use sd_notify::NotifyState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
 /// For how long a report may take to leave when the agent ends.
@@ -44,6 +44,11 @@ pub(crate) fn identity(config: &Config) -> Identity {
 
 /// Runs until TERM or INT.
 pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
+    // Before anything can be interrupted: whoever sees the lock held may send TERM.
+    let signals = Signals {
+        terminate: signal(SignalKind::terminate()).context("listening for TERM")?,
+        interrupt: signal(SignalKind::interrupt()).context("listening for INT")?,
+    };
     if config.demonstration.is_some() {
         tracing::warn!("DEMONSTRATION: time on this device is not true; never run a real device like this");
     }
@@ -92,11 +97,17 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     // The last verdict holds before anything is heard, and while it is carried out the first tick gets onto the disk.
     agent.feed(Input::Tick)?;
     agent.feed(Input::Tick)?;
-    agent.serve(now).await
+    agent.serve(now, signals).await
 }
 
 fn random() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
+}
+
+/// What asks the agent to end.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 struct Agent<'a> {
@@ -122,9 +133,7 @@ impl Agent<'_> {
         }
     }
 
-    async fn serve(&mut self, now: Arc<mqtt::tls::TrustedNow>) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("listening for TERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("listening for INT")?;
+    async fn serve(&mut self, now: Arc<mqtt::tls::TrustedNow>, mut signals: Signals) -> anyhow::Result<()> {
         let device = self.config.device.clone();
         let tls = mqtt::tls::client_config(&self.config.broker, now);
         let mut link = match tls {
@@ -158,8 +167,8 @@ impl Agent<'_> {
                     }
                     self.notify(&[NotifyState::Watchdog]);
                 }
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
             }
         }
         self.end(link).await
