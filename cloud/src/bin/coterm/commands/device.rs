@@ -143,7 +143,7 @@ fn fill(context: &Context, device: &str, out: &Path) -> Result<(), Failure> {
         coterm_certs::create_secret_file(&target, &content).map_err(Failure::internal)?;
         output::print(&target.display().to_string())?;
     }
-    eprintln!("Bring this directory to the device, then: coterm-agent --config agent.toml");
+    eprintln!("Bring this directory to the device, then: coterm-agent run --config agent.toml");
     Ok(())
 }
 
