@@ -70,7 +70,7 @@ impl Cause {
 pub struct Reason {
     /// All that holds; empty if nothing restricts the device and nothing is announced to have begun.
     pub causes: Vec<Cause>,
-    /// The token's findings, also of what is still ahead.
+    /// The token's findings that hold now; what is only announced is in the next change.
     pub findings: Vec<Finding>,
     /// The mode that would hold if the class of this device allowed it.
     pub capped_from: Option<OperatingMode>,

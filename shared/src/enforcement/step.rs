@@ -26,6 +26,24 @@ pub struct LicenseState {
     pub findings: Vec<Finding>,
     /// When management locks if no newer token ever arrives (domain E7).
     pub offline_lock_at: Timestamp,
+    /// The group's co-termination instant: before it, `TERM_ENDED` among the findings is still ahead.
+    pub coterm_at: Option<Timestamp>,
+}
+
+impl LicenseState {
+    /// The findings that hold at `time`, without those that the token only announces.
+    fn present_findings(&self, time: TrustedTime, by_schedule: EnforcementState) -> Vec<Finding> {
+        let adopted = self.schedule.lock_at.is_some_and(|lock_at| lock_at <= time.lock_time);
+        let begun = by_schedule != EnforcementState::Licensed || adopted;
+        let holds = |finding: &Finding| match finding {
+            Finding::TermEnded => adopted || self.coterm_at.is_none_or(|ends_at| ends_at <= time.floor),
+            Finding::OverCapacity { .. }
+            | Finding::NoLicense
+            | Finding::TrialEnded
+            | Finding::OfflineBudget => true,
+        };
+        self.findings.iter().copied().filter(|finding| begun && holds(finding)).collect()
+    }
 }
 
 impl From<&Claims> for LicenseState {
@@ -34,6 +52,7 @@ impl From<&Claims> for LicenseState {
             schedule: claims.schedule,
             findings: claims.findings.clone(),
             offline_lock_at: claims.offline_lock_at,
+            coterm_at: claims.coterm_at,
         }
     }
 }
@@ -100,7 +119,11 @@ pub fn step(inputs: &Inputs<'_>) -> Decision {
         mode,
         reason: Reason {
             causes,
-            findings: inputs.license.map(|license| license.findings.clone()).unwrap_or_default(),
+            findings: inputs
+                .license
+                .zip(by_schedule)
+                .map(|(license, state)| license.present_findings(inputs.time, state))
+                .unwrap_or_default(),
             capped_from: (wanted != mode).then_some(wanted),
         },
         wake_in: ahead.first().map(|(delay, _)| *delay),
@@ -163,7 +186,8 @@ fn begun_at(schedule: Schedule, state: EnforcementState) -> Option<Timestamp> {
 /// Every instant still ahead on the clock that judges it, as (boot-clock time until then, instant), soonest first.
 fn ahead(license: &LicenseState, time: TrustedTime) -> Vec<(Seconds, Timestamp)> {
     let Schedule { grace_begins_at, lock_at, stop_at } = license.schedule;
-    let certain = [grace_begins_at, lock_at, stop_at].map(|at| (time.floor, at));
+    // The end of the term changes no state by itself, but what the device says of it.
+    let certain = [grace_begins_at, lock_at, stop_at, license.coterm_at].map(|at| (time.floor, at));
     let adoptable = [lock_at, Some(license.offline_lock_at)].map(|at| (time.lock_time, at));
     let mut ahead: Vec<(Seconds, Timestamp)> = certain
         .into_iter()

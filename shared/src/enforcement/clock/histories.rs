@@ -265,6 +265,7 @@ fn license() -> impl Strategy<Value = LicenseState> {
             },
             findings: Vec::new(),
             offline_lock_at: Timestamp::from_secs_clamped(BUILT + offline),
+            coterm_at: None,
         }
     })
 }

@@ -23,6 +23,7 @@ fn license() -> LicenseState {
         },
         findings: vec![Finding::TermEnded],
         offline_lock_at: at(25 * DAY),
+        coterm_at: Some(at(10 * DAY)),
     }
 }
 

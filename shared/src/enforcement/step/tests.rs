@@ -27,6 +27,7 @@ fn license(offline_lock_at: u64) -> LicenseState {
         },
         findings: vec![Finding::TermEnded],
         offline_lock_at: at(offline_lock_at),
+        coterm_at: Some(at(GRACE)),
     }
 }
 
@@ -45,7 +46,7 @@ fn every_instant_and_every_cause() {
     type Expect = (EnforcementState, EnforcementState, &'static [&'static str], Option<u64>, Option<u64>);
     let table: [((u64, u64, u64), Expect); 14] = [
         // The schedule alone, its instants belonging to what they begin.
-        ((999, 999, 9_000), (Licensed, Licensed, &["TERM_ENDED"], Some(1), Some(GRACE))),
+        ((999, 999, 9_000), (Licensed, Licensed, &[], Some(1), Some(GRACE))),
         ((1_000, 1_000, 9_000), (Grace, Grace, &["TERM_ENDED", "SCHEDULE"], Some(1_000), Some(LOCK))),
         ((1_999, 1_999, 9_000), (Grace, Grace, &["TERM_ENDED", "SCHEDULE"], Some(1), Some(LOCK))),
         (
@@ -58,17 +59,14 @@ fn every_instant_and_every_cause() {
             (Stopped, Stopped, &["TERM_ENDED", "SCHEDULE", "OFFLINE_BUDGET"], None, None),
         ),
         // The offline budget locks in every earlier state, and never stops.
-        (
-            (500, 500, 500),
-            (Licensed, ManagementLocked, &["TERM_ENDED", "OFFLINE_BUDGET"], Some(500), Some(STOP)),
-        ),
+        ((500, 500, 500), (Licensed, ManagementLocked, &["OFFLINE_BUDGET"], Some(500), Some(STOP))),
         (
             (1_500, 1_500, 500),
             (Grace, ManagementLocked, &["TERM_ENDED", "SCHEDULE", "OFFLINE_BUDGET"], Some(500), Some(STOP)),
         ),
-        ((500, 500, 800), (Licensed, Licensed, &["TERM_ENDED"], Some(300), Some(800))),
+        ((500, 500, 800), (Licensed, Licensed, &[], Some(300), Some(800))),
         // Adopted time: its lock counts, its grace changes nothing, its stop is not believed.
-        ((500, 1_500, 9_000), (Licensed, Licensed, &["TERM_ENDED"], Some(500), Some(LOCK))),
+        ((500, 1_500, 9_000), (Licensed, Licensed, &[], Some(500), Some(LOCK))),
         (
             (500, 2_000, 9_000),
             (Licensed, ManagementLocked, &["TERM_ENDED", "ADOPTED_TIME"], Some(500), Some(STOP)),
@@ -163,8 +161,12 @@ fn without_any_token_management_is_locked_and_the_device_functions() {
 
 #[test]
 fn a_licensed_device_is_told_nothing_and_still_wakes_for_its_offline_budget() {
-    let license =
-        LicenseState { schedule: Schedule::NEVER, findings: vec![], offline_lock_at: at(40 * 86_400) };
+    let license = LicenseState {
+        schedule: Schedule::NEVER,
+        findings: vec![],
+        offline_lock_at: at(40 * 86_400),
+        coterm_at: None,
+    };
     let decision = decide(Some(&license), time(0, 0));
     assert_eq!((decision.state, decision.mode), (EnforcementState::Licensed, OperatingMode::Full));
     assert_eq!(decision.reason, Reason::default());
@@ -229,4 +231,20 @@ fn every_enforced_device_can_say_why() {
         ]
     );
     assert_eq!(decision.reason.earliest_at(), Some(at(STOP)));
+}
+
+#[test]
+fn what_is_only_announced_is_not_said_to_hold() {
+    let license = license(OFFLINE);
+    let before = decide(Some(&license), time(GRACE - 1, GRACE - 1));
+    assert!(before.reason.codes().is_empty() && before.reason.sentences().is_empty());
+    assert_eq!(before.next_change.map(|next| next.state), Some(EnforcementState::Grace));
+    let after = decide(Some(&license), time(GRACE, GRACE));
+    assert!(after.reason.codes().contains(&"TERM_ENDED"));
+
+    // Over capacity while the end of the term is ahead: only the first is a reason.
+    let over = Finding::OverCapacity { product: crate::product::ProductType::CAMERA, shortfall: 1 };
+    let both =
+        LicenseState { findings: vec![Finding::TermEnded, over], coterm_at: Some(at(STOP)), ..license };
+    assert_eq!(decide(Some(&both), time(GRACE, GRACE)).reason.findings, [over]);
 }
