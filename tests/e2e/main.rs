@@ -1,1 +1,15 @@
 //! What a customer gets, tested as they get it: the real programs, real sockets, real files, real signals.
+
+// A test fails by panicking.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod attacks;
+mod capacity;
+mod crash_of_the_agent;
+mod crash_of_the_cloud;
+mod external_broker;
+mod isolation;
+mod ladder;
+mod offline;
+mod startup;
+mod state_file;

@@ -54,6 +54,7 @@ impl Cloud {
             format!("http.listen={ip}:{HTTP_PORT}"),
             format!("mqtt.embedded.listen={ip}:{MQTT_PORT}"),
             format!("mqtt.embedded.server_names={ip}"),
+            format!("mqtt.external.host={ip}"),
             String::from("trust_domain=e2e.coterm.test"),
             // Long enough that no renewal comes between; the tests of leases say otherwise.
             String::from("tokens.lease_secs=600"),

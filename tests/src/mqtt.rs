@@ -2,11 +2,12 @@
 
 use crate::wait::PATIENCE;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, PubAckReason, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{LastWill, Packet, PubAckReason, Publish, SubscribeReasonCode};
 use rumqttc::v5::{Client, Connection, Event, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ pub struct Login<'a> {
 pub struct Neighbour {
     client: Client,
     connection: Connection,
+    /// Messages that came while something else was waited for.
+    heard: VecDeque<Publish>,
 }
 
 impl Neighbour {
@@ -53,7 +56,7 @@ impl Neighbour {
         }
         options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls(login)))));
         let (client, connection) = Client::new(options, 16);
-        let mut neighbour = Neighbour { client, connection };
+        let mut neighbour = Neighbour { client, connection, heard: VecDeque::new() };
         neighbour.next(|packet| matches!(packet, Packet::ConnAck(_)).then_some(()))?;
         Ok(neighbour)
     }
@@ -87,16 +90,26 @@ impl Neighbour {
 
     /// The next message on `topic`, if one comes within `time`.
     pub fn message(&mut self, topic: &str, time: Duration) -> Option<Vec<u8>> {
-        let wanted = |packet: &Packet| {
-            let Packet::Publish(publish) = packet else { return None };
-            (publish.topic == topic.as_bytes()).then(|| publish.payload.to_vec())
-        };
-        self.next_within(time, wanted).ok()
+        let deadline = Instant::now() + time;
+        loop {
+            let publish = self.publication(deadline.saturating_duration_since(Instant::now()))?;
+            if publish.topic == topic.as_bytes() {
+                return Some(publish.payload.to_vec());
+            }
+        }
     }
 
     /// Whether any message comes within `time`.
     pub fn hears_anything(&mut self, time: Duration) -> bool {
-        self.next_within(time, |packet| matches!(packet, Packet::Publish(_)).then_some(())).is_ok()
+        self.publication(time).is_some()
+    }
+
+    fn publication(&mut self, time: Duration) -> Option<Publish> {
+        if self.heard.is_empty() {
+            // What is found ends up in the queue like everything else.
+            let _ = self.next_within(time, |packet| matches!(packet, Packet::Publish(_)).then_some(()));
+        }
+        self.heard.pop_front()
     }
 
     fn next<T>(&mut self, wanted: impl Fn(&Packet) -> Option<T>) -> Result<T, String> {
@@ -109,6 +122,9 @@ impl Neighbour {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.connection.recv_timeout(left) {
                 Ok(Ok(Event::Incoming(packet))) => {
+                    if let Packet::Publish(publish) = &packet {
+                        self.heard.push_back(publish.clone());
+                    }
                     if let Some(found) = wanted(&packet) {
                         return Ok(found);
                     }

@@ -47,17 +47,27 @@ impl RogueBroker {
     /// It cannot.
     #[track_caller]
     pub fn publish(&self, directory: &Path, topic: &str, payload: &[u8]) {
+        let mut admin = self.client(directory, "admin");
+        assert_eq!(admin.publish(topic, payload, true), Ok(true), "the rogue broker takes everything");
+    }
+
+    /// Somebody without a certificate, who may do everything here.
+    ///
+    /// # Panics
+    /// The broker is gone.
+    #[track_caller]
+    #[must_use]
+    pub fn client(&self, directory: &Path, client_id: &str) -> Neighbour {
         let login = Login {
             address: self.address,
             port: MQTT_PORT,
-            client_id: "admin",
+            client_id,
             username: None,
             directory,
             certificate: false,
             will: None,
         };
-        let mut admin = Neighbour::connect(&login).expect("the rogue broker lets everybody in");
-        assert_eq!(admin.publish(topic, payload, true), Ok(true), "the rogue broker takes everything");
+        Neighbour::connect(&login).expect("the rogue broker lets everybody in")
     }
 
     /// What it logged.

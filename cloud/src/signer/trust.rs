@@ -233,6 +233,10 @@ fn open_root(files: &Files, policy: &TrustPolicy) -> Result<Root, TrustError> {
     let path = files.root();
     let root = match read_document(&path)? {
         Some(bytes) => {
+            // Not needed before the next root, and better kept elsewhere; but if it is here, nobody else may read it.
+            if files.root_key().exists() {
+                SoftwareKey::read(&files.root_key())?;
+            }
             Root::pinned(&bytes).map_err(|refusal| TrustError::Document { path: path.clone(), refusal })?
         }
         None if files.keyring().exists() => {
