@@ -2,8 +2,10 @@
 //!
 //! **Problem.** Grace ends and sequences grow with time, so a clock that steps back would bring back what has ended, and
 //! one that jumps ahead would stop devices. **Method.** Everything asks a [`Clock`]; the books then use cloud time =
-//! max(clock, last recorded event), and [`JumpWatch`] compares the wall clock with the monotonic one (token §3).
-//! **Deliberately absent:** correcting the clock. A doubt stops issuing until an operator confirms; nothing guesses.
+//! max(clock, last recorded event), and [`JumpWatch`] compares the wall clock with the monotonic one (token §3). While
+//! there is a doubt the clock is not read: time goes on from where it was by the monotonic clock. Otherwise a jump of a
+//! minute would end terms that have years to go, in a log that takes nothing back. **Deliberately absent:** correcting
+//! the clock. A doubt stops issuing until an operator confirms; nothing guesses.
 
 use coterm_shared::time::{Seconds, Timestamp};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -15,6 +17,11 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Time since some fixed instant, suspension included, never going back.
     fn monotonic(&self) -> Duration;
+
+    /// Both at one moment: milliseconds since 1970, and the monotonic time.
+    fn both(&self) -> (u64, Duration) {
+        (self.unix_millis(), self.monotonic())
+    }
 
     /// The wall clock in whole seconds.
     fn now(&self) -> Timestamp {
@@ -74,80 +81,101 @@ pub struct JumpWatch {
     wall_millis: u64,
     monotonic: Duration,
     doubt: Option<TimeDoubt>,
+    /// What is believed: the wall clock, or in doubt what it showed before, moved on by the monotonic clock.
+    believed_millis: u64,
 }
 
 impl JumpWatch {
     /// Starts watching; `last_event_at` is the newest event in the store, if there is one.
     #[must_use]
     pub fn start(clock: &dyn Clock, last_event_at: Option<Timestamp>) -> JumpWatch {
-        let now = clock.now();
-        let doubt = last_event_at
-            .filter(|last| now.since(*last) > MAX_OUTAGE)
-            .map(|last_event_at| TimeDoubt::LongOutage { last_event_at, now });
-        JumpWatch { wall_millis: clock.unix_millis(), monotonic: clock.monotonic(), doubt }
+        let (wall_millis, monotonic) = clock.both();
+        let now = Timestamp::from_secs_clamped(wall_millis / 1000);
+        let last = last_event_at.filter(|last| now.since(*last) > MAX_OUTAGE);
+        let doubt = last.map(|last_event_at| TimeDoubt::LongOutage { last_event_at, now });
+        let believed_millis = last.map_or(wall_millis, |last| last.as_secs().saturating_mul(1000));
+        JumpWatch { wall_millis, monotonic, doubt, believed_millis }
     }
 
     /// Looks at the clock once more and tells the doubt there is, if any.
     pub fn check(&mut self, clock: &dyn Clock) -> Option<TimeDoubt> {
-        let wall = clock.unix_millis();
-        let monotonic = clock.monotonic();
-        let ran = u64::try_from(monotonic.saturating_sub(self.monotonic).as_millis()).unwrap_or(u64::MAX);
+        let (wall, monotonic) = clock.both();
+        let ran =
+            u64::try_from(monotonic.saturating_sub(self.monotonic).as_millis()).unwrap_or(u64::MAX);
         let by_secs = wall.abs_diff(self.wall_millis.saturating_add(ran)) / 1000;
-        if by_secs > MAX_STEP.0 {
-            self.doubt = Some(TimeDoubt::Stepped { by_secs, now: clock.now() });
+        let long_outage = matches!(self.doubt, Some(TimeDoubt::LongOutage { .. }));
+        // A step answers nothing about the outage before it.
+        if by_secs > MAX_STEP.0 && !long_outage {
+            let now = Timestamp::from_secs_clamped(wall / 1000);
+            self.doubt = Some(TimeDoubt::Stepped { by_secs, now });
         }
+        self.believed_millis = match self.doubt {
+            None => wall,
+            Some(_) => self.believed_millis.saturating_add(ran),
+        };
         // Small steps (leap seconds, time servers) are absorbed one by one and never add up to a doubt.
         self.wall_millis = wall;
         self.monotonic = monotonic;
         self.doubt
     }
 
+    /// Looks at the clock once more: the milliseconds since 1970 that are believed, and the doubt there is.
+    pub fn look(&mut self, clock: &dyn Clock) -> (u64, Option<TimeDoubt>) {
+        let doubt = self.check(clock);
+        (self.believed_millis, doubt)
+    }
+
     /// An operator says that the clock is right.
     pub fn confirm(&mut self) {
         self.doubt = None;
+        self.believed_millis = self.wall_millis;
     }
 }
 
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::{Arc, Mutex};
 
     /// A clock that stands still until a test moves it.
     #[derive(Debug, Clone, Default)]
     pub(crate) struct ManualClock {
-        wall_millis: Arc<AtomicU64>,
-        monotonic_millis: Arc<AtomicU64>,
+        /// Wall and monotonic milliseconds, under one lock: nobody sees one moved without the other.
+        millis: Arc<Mutex<(u64, u64)>>,
     }
 
     impl ManualClock {
         pub(crate) fn at(text: &str) -> ManualClock {
             let clock = ManualClock::default();
-            let at: Timestamp = text.parse().unwrap();
-            clock.wall_millis.store(at.as_secs() * 1000, Ordering::SeqCst);
+            clock.set(text.parse().unwrap());
             clock
         }
 
         /// Time passes.
         pub(crate) fn advance(&self, by: Seconds) {
-            self.wall_millis.fetch_add(by.0 * 1000, Ordering::SeqCst);
-            self.monotonic_millis.fetch_add(by.0 * 1000, Ordering::SeqCst);
+            let mut millis = self.millis.lock().unwrap();
+            millis.0 += by.0 * 1000;
+            millis.1 += by.0 * 1000;
         }
 
         /// The wall clock is set, and no time passes.
         pub(crate) fn set(&self, at: Timestamp) {
-            self.wall_millis.store(at.as_secs() * 1000, Ordering::SeqCst);
+            self.millis.lock().unwrap().0 = at.as_secs() * 1000;
         }
     }
 
     impl Clock for ManualClock {
         fn unix_millis(&self) -> u64 {
-            self.wall_millis.load(Ordering::SeqCst)
+            self.millis.lock().unwrap().0
         }
 
         fn monotonic(&self) -> Duration {
-            Duration::from_millis(self.monotonic_millis.load(Ordering::SeqCst))
+            Duration::from_millis(self.millis.lock().unwrap().1)
+        }
+
+        fn both(&self) -> (u64, Duration) {
+            let (wall, monotonic) = *self.millis.lock().unwrap();
+            (wall, Duration::from_millis(monotonic))
         }
     }
 }

@@ -26,7 +26,7 @@ pub use feed::{Feed, Touch, Touches};
 pub use issue::{Allocated, SignError, Signed, ToIssue};
 pub use request::{BooksError, Change, Committed, Idempotency, Request, Respond, StoredResponse};
 
-use crate::clock::{Clock, TimeDoubt};
+use crate::clock::{Clock, JumpWatch, TimeDoubt};
 use crate::store::chain::{ChainFault, Verified, verify_chain};
 use crate::store::{EventStore, Reads, StoreError, StreamId};
 use coterm_shared::id::{DeviceId, OrganizationId};
@@ -40,7 +40,7 @@ use rules::View;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::oneshot;
 use writer::{Message, Writer};
 
@@ -55,6 +55,8 @@ struct Shared {
     ledger: RwLock<Ledger>,
     feeds: Feeds,
     clock: Arc<dyn Clock>,
+    /// Whether the clock may be believed; everything that asks for the time asks here.
+    watch: Mutex<JumpWatch>,
     mode: Mode,
     /// Cloud time is never before this: the newest recorded instant, in seconds.
     floor_secs: AtomicU64,
@@ -63,8 +65,17 @@ struct Shared {
 impl Shared {
     /// Cloud time: the clock, or the last recorded event if that is later (token §3).
     fn now(&self) -> Timestamp {
-        let floor = Timestamp::from_secs_clamped(self.floor_secs.load(Ordering::Acquire));
-        self.clock.now().max(floor)
+        Timestamp::from_secs_clamped(self.now_millis().0 / 1000)
+    }
+
+    /// Cloud time in milliseconds, and the doubt there is about the clock: in doubt, the time goes on without it.
+    fn now_millis(&self) -> (u64, Option<TimeDoubt>) {
+        let (believed, doubt) = self.watch().look(&*self.clock);
+        (believed.max(self.floor_secs.load(Ordering::Acquire).saturating_mul(1000)), doubt)
+    }
+
+    fn watch(&self) -> MutexGuard<'_, JumpWatch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
@@ -113,11 +124,12 @@ impl Books {
             ledger: RwLock::new(ledger),
             feeds: Feeds::default(),
             floor_secs: AtomicU64::new(floor.map_or(0, Timestamp::as_secs)),
+            watch: Mutex::new(JumpWatch::start(&*clock, floor)),
             clock,
             mode,
         });
         let (sender, receiver) = std::sync::mpsc::sync_channel(QUEUE);
-        let writer = Writer::new(store, shared.clone(), frozen, floor);
+        let writer = Writer::new(store, shared.clone(), frozen);
         std::thread::Builder::new()
             .name("books".to_owned())
             .spawn(move || writer.run(&receiver))
@@ -280,6 +292,12 @@ impl Books {
             results.extend(issued?);
         }
         Ok(results)
+    }
+
+    /// The clock or cloud time, whichever is later: by this, what ends has ended even while the time is in doubt.
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        self.now().max(self.shared.clock.now())
     }
 
     /// Why nothing is issued at present, if so (token §3).

@@ -153,7 +153,7 @@ pub enum BooksError {
     /// The daemon is stopping.
     #[error("the books are closed")]
     Closed,
-    /// Nothing is issued while the time is in doubt (token §3).
+    /// Nothing is issued while the time is in doubt, and after a long outage nothing is changed (token §3).
     #[error("{0}")]
     TimeDoubt(#[from] TimeDoubt),
     /// The store failed.

@@ -8,7 +8,7 @@ use super::ledger::{Frozen, Tail};
 use super::request::{BooksError, Change, Request};
 use super::snapshots::{Snapshots, Subject};
 use super::timers::Timers;
-use crate::clock::{JumpWatch, TimeDoubt};
+use crate::clock::TimeDoubt;
 use crate::store::{DeviceStatus, EventStore, Reads, StoreError, StreamId, Transaction};
 use coterm_shared::licensing::Command;
 use coterm_shared::time::{Seconds, Timestamp};
@@ -76,7 +76,6 @@ pub(super) struct Writer<S> {
     shared: Arc<Shared>,
     timers: Timers,
     snapshots: Snapshots,
-    watch: JumpWatch,
     /// What was last said about the clock.
     doubt: Option<TimeDoubt>,
     forgot_at: Timestamp,
@@ -91,20 +90,17 @@ impl<S: EventStore> Writer<S> {
         store: S,
         shared: Arc<Shared>,
         frozen: HashMap<StreamId, Frozen>,
-        last_event_at: Option<Timestamp>,
     ) -> Writer<S> {
         let mut timers = Timers::default();
         shared.read(|ledger| {
             ledger.organizations.values().for_each(|state| timers.set(state.id(), state.next_due()));
         });
-        let watch = JumpWatch::start(&*shared.clock, last_event_at);
         let snapshots = Snapshots::new(frozen);
         Writer {
             store,
             shared,
             timers,
             snapshots,
-            watch,
             doubt: None,
             forgot_at: Timestamp::EPOCH,
             tidied: Instant::now(),
@@ -172,11 +168,11 @@ impl<S: EventStore> Writer<S> {
 
     /// Says once that the time is in doubt.
     fn look_at_the_clock(&mut self) {
-        let doubt = self.watch.check(&*self.shared.clock);
+        let (_, doubt) = self.shared.now_millis();
         if doubt != self.doubt {
             match doubt {
                 Some(doubt) => {
-                    tracing::error!(%doubt, "no token is issued until an operator confirms the time")
+                    tracing::error!(%doubt, "nothing is issued, and time goes on without this clock, until an operator confirms the time")
                 }
                 None => tracing::info!("the time is confirmed; tokens are issued again"),
             }
@@ -210,10 +206,10 @@ impl<S: EventStore> Writer<S> {
                 let _unheard = reply.send(());
             }
             Message::TimeDoubt(reply) => {
-                let _unheard = reply.send(self.watch.check(&*self.shared.clock));
+                let _unheard = reply.send(self.shared.now_millis().1);
             }
             Message::ConfirmTime(reply) => {
-                self.watch.confirm();
+                self.shared.watch().confirm();
                 let _unheard = reply.send(());
             }
             Message::Close(reply) => drop(reply),
@@ -221,8 +217,10 @@ impl<S: EventStore> Writer<S> {
     }
 
     /// Commits the jobs together with what is due by the clock; tells whether more is due.
-    fn tick(&mut self, mut jobs: Vec<Job>) -> bool {
-        let now = self.shared.now();
+    fn tick(&mut self, jobs: Vec<Job>) -> bool {
+        let (now_millis, doubt) = self.shared.now_millis();
+        let now = Timestamp::from_secs_clamped(now_millis / 1000);
+        let mut jobs = refuse_undatable(jobs, doubt);
         let due = self.timers.due(now, TIMERS);
         let retry_at = now.saturating_add(RETRY);
         for id in &due {
@@ -328,11 +326,11 @@ impl<S: EventStore> Writer<S> {
         chunk: Vec<ToIssue>,
         sign: &mut Sign,
     ) -> Result<Vec<Signed>, BooksError> {
-        if let Some(doubt) = self.watch.check(&*self.shared.clock) {
+        let (now_millis, doubt) = self.shared.now_millis();
+        if let Some(doubt) = doubt {
             return Err(doubt.into());
         }
-        let now = self.shared.now();
-        let now_millis = self.shared.clock.unix_millis().max(now.as_secs().saturating_mul(1000));
+        let now = Timestamp::from_secs_clamped(now_millis / 1000);
         let mut tx = self.store.begin()?;
         let signed = issue::issue(&mut tx, first, chunk, sign, now, now_millis)?;
         tx.commit()?;
@@ -371,6 +369,19 @@ impl<S: EventStore> Writer<S> {
         }
         Ok(())
     }
+}
+
+/// After a long outage nothing can be dated: by the clock a change may end terms that run, by the last event it would
+/// cost whoever makes it the time since. A step while running leaves a time to go on by.
+fn refuse_undatable(jobs: Vec<Job>, doubt: Option<TimeDoubt>) -> Vec<Job> {
+    let doubt = match doubt {
+        Some(doubt @ TimeDoubt::LongOutage { .. }) => doubt,
+        Some(TimeDoubt::Stepped { .. }) | None => return jobs,
+    };
+    for reply in jobs.into_iter().filter_map(|job| job.reply) {
+        drop(reply.send(Err(doubt.into())));
+    }
+    Vec::new()
 }
 
 /// Nobody waits for the answer to a timer, so what goes wrong is logged.

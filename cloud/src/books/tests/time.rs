@@ -13,6 +13,7 @@ async fn transitions_happen_at_their_own_instants_even_after_a_long_downtime() {
 
     clock.advance(Seconds::days(700));
     let books = open(&dir.path().join("books.db"), &clock);
+    books.confirm_time().await.unwrap();
     books.tick().await.unwrap();
     let story = story(&books, 1).await;
     let at_the_end: Vec<_> =
@@ -57,4 +58,48 @@ async fn a_clock_that_goes_back_does_not_take_time_back() {
     run(&books, [create_group(1, 4)]).await;
     let instants: Vec<_> = story(&books, 1).await.into_iter().map(|(_, at)| at).collect();
     assert!(instants.is_sorted(), "{instants:?}");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_ends_no_term_and_taken_back_leaves_no_trace() {
+    let (books, clock, dir) = fresh().await;
+    run(&books, [set_price(), issue_key(1, 365), create_site(1), claim_key(1, 1), claim_device(1, 7)]).await;
+    let truth = clock.now();
+    let version = books.organization(organization(1)).unwrap().version();
+    clock.set(truth.saturating_add(Seconds::days(800)));
+    books.tick().await.unwrap();
+    assert_eq!(books.organization(organization(1)).unwrap().version(), version, "no term has ended");
+    // Work goes on by the time that really passed.
+    run(&books, [create_group(1, 2)]).await;
+    assert_eq!(books.now(), truth);
+    assert!(books.time_doubt().await.unwrap().is_some());
+    // The time server sees to it, and an operator confirms.
+    clock.set(truth);
+    clock.advance(Seconds(60));
+    books.confirm_time().await.unwrap();
+    books.tick().await.unwrap();
+    assert_eq!(books.now(), truth.saturating_add(Seconds(60)));
+    books.close().await;
+    let books = open(&dir.path().join("books.db"), &clock);
+    assert_eq!(books.now(), truth.saturating_add(Seconds(60)), "nothing of the jump is on disk");
+}
+
+#[tokio::test]
+async fn after_a_start_with_a_clock_far_ahead_nothing_is_decided_until_someone_confirms() {
+    let (books, clock, dir) = fresh().await;
+    run(&books, [set_price(), issue_key(1, 365), create_site(1), claim_key(1, 1), claim_device(1, 7)]).await;
+    let (truth, version) = (clock.now(), books.organization(organization(1)).unwrap().version());
+    books.close().await;
+    // The machine starts before its clock is set.
+    clock.set(truth.saturating_add(Seconds::days(800)));
+    let books = open(&dir.path().join("books.db"), &clock);
+    books.tick().await.unwrap();
+    assert_eq!(books.organization(organization(1)).unwrap().version(), version, "no term has ended");
+    // A change would be dated to the last event, and cost whoever makes it the time since.
+    assert_eq!(code_of(&books, ask(create_group(1, 2))).await, "TIME_IN_DOUBT");
+    clock.set(truth.saturating_add(Seconds(60)));
+    assert_eq!(code_of(&books, ask(create_group(1, 2))).await, "TIME_IN_DOUBT");
+    books.confirm_time().await.unwrap();
+    run(&books, [create_group(1, 2)]).await;
+    assert_eq!(books.now(), truth.saturating_add(Seconds(60)));
 }
