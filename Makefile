@@ -7,6 +7,9 @@ CARGO ?= cargo
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 BINARIES := -p coterm-cloud -p coterm-agent -p coterm-tests --bins
 
+# End-to-end tests wait more than they compute.
+export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
+
 .DEFAULT_GOAL := help
 .PHONY: help run test test-tools lint tools clean
 
