@@ -192,3 +192,36 @@ fn by_hand_every_attack_is_refused_by_name_and_no_byte_changes() {
     assert_eq!((said.code, answer["result"].as_str()), (0, Some("accepted")), "{said:?}");
     assert_eq!(camera.state_bytes(), before);
 }
+
+#[test]
+fn another_installation_does_not_take_a_device_over() {
+    let mut cloud = Cloud::start();
+    let (tenant, mut camera, _) = stopped_camera(&cloud);
+    let held = camera.holds_token();
+    // Same trust domain, same names, everything signed as it should be: by other keys.
+    let other = Cloud::start();
+    let keyring = std::fs::read(other.data_dir().join("trust/keyring.cose")).unwrap();
+    let best = licensed_for_ever(&tenant, camera.id(), held.epoch);
+    let token = Forger::with_the_real_key(&other).token(&best);
+    drop(other);
+
+    cloud.stop();
+    let rogue = RogueBroker::instead_of(&cloud);
+    camera.kill();
+    rogue.publish(camera.dir(), "coterm/v1/keyring", &keyring);
+    rogue.publish(camera.dir(), &format!("coterm/v1/d/{}/token", camera.id()), &token);
+    camera.start();
+    eventually("the refusal of keyring or token", || {
+        let log = camera.log();
+        holds(log.contains("code=\"TRUST_") || log.contains("code=\"UNKNOWN_KEY\""), log)
+    });
+    never("a foreign token starts the workload", Duration::from_secs(3), || {
+        let state = camera.state()?;
+        holds(state.token == Some(held) && camera.workload.running().is_none(), state)
+    });
+
+    drop(rogue);
+    cloud.restart();
+    let _ = tenant.json(&["device", "retire", "cam-2", "--yes"]);
+    camera.reaches(OperatingMode::Full);
+}

@@ -7,6 +7,7 @@ mod attacks;
 mod capacity;
 mod crash_of_the_agent;
 mod crash_of_the_cloud;
+mod demo;
 mod external_broker;
 mod isolation;
 mod ladder;
