@@ -8,6 +8,7 @@ mod capacity;
 mod crash_of_the_agent;
 mod crash_of_the_cloud;
 mod demo;
+mod documentation;
 mod external_broker;
 mod isolation;
 mod ladder;
