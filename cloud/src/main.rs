@@ -9,6 +9,7 @@ use coterm_cloud::app::{App, Outcome, StartError, check, migrate};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example};
 use coterm_cloud::{demo, telemetry};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -67,6 +68,17 @@ enum Command {
         dir: PathBuf,
         /// The demonstration's process: without it, it ends.
         stage: u32,
+    },
+    /// Becomes the agent of a demonstration's device.
+    #[command(hide = true)]
+    DemoAgent {
+        /// The demonstration's process: without it, the agent ends.
+        stage: u32,
+        /// The agent's program.
+        program: PathBuf,
+        /// Its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// A hook for the demonstration's door controller.
     #[command(hide = true)]
@@ -167,6 +179,9 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Demo(options) => runtime()?.block_on(demo::run(options)).map_err(Failure::Running),
         Command::DemoWorkload { dir, stage } => {
             demo::workload(dir, *stage).map_err(|error| Failure::Running(error.into()))
+        }
+        Command::DemoAgent { stage, program, arguments } => {
+            Err(Failure::Running(demo::agent(*stage, program, arguments).into()))
         }
         Command::DemoHook { dir, verb, mode } => {
             demo::hook(dir, verb, mode.as_deref()).map_err(|error| Failure::Running(error.into()))

@@ -56,7 +56,11 @@ impl Player {
         fs::create_dir_all(&conf).map_err(stage)?;
         fs::write(conf.join("demo.toml"), programs.configuration(dir, obeys)).map_err(stage)?;
         let log = File::create(dir.join("agent.log")).map_err(stage)?;
-        let agent = Command::new(&programs.agent)
+        // Through a prop, so that it ends with this process even if that is killed.
+        let agent = Command::new(&programs.own)
+            .arg("demo-agent")
+            .arg(std::process::id().to_string())
+            .arg(&programs.agent)
             .arg("run")
             .arg("--config")
             .arg(dir.join("agent.toml"))
@@ -65,7 +69,7 @@ impl Player {
             .stderr(log)
             .spawn()
             .map_err(|error| DemoError::Stage {
-                what: format!("{} (build it with `cargo build -p coterm-agent`)", programs.agent.display()),
+                what: format!("the agent of {device}, by {}", programs.own.display()),
                 source: error,
             })?;
         Ok(Player { device: device.to_owned(), obeys, dir: dir.to_owned(), agent })
@@ -112,9 +116,12 @@ impl Player {
         let lines: Vec<&str> = log.lines().collect();
         lines.iter().skip(lines.len().saturating_sub(12)).map(|line| format!("    {line}\n")).collect()
     }
+}
 
-    /// Stops the agent as a shutdown would, and then its workload, which outlives an agent by design.
-    pub(super) fn stop(mut self) {
+/// Stops the agent as a shutdown would, and then its workload, which outlives an agent by design. Also when the show
+/// ends by a defect: a stage that is struck leaves no processes.
+impl Drop for Player {
+    fn drop(&mut self) {
         let agent = i32::try_from(self.agent.id()).ok().and_then(Pid::from_raw);
         if let Some(agent) = agent {
             let _ = kill_process(agent, Signal::TERM);

@@ -13,7 +13,7 @@ mod fleet;
 mod props;
 mod script;
 
-pub use props::{hook, workload};
+pub use props::{agent, hook, workload};
 
 use crate::app::App;
 use crate::clock::SystemClock;
@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What can be chosen about a demonstration.
 #[derive(Clone, Debug, clap::Args)]
@@ -80,8 +81,8 @@ pub enum DemoError {
     /// What was seen is not what should be seen.
     #[error("{0}")]
     Differs(String),
-    /// Someone pressed Ctrl-C.
-    #[error("interrupted")]
+    /// Someone pressed Ctrl-C, or nobody watches any more.
+    #[error("interrupted before every step was shown")]
     Interrupted,
 }
 
@@ -91,6 +92,8 @@ pub enum DemoError {
 /// The installation cannot be started, or a step did not come about.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let programs = Programs::find()?;
+    // Before anything is made that would stay behind.
+    let mut interrupts = Interrupts::listen()?;
     let place = Place::make(options.dir.as_deref())?;
     let log = place.dir.join("cloud.log");
     log_to(&log)?;
@@ -112,15 +115,19 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let shown = tokio::select! {
         shown = &mut stage => shown?,
         failure = running.failed() => { leave.store(true, Ordering::Relaxed); let _ = stage.await; anyhow::bail!(failure) }
-        () = interrupted() => {
-            println!("\nstopping...");
+        () = interrupts.any() => {
+            // Nobody may be there to read it.
+            let _ = writeln!(io::stdout(), "\nstopping...");
             leave.store(true, Ordering::Relaxed);
             stage.await?
         }
     };
     running.stop().await;
     match shown {
-        Ok(()) | Err(DemoError::Interrupted) => Ok(()),
+        Ok(()) => Ok(()),
+        // Whoever asked for the whole scenario must not take half of it for a success.
+        Err(DemoError::Interrupted) if options.exit => Err(DemoError::Interrupted.into()),
+        Err(DemoError::Interrupted) => Ok(()),
         Err(error) => {
             eprintln!("the end of the daemon's log:");
             for line in tail(&log, 15) {
@@ -131,12 +138,23 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     }
 }
 
-async fn interrupted() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+/// What ends a demonstration from outside: Ctrl-C, `kill`, a terminal that is closed.
+struct Interrupts([Signal; 3]);
+
+impl Interrupts {
+    fn listen() -> io::Result<Interrupts> {
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Interrupts([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
     }
 }
 
@@ -206,12 +224,8 @@ struct Show {
 
 impl Show {
     fn run(&self) -> Result<(), DemoError> {
-        let mut players = Vec::new();
-        let shown = self.play(&mut players);
-        for player in players {
-            player.stop();
-        }
-        shown
+        // Dropping the players stops them.
+        self.play(&mut Vec::new())
     }
 
     fn pace(&self) -> Pace {
@@ -221,7 +235,7 @@ impl Show {
     }
 
     fn play(&self, players: &mut Vec<Player>) -> Result<(), DemoError> {
-        let narrator = Narrator::new();
+        let narrator = Narrator::new(&self.leave);
         let pace = self.pace();
         let stage = cast::build(&self.api, &pace)?;
         narrator.say("An organization, Northwind Logistics, with three license groups:");
@@ -254,7 +268,7 @@ impl Show {
             narrator.say("Every step came about as announced.");
             return Ok(());
         }
-        self.invite(&stage);
+        self.invite(&narrator, &stage);
         while !self.leave.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -354,30 +368,27 @@ impl Show {
     }
 
     /// Tells the audience what to try next, in commands that work as they stand.
-    fn invite(&self, stage: &Stage) {
-        let (bin, org) = (self.programs.dir().display(), &stage.organization);
-        println!(
-            "\nEverything goes on running; Ctrl-C ends it and leaves nothing behind. In another terminal:\n"
-        );
-        println!(
-            "  export PATH=\"{bin}:$PATH\" COTERM_SERVER={} COTERM_TOKEN_FILE={}\n",
-            self.server,
-            self.token_file.display()
-        );
-        println!("  coterm group list --org {org}");
-        println!("  coterm log list --org {org}");
-        println!("  coterm-agent status --config {}/cam-shop/agent.toml", self.dir.display());
-        println!(
-            "  coterm-agent allows manage --config {}/door-shop/agent.toml; echo $?",
-            self.dir.display()
-        );
-        println!(
-            "\nPut a third camera into a group licensed for two, see who is affected, and cure it with a spare key:\n"
-        );
-        println!("  coterm site list --org {org}");
-        println!("  coterm device claim cam-dock-3 --org {org} --model CB52 --site SITE_OF_WAREHOUSE_NORTH");
-        println!("  coterm key claim --org {org} --group {} {}", stage.group(WAREHOUSES), stage.spare);
-        let _ = io::stdout().flush();
+    fn invite(&self, narrator: &Narrator, stage: &Stage) {
+        let (bin, dir, token) =
+            (self.programs.dir().display(), self.dir.display(), self.token_file.display());
+        let (server, spare) = (&self.server, &stage.spare);
+        narrator.print(&format!(
+            "
+Everything goes on running; Ctrl-C ends it and leaves nothing behind. In another terminal:
+
+  export PATH=\"{bin}:$PATH\" COTERM_SERVER={server} COTERM_TOKEN_FILE={token}
+
+  coterm group list
+  coterm log list
+  coterm-agent status --config {dir}/cam-shop/agent.toml
+  coterm-agent allows manage --config {dir}/door-shop/agent.toml; echo $?
+
+Put a third camera into a group licensed for two, see who is affected, and cure it with a spare key:
+
+  coterm device claim cam-dock-3 --model CB52 --site \"Warehouse North\"
+  coterm group show {WAREHOUSES}
+  coterm key claim --group {WAREHOUSES} {spare}"
+        ));
     }
 }
 

@@ -1,11 +1,16 @@
-//! The demonstration's stage props: a workload that can be seen to run, and a hook for the door controller.
+//! The demonstration's stage props: a workload that can be seen to run, a hook for the door controller, and a way to
+//! start agents that do not outlive the demonstration.
 //!
 //! They are hidden subcommands of `coterm-cloud`, so that a demonstration needs no other programs. Both are what an
 //! integrator would write: the workload knows nothing of licenses, the hook stores the mode it is told.
 
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -31,6 +36,19 @@ pub fn workload(dir: &Path, stage: u32) -> io::Result<()> {
         sleep(Duration::from_millis(100));
     }
     Ok(())
+}
+
+/// Becomes a device's agent, which is terminated when the process `stage` ends, in whatever way; returns only if it cannot.
+pub fn agent(stage: u32, program: &Path, arguments: &[OsString]) -> io::Error {
+    if let Err(error) = set_parent_process_death_signal(Some(Signal::TERM)) {
+        return error.into();
+    }
+    // It may have ended before it was listened for.
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().get().unsigned_abs());
+    if parent != Some(stage) {
+        return io::Error::other("the demonstration has ended");
+    }
+    Command::new(program).args(arguments).exec()
 }
 
 /// A door controller's hook: `observe` prints the mode it is in, `set MODE` takes over another.

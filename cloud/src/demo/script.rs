@@ -7,6 +7,8 @@
 use super::DemoError;
 use super::cast::{ROLES, SHOPS};
 use super::fleet::{Obeys, Player, Seen};
+use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -59,15 +61,24 @@ impl Scene {
 /// Tells the audience what happens, with the seconds since the curtain.
 pub(super) struct Narrator {
     since: Instant,
+    leave: Arc<AtomicBool>,
 }
 
 impl Narrator {
-    pub(super) fn new() -> Narrator {
-        Narrator { since: Instant::now() }
+    /// `leave` is set when nobody listens any more.
+    pub(super) fn new(leave: &Arc<AtomicBool>) -> Narrator {
+        Narrator { since: Instant::now(), leave: Arc::clone(leave) }
     }
 
     pub(super) fn say(&self, line: &str) {
-        println!("{:>6.1}s  {line}", self.since.elapsed().as_secs_f32());
+        self.print(&format!("{:>6.1}s  {line}", self.since.elapsed().as_secs_f32()));
+    }
+
+    /// A line as it is. `demo | head` closes the pipe: the show is over then, and the agents must not outlive it.
+    pub(super) fn print(&self, line: &str) {
+        if writeln!(io::stdout(), "{line}").is_err() {
+            self.leave.store(true, Ordering::Relaxed);
+        }
     }
 }
 
