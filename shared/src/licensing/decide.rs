@@ -182,7 +182,7 @@ fn delete_group(draft: &mut Draft<'_>, id: GroupId) -> Result<(), Refusals> {
                 group.sites.size(),
                 group.keys.size()
             ),
-            "move or delete its sites and move its keys first",
+            "delete its sites first; it can go when its keys have ended",
         ));
     }
     findings.finish()?;
@@ -251,7 +251,7 @@ fn delete_site(draft: &mut Draft<'_>, id: SiteId) -> Result<(), Refusals> {
                 site.children.size(),
                 site.devices.size()
             ),
-            "delete its sub-sites and retire or move its devices first",
+            "delete its sub-sites and retire its devices first",
         )
         .into());
     }
