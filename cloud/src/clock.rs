@@ -100,8 +100,7 @@ impl JumpWatch {
     /// Looks at the clock once more and tells the doubt there is, if any.
     pub fn check(&mut self, clock: &dyn Clock) -> Option<TimeDoubt> {
         let (wall, monotonic) = clock.both();
-        let ran =
-            u64::try_from(monotonic.saturating_sub(self.monotonic).as_millis()).unwrap_or(u64::MAX);
+        let ran = u64::try_from(monotonic.saturating_sub(self.monotonic).as_millis()).unwrap_or(u64::MAX);
         let by_secs = wall.abs_diff(self.wall_millis.saturating_add(ran)) / 1000;
         let long_outage = matches!(self.doubt, Some(TimeDoubt::LongOutage { .. }));
         // A step answers nothing about the outage before it.

@@ -2,17 +2,34 @@
 
 use coterm_tests::process::{Process, program};
 use coterm_tests::wait::{PATIENCE, eventually, holds};
+use rustix::process::Signal;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-fn start(home: &Path, arguments: &[&str]) -> Process {
+fn command(home: &Path, arguments: &[&str]) -> Command {
     let temporary = home.join("tmp");
     std::fs::create_dir(&temporary).unwrap();
     let mut command = Command::new(program("coterm-cloud"));
     command.arg("demo").args(arguments).current_dir(home).env_clear();
     command.env("PATH", "/usr/bin:/bin").env("HOME", home).env("TMPDIR", &temporary);
-    Process::start("demonstration", command, &home.join("demo.log"))
+    command
+}
+
+fn start(home: &Path, arguments: &[&str]) -> Process {
+    Process::start("demonstration", command(home, arguments), &home.join("demo.log"))
+}
+
+/// A demonstration that shows an installation with all its devices.
+fn still(home: &Path) -> Process {
+    let demo = start(home, &["--scenario", "still"]);
+    eventually("the demonstration to invite", || {
+        holds(demo.log().contains("Everything goes on running"), demo.log())
+    });
+    let running = processes_of(home);
+    let agents = running.iter().filter(|line| line.contains("coterm-agent run")).count();
+    assert_eq!(agents, 6, "{running:?}");
+    demo
 }
 
 /// The processes that have to do with `home`, by their command lines.
@@ -26,11 +43,16 @@ fn processes_of(home: &Path) -> Vec<String> {
 }
 
 #[track_caller]
-fn left_nothing(home: &Path) {
+fn left_no_process(home: &Path) {
     eventually("every process of the demonstration to be gone", || {
         let left = processes_of(home);
         holds(left.is_empty(), left)
     });
+}
+
+#[track_caller]
+fn left_nothing(home: &Path) {
+    left_no_process(home);
     let left: Vec<_> =
         std::fs::read_dir(home.join("tmp")).unwrap().flatten().map(|entry| entry.path()).collect();
     assert!(left.is_empty(), "left behind: {left:?}");
@@ -50,14 +72,34 @@ fn the_demonstration_shows_the_whole_ladder_and_leaves_nothing() {
 
 #[test]
 fn a_demonstration_that_is_interrupted_leaves_nothing_either() {
+    // Ctrl-C, `kill`, and a terminal that is closed.
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let home = TempDir::new().unwrap();
+        let mut demo = still(home.path());
+        demo.signal(signal);
+        let status = demo.wait(PATIENCE);
+        assert_ne!(status.code(), None, "it ends by itself: {status}");
+        left_nothing(home.path());
+    }
+}
+
+#[test]
+fn a_demonstration_that_is_killed_leaves_no_process() {
     let home = TempDir::new().unwrap();
-    let mut demo = start(home.path(), &["--scenario", "still"]);
-    eventually("the demonstration to run its devices", || {
-        let running = processes_of(home.path());
-        holds(running.iter().filter(|line| line.contains("coterm-agent")).count() >= 3, running)
-    });
-    demo.signal(rustix::process::Signal::INT);
-    let status = demo.wait(PATIENCE);
-    assert_ne!(status.code(), None, "it ends by itself: {status}");
+    let mut demo = still(home.path());
+    demo.kill();
+    left_no_process(home.path());
+}
+
+#[test]
+fn a_demonstration_nobody_watches_any_more_ends() {
+    let home = TempDir::new().unwrap();
+    let mut command = command(home.path(), &["--scenario", "still"]);
+    let mut demo = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // As `| head` does.
+    drop(demo.stdout.take());
+    let said = demo.wait_with_output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    assert_eq!(String::from_utf8_lossy(&said.stderr), "");
     left_nothing(home.path());
 }

@@ -86,11 +86,7 @@ pub(super) struct Writer<S> {
 }
 
 impl<S: EventStore> Writer<S> {
-    pub(super) fn new(
-        store: S,
-        shared: Arc<Shared>,
-        frozen: HashMap<StreamId, Frozen>,
-    ) -> Writer<S> {
+    pub(super) fn new(store: S, shared: Arc<Shared>, frozen: HashMap<StreamId, Frozen>) -> Writer<S> {
         let mut timers = Timers::default();
         shared.read(|ledger| {
             ledger.organizations.values().for_each(|state| timers.set(state.id(), state.next_due()));
