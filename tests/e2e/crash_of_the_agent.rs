@@ -4,7 +4,7 @@ use coterm_shared::enforcement::OperatingMode;
 use coterm_tests::cloud::Cloud;
 use coterm_tests::device::{Device, Obeys};
 use coterm_tests::operator::{CAMERA, Tenant};
-use coterm_tests::wait::{eventually, holds};
+use coterm_tests::wait::{eventually, holds, rounds};
 use std::time::Duration;
 
 /// A camera in a group that is over its capacity, long enough that its clock has run out: from here on a device too
@@ -38,7 +38,7 @@ fn an_agent_killed_at_any_moment_of_a_change_converges() {
     let (tenant, mut camera) = camera_at_the_end_of_its_clock(&cloud);
     // Delays from before the message arrives to after everything is done; finest where things happen.
     let delays = [0, 5, 10, 15, 20, 30, 40, 60, 90, 140, 250, 600];
-    for (n, delay) in delays.into_iter().enumerate() {
+    for (n, delay) in (0..rounds()).flat_map(|_| delays).enumerate() {
         let spare = format!("spare-{n}");
         tenant.device(&spare, "North", CAMERA);
         std::thread::sleep(Duration::from_millis(delay));
@@ -68,7 +68,7 @@ fn an_agent_killed_again_and_again_never_doubles_its_workload() {
     assert_eq!(camera.workload.starts(), before, "a running workload is adopted, not started again");
 
     // The same while the workload is killed as well: there must be one in the end, and only one.
-    for delay in [0, 10, 50, 150] {
+    for delay in (0..rounds()).flat_map(|_| [0, 10, 50, 150]) {
         let pid = camera.workload.running().expect("it runs");
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         std::thread::sleep(Duration::from_millis(delay));

@@ -40,6 +40,14 @@ pub fn never(what: &str, time: Duration, mut look: impl FnMut() -> Result<(), St
     }
 }
 
+/// How often a test that kills repeats itself: once, or as often as `COTERM_TEST_ROUNDS` says.
+///
+/// For long runs: `COTERM_TEST_ROUNDS=40 cargo test -p coterm-tests --test e2e crash`.
+#[must_use]
+pub fn rounds() -> usize {
+    std::env::var("COTERM_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
 /// `Ok` if `condition` holds, else what was seen.
 ///
 /// # Errors
