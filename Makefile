@@ -5,7 +5,6 @@
 
 CARGO ?= cargo
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
-BINARIES := -p coterm-cloud -p coterm-agent -p coterm-tests --bins
 
 # End-to-end tests wait more than they compute.
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
@@ -25,9 +24,9 @@ run:
 	$(CARGO) build --locked -p coterm-cloud -p coterm-agent --bins
 	$(CARGO) run --quiet --locked -p coterm-cloud --bin coterm-cloud -- demo
 
-# The real programs are built before the tests that start them.
+# The real programs are built before the tests that start them; together with the tests, so that nothing is built twice.
 test: test-tools
-	$(CARGO) build --locked $(BINARIES)
+	$(CARGO) build --locked --workspace --bins --tests
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -x; $(CARGO) nextest run --workspace --locked; \
 	else \
