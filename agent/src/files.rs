@@ -17,8 +17,8 @@ pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024;
 /// Why a file could not be used; every sentence says what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
-    #[error("{path}: {source}")]
-    Io { path: PathBuf, source: io::Error },
+    #[error("{path}: {error}")]
+    Io { path: PathBuf, error: io::Error },
     #[error(
         "{path} is readable by others (mode {mode:04o}); run `chmod 600 {path}`, and replace what it holds if others may have read it"
     )]
@@ -32,7 +32,7 @@ pub(crate) enum FileError {
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> FileError {
-    move |source| FileError::Io { path: path.to_path_buf(), source }
+    move |error| FileError::Io { path: path.to_path_buf(), error }
 }
 
 /// The bytes of a public file, at most [`MAX_FILE_BYTES`].
@@ -116,7 +116,7 @@ pub(crate) fn lock(path: &Path) -> Result<Lock, FileError> {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(Lock { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_PAUSE),
-            Err(errno) => return Err(FileError::Io { path: path.to_path_buf(), source: errno.into() }),
+            Err(errno) => return Err(FileError::Io { path: path.to_path_buf(), error: errno.into() }),
         }
     }
     Err(FileError::InUse { path: path.to_path_buf() })
@@ -133,7 +133,7 @@ pub(crate) fn is_locked(path: &Path) -> Result<bool, FileError> {
     match flock(&file, FlockOperation::NonBlockingLockShared) {
         Ok(()) => Ok(false),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
-        Err(errno) => Err(FileError::Io { path: path.to_path_buf(), source: errno.into() }),
+        Err(errno) => Err(FileError::Io { path: path.to_path_buf(), error: errno.into() }),
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) const FILE_NAME: &str = "state.json";
 pub(crate) fn write(run_dir: &Path, state: &PublicState) -> Result<(), FileError> {
     let path = run_dir.join(FILE_NAME);
     let mut json = serde_json::to_vec_pretty(state)
-        .map_err(|error| FileError::Io { path: path.clone(), source: error.into() })?;
+        .map_err(|error| FileError::Io { path: path.clone(), error: error.into() })?;
     json.push(b'\n');
     files::replace(&path, &json, 0o644)
 }
@@ -47,7 +47,7 @@ pub(crate) struct LinkState {
 pub(crate) fn write_link(run_dir: &Path, link: &LinkState) -> Result<(), FileError> {
     let path = run_dir.join(LINK_NAME);
     let json = serde_json::to_vec(link)
-        .map_err(|error| FileError::Io { path: path.clone(), source: error.into() })?;
+        .map_err(|error| FileError::Io { path: path.clone(), error: error.into() })?;
     files::replace(&path, &json, 0o644)
 }
 

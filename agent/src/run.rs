@@ -57,7 +57,8 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let _lock = files::lock(&config.state_dir.join("lock"))?;
     let _run_lock = files::lock(&config.run_dir.join(local_state::LOCK_NAME))?;
     let clock = SystemClock::new(config.demonstration.as_ref());
-    let root = files::read(&config.trust.root_file)?;
+    let root = files::read(&config.trust.root_file)
+        .context("there is no root document; provision the device with `coterm device provision`")?;
     let keyring = files::read(&config.trust.keyring_file)
         .inspect_err(
             |error| tracing::error!(%error, "no keyring file; the stored one is used if there is one"),

@@ -55,7 +55,17 @@ fn table(status: &Status, config: &Config) -> String {
         row("Why", "Licensed; nothing restricts this device.");
     }
     match state.next_change {
-        Some(next) => row("Next", &format!("{} at {} (mode {})", next.state, next.at, next.mode)),
+        Some(next) => {
+            let mut text = format!("{} at {}", next.state, next.at);
+            // A class may cap what the state asks for.
+            if next.mode.name() != next.state.name() {
+                let _ = write!(text, " (mode {})", next.mode);
+            }
+            if state.license.as_ref().is_some_and(|license| license.offline_lock_at == next.at) {
+                text.push_str(", if no newer token comes until then");
+            }
+            row("Next", &text);
+        }
         None => row("Next", "no change is announced"),
     }
     row("Token", &state.token.map_or("none was ever accepted".to_owned(), |version| version.to_string()));

@@ -30,7 +30,12 @@ pub(crate) fn load(layers: &Layers) -> Result<Config, ConfigErrors> {
     let merged = merge(layers, &mut texts, &mut findings);
     let base = layers.file.parent().map(Path::to_path_buf).unwrap_or_default();
     let mut reader = Reader { table: merged, base, texts, findings };
+    let unread = !reader.findings.is_empty();
     reader.refuse_unknown();
+    if unread {
+        // Whatever a file that was not read would have set is not missing.
+        return Err(ConfigErrors(reader.findings));
+    }
     let config = reader.config();
     match config {
         Some(config) if reader.findings.is_empty() => Ok(config),

@@ -125,6 +125,7 @@ fn everything_that_is_wrong_is_said_at_once_with_its_line() {
 fn a_broken_or_missing_file_is_named() {
     let findings = parse("device = ").unwrap_err();
     assert!(findings[0].contains("agent.toml") && findings[0].contains("line 1"), "{findings:?}");
+    assert_eq!(findings.len(), 1, "the keys it would have set are not missing: {findings:?}");
     let missing = Layers { file: "/nonexistent/agent.toml".into(), ..Layers::default() };
     let text = load(&missing).unwrap_err().to_string();
     assert!(text.contains("/nonexistent/agent.toml") && text.contains("--example"), "{text}");
