@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::{Args, Parser, Subcommand};
 use coterm_cloud::app::{App, Outcome, StartError, check, migrate};
 use coterm_cloud::clock::{Clock, SystemClock};
-use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example};
+use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example, in_force};
 use coterm_cloud::{demo, telemetry};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -148,19 +148,19 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Options {
-    fn load(&self, demonstration: bool) -> Result<Config, ConfigFindings> {
+    fn sources(&self) -> Sources {
         let mut flags = self.set.clone();
         if let Some(dir) = &self.data_dir {
             flags.push((String::from("data_dir"), dir.display().to_string()));
         }
-        Config::load(&Sources {
+        Sources {
             file: self.config.clone(),
             environment: std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
                 .collect(),
             flags,
-            demonstration,
-        })
+            demonstration: self.demonstration,
+        }
     }
 }
 
@@ -173,7 +173,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
-    let load = || cli.options.load(cli.options.demonstration);
+    let load = || Config::load(&cli.options.sources());
     match &cli.command {
         Command::Serve { confirm_clock } => serve(load()?, *confirm_clock),
         Command::Demo(options) => runtime()?.block_on(demo::run(options)).map_err(Failure::Running),
@@ -208,7 +208,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Config { example: false } => {
-            println!("{:#?}", load()?);
+            print!("{}", in_force(&cli.options.sources())?);
             Ok(())
         }
     }

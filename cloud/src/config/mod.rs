@@ -14,7 +14,7 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use example::example;
+pub use example::{example, in_force};
 pub use finding::{ConfigFinding, ConfigFindings};
 pub use layers::{ENVIRONMENT_FILE, ENVIRONMENT_PREFIX, Sources};
 

@@ -48,6 +48,22 @@ fn the_example_is_the_defaults_and_the_committed_one() {
 }
 
 #[test]
+fn what_is_in_force_loads_to_the_same_and_names_who_set_it() {
+    let pairs = [
+        ("data_dir", "/srv/a \"b\"\\c"),
+        ("mqtt.embedded.server_names", "a.example, b.example"),
+        ("limits.sweep_secs", "7"),
+        ("http.allow_plain_http", "true"),
+    ];
+    let flags = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    let sources = Sources { flags, ..Sources::default() };
+    let text = in_force(&sources).unwrap();
+    assert_eq!(load_text(&text).unwrap(), Config::load(&sources).unwrap(), "{text}");
+    assert!(text.contains("sweep_secs = 7  # --set limits.sweep_secs"), "{text}");
+    assert!(text.contains("lease_secs = 604800  # (default)"), "{text}");
+}
+
+#[test]
 fn every_field_belongs_to_a_section_and_is_explained() {
     for field in fields::FIELDS {
         let section = field.path.rsplit_once('.').map_or("", |(section, _)| section);
