@@ -55,6 +55,9 @@ fn data_dir(config: &Config, fresh: bool) -> Result<String, String> {
     }
     let metadata = fs::metadata(path)
         .map_err(|source| StartError::DataDir { path: path.clone(), source }.to_string())?;
+    if !metadata.is_dir() {
+        return Err(format!("{} is not a directory: set data_dir to one, or to a new name", path.display()));
+    }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o007 != 0 {
         return Err(StartError::DataDirOpen { path: path.clone(), mode }.to_string());

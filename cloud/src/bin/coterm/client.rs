@@ -15,8 +15,12 @@ use ureq::{Agent, Body};
 /// Bytes of one answer.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
+/// The heading of what every command takes, which would otherwise lie between a command's own options.
+pub(crate) const CONNECTION: &str = "Connection";
+
 /// Where the server is and who asks.
 #[derive(Args, Debug)]
+#[command(next_help_heading = CONNECTION)]
 pub(crate) struct ServerArgs {
     /// Address of coterm-cloud
     #[arg(

@@ -1,6 +1,6 @@
 //! What most commands need: the server, the organization, and ids for the names people type.
 
-use crate::client::{Client, ServerArgs, encode};
+use crate::client::{CONNECTION, Client, ServerArgs, encode};
 use crate::failure::{Exit, Failure};
 use clap::Args;
 use serde_json::Value;
@@ -9,7 +9,7 @@ use serde_json::Value;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct OrgArgs {
     /// Organization, by id or name; default: the token's own, or the only one there is
-    #[arg(long, global = true, env = "COTERM_ORG", value_name = "ORG")]
+    #[arg(long, global = true, env = "COTERM_ORG", value_name = "ORG", help_heading = CONNECTION)]
     org: Option<String>,
 }
 
@@ -82,8 +82,13 @@ fn is_id(named: &str, prefix: &str) -> bool {
 }
 
 fn pick(all: Vec<Value>, named: &str, what: &str) -> Result<String, Failure> {
-    let found: Vec<String> =
-        all.iter().filter(|item| text(item, "name") == named).map(|item| text(item, "id")).collect();
+    let ids = |same: &dyn Fn(&str) -> bool| -> Vec<String> {
+        all.iter().filter(|item| same(&text(item, "name"))).map(|item| text(item, "id")).collect()
+    };
+    let exact = ids(&|name| name == named);
+    // Upper and lower case count as the same when names are given, so they do when names are used.
+    let found =
+        if exact.is_empty() { ids(&|name| name.to_lowercase() == named.to_lowercase()) } else { exact };
     match found.as_slice() {
         [only] => Ok(only.clone()),
         [] => Err(Failure::new(
@@ -106,4 +111,22 @@ pub(crate) fn text(value: &Value, name: &str) -> String {
 /// A part of a path.
 pub(crate) fn part(text: &str) -> String {
     encode(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_in_any_case_and_exactly_first() {
+        let all = || {
+            [("1", "Shops"), ("2", "North"), ("3", "north")]
+                .map(|(id, name)| serde_json::json!({"id": id, "name": name}))
+        };
+        let find = |named: &str| pick(all().to_vec(), named, "group").map_err(|failure| failure.text);
+        assert_eq!(find("shops").as_deref(), Ok("1"));
+        assert_eq!(find("north").as_deref(), Ok("3"));
+        assert!(find("NORTH").is_err_and(|text| text.starts_with("AMBIGUOUS")));
+        assert!(find("South").is_err_and(|text| text.starts_with("NOT_FOUND")));
+    }
 }
