@@ -3,7 +3,7 @@
 use super::{Driver, Effects, LONGEST_WAIT, Outstanding};
 use crate::actuator::Order;
 use crate::state_file::StateStore;
-use coterm_shared::enforcement::{Decision, Facts, PublicState, TimeSource};
+use coterm_shared::enforcement::{Decision, Facts, PublicState, TimeSource, WallStanding};
 use coterm_shared::protocol::{Code, FormatV1, LastRefusal, Report, Request};
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{Nonce, TokenVersion};
@@ -92,9 +92,19 @@ impl<S: StateStore> Driver<S> {
         self.token.as_ref().map(|token| token.claims().version)
     }
 
-    /// A request for a fresh token, while the time is only bounded and not known.
+    /// Whether the cloud should say what time it is: while it is only bounded, and again whenever a wall clock that
+    /// runs ahead is about to be believed or was. Nobody else can tell a clock set wrong from one that is right.
+    fn wants_time(&self) -> bool {
+        let runs_ahead = match self.clock.wall() {
+            WallStanding::Ahead { .. } => true,
+            WallStanding::Agrees | WallStanding::Behind { .. } | WallStanding::Contradicted { .. } => false,
+        };
+        !self.time_proven || runs_ahead || self.clock.time().is_adopted()
+    }
+
+    /// A request for a fresh token, if the time is wanted.
     pub(super) fn new_request(&mut self) -> Option<Vec<u8>> {
-        let due = self.connected && !self.time_proven && self.reading.boot_secs >= self.next_nonce_boot_secs;
+        let due = self.connected && self.wants_time() && self.reading.boot_secs >= self.next_nonce_boot_secs;
         if !due {
             return None;
         }
@@ -192,7 +202,7 @@ impl<S: StateStore> Driver<S> {
         }
         if self.connected {
             due.push(self.next_report_boot_secs);
-            if !self.time_proven {
+            if self.wants_time() {
                 due.push(self.next_nonce_boot_secs);
             }
             if self.report_wanted && self.is_driving() {

@@ -99,3 +99,32 @@ fn reports_beat_when_nothing_happens() {
     world.pass(DAY);
     assert_eq!(world.reports.len(), before, "none into the void");
 }
+
+#[test]
+fn a_wall_clock_set_wrong_does_not_lock_a_device_the_cloud_can_answer() {
+    let mut world = World::connected();
+    world.wall_at_boot = ISSUED - 10;
+    // As the cloud does: every request is answered with the true time.
+    let answer = |world: &mut World, at: u64| {
+        let nonce = world.requests.pop().unwrap().nonce;
+        world.token(token(&answering(ending(at, ISSUED + 100 * DAY, ISSUED + 200 * DAY), &nonce)));
+    };
+    answer(&mut world, ISSUED);
+    world.pass(DAY);
+    assert!(world.requests.is_empty(), "what time it is is known");
+    // Somebody sets the device a year ahead.
+    world.wall_at_boot += 365 * DAY;
+    world.pass(1);
+    answer(&mut world, ISSUED + DAY + 1);
+    world.pass(5 * DAY);
+    assert_eq!(world.mode, Some(Full));
+    assert!(world.requests.is_empty(), "asked once, and the clock was contradicted");
+    // Offline nobody contradicts it, and it locks; the next answer takes that back.
+    world.wall_at_boot += DAY;
+    world.feed(Input::Disconnected);
+    world.pass(2 * DAY);
+    assert_eq!(world.mode, Some(ManagementLocked));
+    world.feed(Input::Connected);
+    answer(&mut world, ISSUED + 8 * DAY + 1);
+    assert_eq!(world.mode, Some(Full));
+}

@@ -50,6 +50,8 @@ pub(super) struct World {
     pub driver: Option<Driver<Memory>>,
     pub boot: u128,
     pub boot_secs: u64,
+    /// What the wall clock showed at the start of the boot; it runs from there.
+    pub wall_at_boot: u64,
     pub reports: Vec<Report>,
     pub requests: Vec<Request>,
     pub acknowledged: Vec<u64>,
@@ -66,6 +68,7 @@ impl World {
             driver: None,
             boot: 1,
             boot_secs: 10,
+            wall_at_boot: 0,
             reports: vec![],
             requests: vec![],
             acknowledged: vec![],
@@ -82,7 +85,8 @@ impl World {
     }
 
     pub(super) fn reading(&self) -> ClockReading {
-        reading(self.boot, self.boot_secs)
+        let wall = at(self.wall_at_boot + self.boot_secs);
+        ClockReading { wall, ..reading(self.boot, self.boot_secs) }
     }
 
     pub(super) fn start(&mut self) {
