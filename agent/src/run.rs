@@ -25,6 +25,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
+/// Messages kept to be acknowledged; the broker is granted fewer at a time.
+const MAX_UNACKNOWLEDGED: usize = 64;
+
 /// For how long a report may take to leave when the agent ends.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -157,7 +160,11 @@ impl Agent<'_> {
             let pause = watchdog.map(|pause| Instant::now() + pause);
             let wake_at = pause.map_or(self.wake_at, |pause| pause.min(self.wake_at));
             tokio::select! {
-                event = next_event(&mut link) => self.line(event)?,
+                event = next_event(&mut link) => match event {
+                    Some(event) => self.line(event)?,
+                    // Only a defect ends it; a new process has a line again, and the device stays in its mode.
+                    None => anyhow::bail!("the line to the broker ended by itself"),
+                },
                 outcome = self.worker.outcome() => match outcome {
                     Some(outcome) => self.driven(outcome)?,
                     None => anyhow::bail!("the actuators' thread ended; the device stays in its mode"),
@@ -226,6 +233,10 @@ impl Agent<'_> {
                 let topic = message.topic().unwrap_or_default().to_owned();
                 let payload = message.payload().to_vec();
                 self.unacknowledged.insert(ticket, message);
+                // A broker that sends more than it was granted does not fill the memory: it sends the rest again.
+                while self.unacknowledged.len() > MAX_UNACKNOWLEDGED {
+                    self.unacknowledged.pop_first();
+                }
                 self.feed(Input::Message { ticket, topic, payload })
             }
             LinkEvent::Published(outcome) => {
@@ -297,7 +308,7 @@ impl Agent<'_> {
             // What was already handed over leaves before the goodbye.
             let deadline = Instant::now() + FAREWELL;
             while let Ok(event) = tokio::time::timeout_at(deadline, next_event(&mut link)).await {
-                if matches!(event, LinkEvent::Down { .. }) {
+                if matches!(event, Some(LinkEvent::Down { .. }) | None) {
                     break;
                 }
             }
@@ -306,13 +317,10 @@ impl Agent<'_> {
     }
 }
 
-/// The next event on the line; never, if there is no line.
-async fn next_event(link: &mut Option<mqtt::Link>) -> LinkEvent {
+/// The next event on the line, `None` if its task is gone; never, if there is no line.
+async fn next_event(link: &mut Option<mqtt::Link>) -> Option<LinkEvent> {
     match link {
-        Some(link) => match link.events.recv().await {
-            Some(event) => event,
-            None => std::future::pending().await,
-        },
+        Some(link) => link.events.recv().await,
         None => std::future::pending().await,
     }
 }

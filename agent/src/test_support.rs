@@ -21,6 +21,8 @@ const KEYRING: u8 = 21;
 /// The cloud's token key, and the one after it.
 pub(crate) const KEY: u8 = 31;
 pub(crate) const NEXT_KEY: u8 = 32;
+/// The key that signs keyrings after the first was stolen.
+pub(crate) const NEXT_KEYRING: u8 = 22;
 
 pub(crate) fn at(secs: u64) -> Timestamp {
     Timestamp::from_secs(secs).unwrap()
@@ -52,14 +54,23 @@ pub(crate) fn expected() -> Expected {
 }
 
 pub(crate) fn root() -> Vec<u8> {
+    root_naming(1, KEYRING)
+}
+
+/// A root of this version that lets this key sign keyrings.
+pub(crate) fn root_naming(version: u64, keyring: u8) -> Vec<u8> {
     let role = |seed| Role::new(1, vec![public(seed)]).unwrap();
-    let document =
-        RootDocument { trust_domain: domain(), version: 1, root: role(ROOT), keyring: role(KEYRING) };
+    let document = RootDocument { trust_domain: domain(), version, root: role(ROOT), keyring: role(keyring) };
     sign(&document.unsigned(), ROOT)
 }
 
 /// A keyring with these token keys.
 pub(crate) fn keyring(version: u64, min_epoch: u64, issued: u64, keys: &[u8]) -> Vec<u8> {
+    keyring_by(KEYRING, version, min_epoch, issued, keys)
+}
+
+/// The same, signed by this key.
+pub(crate) fn keyring_by(signer: u8, version: u64, min_epoch: u64, issued: u64, keys: &[u8]) -> Vec<u8> {
     let key = |seed: &u8| TokenKey {
         key: public(*seed),
         not_before_at: at(ISSUED - 30 * DAY),
@@ -74,7 +85,7 @@ pub(crate) fn keyring(version: u64, min_epoch: u64, issued: u64, keys: &[u8]) ->
         min_epoch,
         keys: keys.iter().map(key).collect(),
     };
-    sign(&document.unsigned().unwrap(), KEYRING)
+    sign(&document.unsigned().unwrap(), signer)
 }
 
 /// Licensed without end, issued at `issued`.

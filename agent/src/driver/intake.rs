@@ -69,11 +69,12 @@ impl<S: StateStore> Driver<S> {
                 Fate::Done
             }
             // The cloud believes this device has not got it: say so again.
-            Ok(Accepted::Duplicate(_)) => {
+            Ok(Accepted::Duplicate(_)) if self.token.is_some() => {
                 self.report_wanted = true;
                 Fate::Done
             }
-            Ok(Accepted::Newer(token)) => {
+            // A duplicate of one that could not be opened again at the start is as good as new.
+            Ok(Accepted::Newer(token) | Accepted::Duplicate(token)) => {
                 let mut candidate = self.candidate();
                 let round_trip = self.outstanding().filter(|_| token.proves_freshness()).map(|outstanding| {
                     Seconds(self.reading.boot_secs.saturating_sub(outstanding.sent_boot_secs))
@@ -100,7 +101,7 @@ impl<S: StateStore> Driver<S> {
     }
 
     fn keyring_bytes(&mut self, payload: &[u8]) -> Fate {
-        match Keyring::verify(payload, &self.root, self.keyring.as_ref()) {
+        match Keyring::verify(payload, &self.root, self.keyring_before()) {
             Err(refusal) => {
                 self.refuse(refusal.code(), refusal.sentence());
                 Fate::Done
@@ -109,7 +110,8 @@ impl<S: StateStore> Driver<S> {
             Ok(keyring) => {
                 let version = keyring.version();
                 let mut candidate = self.candidate();
-                adopt(&mut candidate, keyring, self.keyring.as_ref(), &self.identity.expected, &self.reading);
+                let before = self.keyring_before();
+                adopt(&mut candidate, keyring, before, &self.identity.expected, &self.reading);
                 if self.commit(candidate).is_err() {
                     return Fate::NotSaved;
                 }
@@ -121,6 +123,11 @@ impl<S: StateStore> Driver<S> {
                 Fate::Done
             }
         }
+    }
+
+    /// The keyring a new one follows, also if its signers were replaced since: that is what the new one must tell.
+    pub(super) fn keyring_before(&self) -> Option<&Keyring> {
+        self.keyring.as_ref().or(self.replaced.as_ref())
     }
 
     fn held(&self) -> Option<Held> {

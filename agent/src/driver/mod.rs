@@ -116,6 +116,8 @@ pub(crate) struct Driver<S> {
     reading: ClockReading,
     saved: Saved,
     keyring: Option<Keyring>,
+    /// The keyring held under the root before, until one under this root takes its place. No new token counts by it.
+    replaced: Option<Keyring>,
     token: Option<VerifiedToken>,
     license: Option<LicenseState>,
     refused: Refused,

@@ -40,8 +40,15 @@ impl<S: StateStore> Driver<S> {
         });
         let clock = TrustedClock::open(policy, saved.as_ref().map(|saved| &saved.record.clock), &reading);
         let saved = saved.unwrap_or_else(|| Saved::new(clock.record()));
-        let keyring = saved.record.keyring.as_deref().and_then(|bytes| keyring_of(bytes, &root));
-        let token = reopen(&saved, keyring.as_ref(), &root, &identity);
+        // What is stored was accepted under the root of that time, and does not die with it.
+        let root_before = saved.record.root.as_deref().and_then(|bytes| Root::pinned(bytes).ok());
+        let roots = [Some(&root), root_before.as_ref()];
+        let stored = saved.record.keyring.as_deref().and_then(|bytes| keyring_of(bytes, &roots));
+        let token = reopen(&saved, stored.as_ref(), &roots, &identity);
+        let (keyring, replaced) = match stored {
+            Some(keyring) if Keyring::verify(keyring.bytes(), &root, None).is_ok() => (Some(keyring), None),
+            stored => (None, stored),
+        };
         let boot_secs = reading.boot_secs;
         let mut driver = Driver {
             refused: saved.record.refused.clone(),
@@ -54,6 +61,7 @@ impl<S: StateStore> Driver<S> {
             reading,
             saved,
             keyring,
+            replaced,
             token,
             waiting: None,
             early: None,
@@ -79,10 +87,11 @@ impl<S: StateStore> Driver<S> {
 
     /// The file is as good as a message: verified, never older than what is held, on disk before it counts.
     fn take_keyring_file(&mut self, bytes: &[u8]) {
-        match Keyring::verify(bytes, &self.root, self.keyring.as_ref()) {
+        match Keyring::verify(bytes, &self.root, self.keyring_before()) {
             Ok(keyring) if self.keyring.as_ref().is_none_or(|held| held.bytes() != keyring.bytes()) => {
                 let mut candidate = self.candidate();
-                adopt(&mut candidate, keyring, self.keyring.as_ref(), &self.identity.expected, &self.reading);
+                let before = self.keyring_before();
+                adopt(&mut candidate, keyring, before, &self.identity.expected, &self.reading);
                 // If it cannot be saved, the file is still there at the next start.
                 let _ = self.commit(candidate);
             }
@@ -97,17 +106,28 @@ impl<S: StateStore> Driver<S> {
     }
 }
 
-fn keyring_of(bytes: &[u8], root: &Root) -> Option<Keyring> {
-    Keyring::verify(bytes, root, None)
-        .inspect_err(|refusal| {
-            tracing::error!(code = refusal.code(), "the stored keyring is refused: {refusal}")
-        })
-        .ok()
+fn keyring_of(bytes: &[u8], roots: &[Option<&Root>; 2]) -> Option<Keyring> {
+    let mut refusals = Vec::new();
+    for root in roots.iter().flatten() {
+        match Keyring::verify(bytes, root, None) {
+            Ok(keyring) => return Some(keyring),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    for refusal in refusals {
+        tracing::error!(code = refusal.code(), "the stored keyring is refused: {refusal}");
+    }
+    None
 }
 
-fn reopen(saved: &Saved, held: Option<&Keyring>, root: &Root, identity: &Identity) -> Option<VerifiedToken> {
+fn reopen(
+    saved: &Saved,
+    held: Option<&Keyring>,
+    roots: &[Option<&Root>; 2],
+    identity: &Identity,
+) -> Option<VerifiedToken> {
     let bytes = saved.record.token.as_deref()?;
-    let older = saved.accepted_under.as_deref().and_then(|bytes| keyring_of(bytes, root));
+    let older = saved.accepted_under.as_deref().and_then(|bytes| keyring_of(bytes, roots));
     let mut refusal = None;
     for keyring in [held, older.as_ref()].into_iter().flatten() {
         match reopen_stored(bytes, keyring, &identity.expected) {

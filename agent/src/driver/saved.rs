@@ -117,6 +117,10 @@ impl<S: StateStore> Driver<S> {
         let license = license_of(candidate.token.as_ref());
         let decision =
             step(&Inputs { license: license.as_ref(), time: candidate.clock.time(), cap: self.identity.cap });
+        // The root before is needed as long as anything stored can be verified under it alone.
+        if candidate.keyring.is_some() && candidate.saved.accepted_under.is_none() {
+            candidate.saved.record.root = Some(self.root.bytes().to_vec());
+        }
         candidate.saved.record.clock = candidate.clock.record();
         candidate.saved.record.refused = self.refused.clone();
         candidate.saved.record.decided(decision.mode, candidate.clock.time().floor);
@@ -142,6 +146,9 @@ impl<S: StateStore> Driver<S> {
         self.saved = candidate.saved;
         self.clock = candidate.clock;
         self.keyring = candidate.keyring;
+        if self.keyring.is_some() {
+            self.replaced = None;
+        }
         self.token = candidate.token;
         self.license = license;
         Ok(())

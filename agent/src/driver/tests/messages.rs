@@ -213,3 +213,62 @@ fn a_device_that_does_not_obey_says_so() {
     world.pass(61);
     assert!(codes(&world).is_empty());
 }
+
+/// The device with a token, provisioned with root 2, which names another signer of keyrings.
+fn with_another_root(token_seen: &Claims, keyring_file: Vec<u8>) -> World {
+    let mut world = World::connected();
+    world.token(token(token_seen));
+    world.kill();
+    world.root_file = root_naming(2, NEXT_KEYRING);
+    world.keyring_file = Some(keyring_file);
+    world.start();
+    world
+}
+
+#[test]
+fn a_stored_token_outlives_the_root_it_was_accepted_under() {
+    for keys in [&[KEY][..], &[NEXT_KEY]] {
+        let new = keyring_by(NEXT_KEYRING, 2, 1, ISSUED, keys);
+        // Whether the keyring comes with the root, or later by message.
+        for by_file in [true, false] {
+            let file = if by_file { new.clone() } else { keyring(1, 1, ISSUED - DAY, &[KEY]) };
+            let mut world = with_another_root(&claims(ISSUED), file);
+            assert_eq!(world.mode, Some(Full), "{keys:?} {by_file}: offline, and licensed all the same");
+            if !by_file {
+                world.feed(Input::Connected);
+                // Nothing new counts by the keyring that was replaced.
+                let before = world.held();
+                world.token(token(&claims(ISSUED + 60)));
+                assert_eq!(world.held(), before);
+                world.receive(KEYRING_TOPIC, new.clone());
+            }
+            for _ in 0..2 {
+                world.reboot();
+                assert_eq!(world.mode, Some(Full), "{keys:?} {by_file}");
+            }
+            let next = claims(ISSUED + 120);
+            world.token(token_by(&next, keys[0]));
+            world.reboot();
+            assert_eq!((world.mode, world.held()), (Some(Full), Some(next.version)), "{keys:?} {by_file}");
+        }
+    }
+}
+
+#[test]
+fn another_root_undoes_what_a_stolen_keyring_key_did() {
+    // Its thief raised the epoch, and with a key of his own the sequence and the time.
+    let mut world = World::connected();
+    world.receive(KEYRING_TOPIC, keyring(900, 1000, ISSUED, &[KEY]));
+    let moon = ISSUED + 200 * DAY;
+    let stolen = Claims { version: TokenVersion { epoch: 1000, seq: moon * 1000 }, ..claims(moon) };
+    world.token(token(&stolen));
+    assert_eq!(world.held(), Some(stolen.version));
+    world.kill();
+    world.root_file = root_naming(2, NEXT_KEYRING);
+    world.keyring_file = Some(keyring_by(NEXT_KEYRING, 2, 2, ISSUED, &[NEXT_KEY]));
+    world.start();
+    assert_eq!(world.floor(), ISSUED, "the floor starts again at the keyring's instant");
+    let honest = Claims { version: TokenVersion { epoch: 2, seq: (ISSUED + 9) * 1000 }, ..claims(ISSUED + 9) };
+    world.token(token_by(&honest, NEXT_KEY));
+    assert_eq!(world.held(), Some(honest.version));
+}

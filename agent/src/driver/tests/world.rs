@@ -45,6 +45,7 @@ impl StateStore for Memory {
 pub(super) struct World {
     pub disk: Memory,
     pub class: DeviceClass,
+    pub root_file: Vec<u8>,
     pub keyring_file: Option<Vec<u8>>,
     pub mode: Option<OperatingMode>,
     pub driver: Option<Driver<Memory>>,
@@ -63,6 +64,7 @@ impl World {
         World {
             disk: Memory::default(),
             class: DeviceClass::Camera,
+            root_file: root(),
             keyring_file: Some(keyring(1, 1, ISSUED - DAY, &[KEY])),
             mode: None,
             driver: None,
@@ -100,7 +102,7 @@ impl World {
         let policy = ClockPolicy::standard(at(ISSUED - 100 * DAY));
         let driver = Driver::open(
             identity,
-            &root(),
+            &self.root_file,
             self.keyring_file.as_deref(),
             self.disk.clone(),
             policy,
