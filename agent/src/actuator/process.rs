@@ -111,7 +111,8 @@ pub(super) fn start_time(pid: i32) -> Option<u64> {
 
 /// Every living process that is in the group `group` or has the file at `lock` open.
 pub(super) fn members(group: Option<i32>, lock: &Path) -> Vec<(i32, u64)> {
-    let Ok(lock) = std::fs::metadata(lock) else { return Vec::new() };
+    // Without the file the group is still known.
+    let lock = std::fs::metadata(lock).ok();
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let own = i32::try_from(std::process::id()).ok();
     entries
@@ -120,8 +121,8 @@ pub(super) fn members(group: Option<i32>, lock: &Path) -> Vec<(i32, u64)> {
         .filter(|pid| Some(*pid) != own)
         .filter_map(|pid| {
             let stat = stat(pid)?;
-            (Some(stat.group) == group || has_open(pid, lock.dev(), lock.ino()))
-                .then_some((pid, stat.start_time))
+            let holds = || lock.as_ref().is_some_and(|lock| has_open(pid, lock.dev(), lock.ino()));
+            (Some(stat.group) == group || holds()).then_some((pid, stat.start_time))
         })
         .collect()
 }

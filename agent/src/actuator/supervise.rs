@@ -102,11 +102,11 @@ impl Supervise {
     /// The pid file's process, if that very process still lives.
     fn recorded(&self) -> Option<(i32, u64)> {
         let text = std::fs::read_to_string(&self.pid_path).ok()?;
-        let (pid, started) = text.trim().split_once(' ')?;
-        let (pid, started) = (pid.parse().ok()?, started.parse().ok()?);
-        // Start times count from boot: after one, chance could make them equal, but then the lock is free too, and
-        // the process is ours only if it also leads its own group.
-        (process::start_time(pid) == Some(started)).then_some((pid, started))
+        let mut words = text.split_ascii_whitespace();
+        let (pid, started) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        // Start times count from boot, and devices boot alike: after one, both numbers may be another process's.
+        let this_boot = words.next()? == boot_id()?;
+        (this_boot && process::start_time(pid) == Some(started)).then_some((pid, started))
     }
 
     fn reap(&mut self) {
@@ -140,11 +140,10 @@ impl Supervise {
     }
 
     fn record(&self, pid: i32, started: u64) -> Result<(), ActuatorError> {
-        files::replace(&self.pid_path, format!("{pid} {started}\n").as_bytes(), 0o644).map_err(|error| {
-            ActuatorError::Io {
-                what: "writing the pid file".to_owned(),
-                source: io::Error::other(error.to_string()),
-            }
+        let line = format!("{pid} {started} {}\n", boot_id().unwrap_or_default());
+        files::replace(&self.pid_path, line.as_bytes(), 0o644).map_err(|error| ActuatorError::Io {
+            what: "writing the pid file".to_owned(),
+            source: io::Error::other(error.to_string()),
         })
     }
 
@@ -225,6 +224,12 @@ impl Supervise {
             Ok(()) | Err(_) => Ok(()),
         }
     }
+}
+
+/// Which boot of the machine this is.
+fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 impl Actuator for Supervise {

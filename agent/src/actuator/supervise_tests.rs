@@ -142,3 +142,37 @@ fn one_that_keeps_ending_is_restarted_with_growing_pauses() {
     starts.started(now + MAX_PAUSE * 2);
     assert_eq!(starts.pause_left(now + MAX_PAUSE * 2).as_secs(), 1, "forgotten after a minute of running");
 }
+
+#[test]
+fn a_pid_file_of_another_boot_names_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let _cleanup = Cleanup(dir.path());
+    let mut stranger = Command::new("/bin/sleep").arg("1000").process_group(0).spawn().unwrap();
+    let pid = i32::try_from(stranger.id()).unwrap();
+    let started = process::start_time(pid).unwrap();
+    let mut workload = supervisor(dir.path(), FOREVER);
+    workload.observe().unwrap();
+    // The run directory survived a reboot, and by chance the numbers fit; an older agent did not say which boot it was.
+    for boot in ["", " 0190a1b2-0000-7000-8000-000000000001"] {
+        std::fs::write(&workload.pid_path, format!("{pid} {started}{boot}\n")).unwrap();
+        workload.set(&order(OperatingMode::Stopped)).unwrap();
+        assert!(stranger.try_wait().unwrap().is_none(), "somebody else's process was stopped");
+    }
+    workload.set(&order(OperatingMode::Full)).unwrap();
+    assert_ne!(workload.leader().unwrap().map(|(pid, _)| pid), Some(pid));
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn it_is_stopped_also_if_somebody_removed_its_lock_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut workload = supervisor(dir.path(), FOREVER);
+    workload.set(&order(OperatingMode::Full)).unwrap();
+    let (leader, started) = workload.leader().unwrap().unwrap();
+    std::fs::remove_file(&workload.lock_path).unwrap();
+    workload.set(&order(OperatingMode::Stopped)).unwrap();
+    let lives = process::start_time(leader) == Some(started);
+    process::signal(leader, Some(started), Signal::KILL);
+    assert!(!lives, "it runs on and is said to be stopped");
+}
