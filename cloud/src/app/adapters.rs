@@ -5,7 +5,7 @@ use crate::mqtt::external::LinkStatus;
 use crate::reconcile::{DeviceStatus, Held, Link, Reconciler};
 use crate::signer::Trust;
 use coterm_certs::{DeviceCertificate, Pki, PkiError};
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -42,8 +42,12 @@ impl Provisioner for DeviceKits {
 pub(super) struct Statuses(pub(super) Arc<Reconciler>);
 
 impl Fleet for Statuses {
-    fn status(&self, device: &DeviceId) -> Option<Value> {
-        self.0.status(device).map(|status| shown(&status))
+    fn status(&self, organization: OrganizationId, device: &DeviceId) -> Option<Value> {
+        // A retired device that another organization claimed is none of the first one's business any more.
+        self.0
+            .status(device)
+            .filter(|status| status.organization == Some(organization))
+            .map(|status| shown(&status))
     }
 }
 

@@ -196,6 +196,35 @@ async fn after_a_long_silence_nothing_is_signed_until_someone_confirms_the_clock
 }
 
 #[tokio::test]
+async fn who_retired_a_device_sees_nothing_of_it_once_another_claims_it() {
+    use crate::http::Fleet as _;
+    let (dir, clock) = (TempDir::new().unwrap(), clock());
+    let running = start(&dir, &clock).await.unwrap();
+    settle_in(&running).await;
+    let statuses = adapters::Statuses(Arc::clone(&running.reconciler));
+    let device = cam(1, 0);
+    until(&running, "the first is told", |_| statuses.status(ORGANIZATION, &device).is_some()).await;
+    command(&running, Command::RetireDevice { id: device.clone() }).await;
+    sweep(&running).await;
+    assert!(statuses.status(ORGANIZATION, &device).is_some(), "it follows its last token, which is shown");
+    let second = OrganizationId::from_bytes([2; 16]);
+    let settings = SettingsChange::default();
+    let founding =
+        FoundOrganization { id: second, name: String::from("Next"), default_group: group(9), settings };
+    execute(&running, Change::FoundOrganization(founding)).await;
+    let (site, model, product) = (SiteId::from_bytes([7; 16]), String::from("CAM-1"), ProductType::CAMERA);
+    for command in [
+        Command::CreateSite { id: site, name: String::from("Lobby"), parent: None, group: None },
+        Command::ClaimDevice { id: device.clone(), site, model, product, units: 1 },
+    ] {
+        execute(&running, Change::Organization { id: second, command }).await;
+    }
+    until(&running, "the second is told", |_| statuses.status(second, &device).is_some()).await;
+    assert_eq!(statuses.status(ORGANIZATION, &device), None);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn the_api_answers_while_it_runs_and_not_after() {
     let (dir, clock) = (TempDir::new().unwrap(), clock());
     let running = start(&dir, &clock).await.unwrap();

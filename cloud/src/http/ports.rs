@@ -2,7 +2,7 @@
 
 use super::bundle::{BrokerAddress, Trust};
 use coterm_certs::{DeviceCertificate, PkiError};
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use serde_json::Value;
 
 /// Makes a device ready to connect.
@@ -20,8 +20,9 @@ pub trait Provisioner: Send + Sync + 'static {
 
 /// What is known of devices in the field.
 pub trait Fleet: Send + Sync + 'static {
-    /// What the daemon last heard of a device and last sent it, as JSON; `None` if it never heard of it.
-    fn status(&self, device: &DeviceId) -> Option<Value>;
+    /// What the daemon last heard of a device and last sent it, as JSON; `None` if it never heard of it, or if another
+    /// organization has claimed it since.
+    fn status(&self, organization: OrganizationId, device: &DeviceId) -> Option<Value>;
 }
 
 /// Whether the daemon does its work.
@@ -35,7 +36,7 @@ pub trait Readiness: Send + Sync + 'static {
 pub struct Unknown;
 
 impl Fleet for Unknown {
-    fn status(&self, _device: &DeviceId) -> Option<Value> {
+    fn status(&self, _organization: OrganizationId, _device: &DeviceId) -> Option<Value> {
         None
     }
 }

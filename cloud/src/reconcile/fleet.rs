@@ -97,6 +97,11 @@ impl Fleet {
         if known && entry.organization.is_none() {
             self.strangers = self.strangers.saturating_sub(1);
         }
+        if entry.organization.is_some_and(|before| before != organization) {
+            // What it said to one organization is not told to the next.
+            entry.report = None;
+            entry.quarantine = None;
+        }
         entry.organization = Some(organization);
     }
 
@@ -319,6 +324,7 @@ impl Fleet {
     pub(super) fn status(&self, device: &DeviceId) -> Option<DeviceStatus> {
         let entry = self.devices.get(device)?;
         Some(DeviceStatus {
+            organization: entry.organization,
             link: entry.link,
             heard_at: entry.heard_at,
             report: entry.report.clone(),

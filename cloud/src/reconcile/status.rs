@@ -1,7 +1,7 @@
 //! What can be told about a device at any moment.
 
 use super::plan::{Held, Issued};
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::Timestamp;
 use coterm_shared::token::TokenVersion;
@@ -42,6 +42,8 @@ pub struct Halt {
 /// Everything known about a device.
 #[derive(Clone, Debug)]
 pub struct DeviceStatus {
+    /// Who claims it, or did last.
+    pub organization: Option<OrganizationId>,
     /// Whether its connection stands.
     pub link: Link,
     /// When anything was heard of it last.
