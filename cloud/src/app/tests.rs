@@ -201,7 +201,7 @@ async fn who_retired_a_device_sees_nothing_of_it_once_another_claims_it() {
     let (dir, clock) = (TempDir::new().unwrap(), clock());
     let running = start(&dir, &clock).await.unwrap();
     settle_in(&running).await;
-    let statuses = adapters::Statuses(Arc::clone(&running.reconciler));
+    let statuses = Statuses(Arc::clone(&running.reconciler));
     let device = cam(1, 0);
     until(&running, "the first is told", |_| statuses.status(ORGANIZATION, &device).is_some()).await;
     command(&running, Command::RetireDevice { id: device.clone() }).await;

@@ -268,7 +268,8 @@ fn another_root_undoes_what_a_stolen_keyring_key_did() {
     world.keyring_file = Some(keyring_by(NEXT_KEYRING, 2, 2, ISSUED, &[NEXT_KEY]));
     world.start();
     assert_eq!(world.floor(), ISSUED, "the floor starts again at the keyring's instant");
-    let honest = Claims { version: TokenVersion { epoch: 2, seq: (ISSUED + 9) * 1000 }, ..claims(ISSUED + 9) };
+    let honest =
+        Claims { version: TokenVersion { epoch: 2, seq: (ISSUED + 9) * 1000 }, ..claims(ISSUED + 9) };
     world.token(token_by(&honest, NEXT_KEY));
     assert_eq!(world.held(), Some(honest.version));
 }

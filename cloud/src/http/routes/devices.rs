@@ -113,7 +113,9 @@ fn shown(id: DeviceId) -> impl FnOnce(&Organization, &Committed) -> Option<Value
 
 fn shown_with_status(api: &Api, organization: &Organization, device: &Device, ask: &Ask) -> Value {
     let mut view = json!(DeviceView::of(organization, device, ask.now));
-    if let (Some(fields), Some(status)) = (view.as_object_mut(), api.fleet().status(organization.id(), &device.id)) {
+    if let (Some(fields), Some(status)) =
+        (view.as_object_mut(), api.fleet().status(organization.id(), &device.id))
+    {
         fields.insert(String::from("status"), status);
     }
     view
