@@ -41,6 +41,7 @@ fn found() -> Change {
         name: "Crash test".to_owned(),
         default_group: group(u32::MAX),
         settings: SettingsChange::default(),
+        license_groups: true,
     })
 }
 

@@ -118,7 +118,7 @@ impl Operator {
         let _ = self.coterm(&["price", "set", "camera=199", "door=249"]);
         let _ = self.json(&["model", "put", CAMERA, "--product", "camera"]);
         let _ = self.json(&["model", "put", DOOR, "--product", "door", "--units", "4"]);
-        let made = self.json(&["org", "create", name]);
+        let made = self.json(&["org", "create", name, "--license-groups"]);
         let tenant = Tenant { operator: self.clone(), id: id_of(&made) };
         let (grace, stop) = (grace.to_string(), stop.to_string());
         let _ = tenant.json(&[

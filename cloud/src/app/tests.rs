@@ -5,7 +5,7 @@ use crate::books::{Change, Request};
 use crate::clock::testing::ManualClock;
 use crate::config::Sources;
 use coterm_shared::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
-use coterm_shared::licensing::{Command, FoundOrganization, OrderLine, SettingsChange};
+use coterm_shared::licensing::{ClaimMode, Command, FoundOrganization, NewDevice, OrderLine, SettingsChange};
 use coterm_shared::platform::code::KeyCode;
 use coterm_shared::platform::{IssueKey, PlatformCommand};
 use coterm_shared::product::ProductType;
@@ -65,6 +65,7 @@ async fn settle_in(running: &Running) {
         name: String::from("Acme"),
         default_group: group(9),
         settings: SettingsChange::default(),
+        license_groups: true,
     };
     execute(running, Change::FoundOrganization(founding)).await;
     for n in [1, 2] {
@@ -74,8 +75,14 @@ async fn settle_in(running: &Running) {
         let name = format!("site {n}");
         command(running, Command::CreateSite { id: site, name, parent: None, group: Some(group(n)) }).await;
         for device in 0..3 {
-            let (id, model, product) = (cam(n, device), String::from("CAM-1"), ProductType::CAMERA);
-            command(running, Command::ClaimDevice { id, site, model, product, units: 1 }).await;
+            let device = NewDevice {
+                id: cam(n, device),
+                model: String::from("CAM-1"),
+                product: ProductType::CAMERA,
+                units: 1,
+                trial_secs: None,
+            };
+            command(running, Command::ClaimDevice { device, site }).await;
         }
     }
 }
@@ -146,7 +153,16 @@ async fn a_change_costs_the_devices_it_concerns_and_no_others() {
     let price = PlatformCommand::SetPrice { product: ProductType::CAMERA, price: 199 };
     execute(&running, Change::Platform(price)).await;
     execute(&running, Change::Platform(PlatformCommand::IssueKey(issue))).await;
-    execute(&running, Change::ClaimKey { organization: ORGANIZATION, code, group: Some(group(1)) }).await;
+    execute(
+        &running,
+        Change::ClaimKey {
+            organization: ORGANIZATION,
+            code,
+            group: Some(group(1)),
+            mode: ClaimMode::Increase,
+        },
+    )
+    .await;
     sweep(&running).await;
     assert_eq!(running.reconciler.counters().signatures.get() - before, 3);
     command(&running, Command::RenameGroup { id: group(1), name: String::from("renamed") }).await;

@@ -3,7 +3,7 @@
 use crate::clock::TimeDoubt;
 use crate::store::StoreError;
 use coterm_shared::id::{GroupId, OrganizationId};
-use coterm_shared::licensing::{Command, Dated, FoundOrganization, Organization, Refusals};
+use coterm_shared::licensing::{ClaimMode, Command, Dated, FoundOrganization, Organization, Refusals};
 use coterm_shared::platform::PlatformCommand;
 use coterm_shared::platform::code::KeyCode;
 use coterm_shared::time::Timestamp;
@@ -28,8 +28,10 @@ pub enum Change {
         organization: OrganizationId,
         /// Its code.
         code: KeyCode,
-        /// The group it joins; the default group if none is named.
+        /// The group it joins; without one it is unassigned, or in the default group while groups are not enabled.
         group: Option<GroupId>,
+        /// As increase or as renewal.
+        mode: ClaimMode,
     },
     /// A command to the platform.
     Platform(PlatformCommand),

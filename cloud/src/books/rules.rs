@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Number of the snapshots' encoding: raised whenever the shape of an aggregate changes.
-const SNAPSHOT_SCHEMA: u32 = 1;
+const SNAPSHOT_SCHEMA: u32 = 2;
 
 /// A state to decide on.
 pub(super) trait View {
@@ -123,9 +123,9 @@ pub(super) fn plan(
             Ok(Plan { organization: Some(organization), platform: Some(entry) })
         }
         Change::Organization { id, command } => on_organization(view, *id, command, &context),
-        Change::ClaimKey { organization, code, group } => {
+        Change::ClaimKey { organization, code, group, mode } => {
             let key = platform.key_by_code_hash(&code.hash()).cloned().ok_or_else(not_claimable)?;
-            let command = Command::ClaimKey { key: Box::new(key), group: *group };
+            let command = Command::ClaimKey { key: Box::new(key), group: *group, mode: *mode };
             on_organization(view, *organization, &command, &context)
         }
         Change::Platform(command) => {

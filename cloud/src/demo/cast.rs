@@ -102,8 +102,13 @@ pub(super) fn build(api: &Api, pace: &Pace) -> Result<Stage, DemoError> {
     ] {
         api.send("PUT", &format!("/api/v1/models/{model}"), &json!({ "product": product, "units": units }))?;
     }
-    let organization =
-        text(&api.post("/api/v1/organizations", &json!({ "name": "Northwind Logistics" }))?, "id");
+    let organization = text(
+        &api.post(
+            "/api/v1/organizations",
+            &json!({ "name": "Northwind Logistics", "license_groups": true }),
+        )?,
+        "id",
+    );
     let base = format!("/api/v1/organizations/{organization}");
 
     let default_group = text(&api.get(&base)?, "default_group");

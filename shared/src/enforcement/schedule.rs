@@ -55,6 +55,17 @@ impl Schedule {
         [self.grace_begins_at, self.lock_at, self.stop_at].into_iter().flatten().filter(|at| *at > now).min()
     }
 
+    /// The steps that come before `at`; those that would come later are never.
+    #[must_use]
+    pub fn before(self, at: Timestamp) -> Schedule {
+        let keep = |step: Option<Timestamp>| step.filter(|step| *step < at);
+        Schedule {
+            grace_begins_at: keep(self.grace_begins_at),
+            lock_at: keep(self.lock_at),
+            stop_at: keep(self.stop_at),
+        }
+    }
+
     /// The element-wise earliest of two schedules (domain E5: with both causes the stricter wins at every step).
     #[must_use]
     pub fn earliest(self, other: Schedule) -> Schedule {

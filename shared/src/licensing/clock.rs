@@ -121,6 +121,22 @@ impl CauseClock {
         }
     }
 
+    /// The clock with less left of the two, both paused (domain E2: moving never buys grace).
+    #[must_use]
+    pub fn stricter(self, other: CauseClock, at: Timestamp) -> CauseClock {
+        match (self.paused(at), other.paused(at)) {
+            (CauseClock::Paused(a), CauseClock::Paused(b)) => CauseClock::Paused(Left {
+                spent_secs: a.spent_secs.max(b.spent_secs),
+                to_lock_secs: a.to_lock_secs.min(b.to_lock_secs),
+                to_stop_secs: a.to_stop_secs.min(b.to_stop_secs),
+            }),
+            (CauseClock::Paused(left), _) | (_, CauseClock::Paused(left)) => CauseClock::Paused(left),
+            (CauseClock::Fresh | CauseClock::Running(_), CauseClock::Fresh | CauseClock::Running(_)) => {
+                CauseClock::Fresh
+            }
+        }
+    }
+
     /// Whether something was spent that a reset would give back.
     #[must_use]
     pub const fn is_fresh(&self) -> bool {
@@ -153,6 +169,50 @@ fn run_with(since: Timestamp, spent: Seconds, settings: &Settings) -> Run {
     Run { since, spent_before_secs: spent, lock_at, stop_at: stop_at.max(lock_at) }
 }
 
+/// Both clocks of a group, a site or a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clocks {
+    /// The clock of `TERM_ENDED`.
+    pub expiry: CauseClock,
+    /// The clock of `OVER_CAPACITY` and `NO_LICENSE`.
+    pub capacity: CauseClock,
+}
+
+impl Clocks {
+    /// Clocks on which nothing was spent.
+    pub const FRESH: Clocks = Clocks { expiry: CauseClock::Fresh, capacity: CauseClock::Fresh };
+
+    /// Whether nothing was spent on either.
+    #[must_use]
+    pub const fn is_fresh(&self) -> bool {
+        self.expiry.is_fresh() && self.capacity.is_fresh()
+    }
+
+    /// Both paused, each with the less left of the two.
+    #[must_use]
+    pub fn stricter(self, other: Clocks, at: Timestamp) -> Clocks {
+        Clocks {
+            expiry: self.expiry.stricter(other.expiry, at),
+            capacity: self.capacity.stricter(other.capacity, at),
+        }
+    }
+
+    /// The clocks after the causes were found present or absent at `at`.
+    #[must_use]
+    pub fn judged(self, expired: bool, over: bool, at: Timestamp, settings: &Settings) -> Clocks {
+        let judge = |clock: CauseClock, present: bool| {
+            if present { clock.started(at, settings) } else { clock.paused(at) }
+        };
+        Clocks { expiry: judge(self.expiry, expired), capacity: judge(self.capacity, over) }
+    }
+
+    /// The clocks under changed settings.
+    #[must_use]
+    pub fn with_settings(self, new: &Settings) -> Clocks {
+        Clocks { expiry: self.expiry.with_settings(new), capacity: self.capacity.with_settings(new) }
+    }
+}
+
 /// `at`, moved to the next local midnight if the configured `duration` is a day or more (domain E3).
 fn rounded(at: Timestamp, duration: Seconds, settings: &Settings) -> Timestamp {
     if duration.is_a_day_or_more() { at.next_midnight(settings.time_zone.tz()) } else { at }
@@ -181,7 +241,7 @@ mod tests {
     #[test]
     fn e3_short_durations_are_exact() {
         let settings =
-            Settings { grace_secs: Seconds(5), stop_after_lock_secs: Seconds(7), time_zone: Zone::UTC };
+            Settings { grace_secs: Seconds(5), stop_after_lock_secs: Seconds(7), ..Settings::default() };
         let run = CauseClock::Fresh.run_from(at("2027-01-10T15:00:00Z"), &settings);
         assert_eq!((run.lock_at, run.stop_at), (at("2027-01-10T15:00:05Z"), at("2027-01-10T15:00:12Z")));
     }

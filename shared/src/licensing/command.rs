@@ -2,12 +2,14 @@
 //!
 //! Texts arrive as they were typed; [`super::decide`] parses them, so that all faults of a command are found at once.
 
-use super::license_key::IssuedKey;
-use crate::id::{DeviceId, GroupId, OrganizationId, SiteId};
+use super::license_key::{IssuedKey, OrderLine};
+use super::settings::Scope;
+use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::product::ProductType;
 use crate::time::Seconds;
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// Founds an organization; handled by [`super::found`], since there is nothing yet to decide on.
@@ -21,6 +23,9 @@ pub struct FoundOrganization {
     pub default_group: GroupId,
     /// Settings that depart from the defaults.
     pub settings: SettingsChange,
+    /// Whether license groups are enabled from the first day (domain G1).
+    #[serde(default)]
+    pub license_groups: bool,
 }
 
 /// A change of settings; what is `None` stays as it is.
@@ -33,6 +38,10 @@ pub struct SettingsChange {
     pub stop_after_lock_secs: Option<Seconds>,
     /// An IANA time zone.
     pub time_zone: Option<String>,
+    /// Whom a shortfall is enforced on (domain C3).
+    pub scope: Option<Scope>,
+    /// How long keys and sites may stay unassigned, in seconds; a setting of the organization alone (domain G3).
+    pub countdown_secs: Option<Seconds>,
 }
 
 /// What can be asked of an organization.
@@ -41,6 +50,8 @@ pub struct SettingsChange {
 pub enum Command {
     /// Brings every transition up to date that is due; what a timer asks.
     Materialize,
+    /// Enables license groups, once (domain G1).
+    EnableGroups,
     /// Changes the organization's settings.
     ChangeSettings(SettingsChange),
     /// Creates a license group.
@@ -79,7 +90,8 @@ pub enum Command {
         name: String,
         /// The site it is part of; a root site has none.
         parent: Option<SiteId>,
-        /// The group of a root site; the default group if none is named. A sub-site has none of its own.
+        /// The group of a root site; without one it is unassigned (domain G3), or in the default group while license
+        /// groups are not enabled. A sub-site has none of its own.
         group: Option<GroupId>,
     },
     /// Renames a site.
@@ -89,6 +101,13 @@ pub enum Command {
         /// Its new name.
         name: String,
     },
+    /// Moves a site with everything in it (domain G2, G4).
+    MoveSite {
+        /// The site.
+        id: SiteId,
+        /// Where to.
+        to: SiteTarget,
+    },
     /// Deletes an empty site.
     DeleteSite {
         /// The site.
@@ -97,28 +116,155 @@ pub enum Command {
     /// Claims a device into a site.
     ClaimDevice {
         /// The device.
+        device: NewDevice,
+        /// The site.
+        site: SiteId,
+    },
+    /// Moves a device to another site.
+    MoveDevice {
+        /// The device.
         id: DeviceId,
         /// The site.
         site: SiteId,
-        /// Its model in the catalog.
-        model: String,
-        /// The product type it consumes, by the catalog.
-        product: ProductType,
-        /// The units it consumes, by the catalog (domain G7).
-        units: u64,
+    },
+    /// Makes a device on trial an active one (domain G8).
+    ConvertTrial {
+        /// The device.
+        id: DeviceId,
+    },
+    /// Replaces a device by another in one step (domain G9).
+    ReplaceDevice {
+        /// The device that goes.
+        old: DeviceId,
+        /// The device that comes.
+        new: NewDevice,
     },
     /// Retires a device.
     RetireDevice {
         /// The device.
         id: DeviceId,
     },
-    /// Claims a key as increase (domain K2).
+    /// Reports a device stolen: it cannot be claimed any more (domain G10).
+    ReportStolen {
+        /// The device.
+        id: DeviceId,
+    },
+    /// Claims a key (domain K2, K3).
     ClaimKey {
         /// The key the code stands for.
         key: Box<IssuedKey>,
-        /// The group; the default group if none is named.
+        /// The group; without one it is unassigned (domain G3), or in the default group while license groups are not
+        /// enabled.
         group: Option<GroupId>,
+        /// As increase or as renewal.
+        mode: ClaimMode,
     },
+    /// Moves a key to a group, from another or from Unassigned (domain K6).
+    MoveKey {
+        /// The key.
+        id: KeyId,
+        /// The group.
+        group: GroupId,
+        /// As increase or as renewal; a queued key stays queued unless told otherwise.
+        mode: Option<ClaimMode>,
+    },
+    /// Returns a key to Unassigned (domain K8).
+    UnclaimKey {
+        /// The key.
+        id: KeyId,
+    },
+    /// Splits a key in two (domain K7).
+    SplitKey {
+        /// The key.
+        id: KeyId,
+        /// The two parts.
+        parts: Box<[PartRequest; 2]>,
+    },
+    /// Gives an unassigned key to another organization; vendor staff only (domain K8).
+    TransferKey {
+        /// The key.
+        id: KeyId,
+        /// The organization that gets it.
+        to: OrganizationId,
+    },
+}
+
+/// How a key is claimed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimMode {
+    /// Its units are usable at once (domain K2).
+    #[default]
+    Increase,
+    /// It waits for the end of the term (domain K3).
+    Renewal,
+}
+
+impl ClaimMode {
+    /// Its stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ClaimMode::Increase => "increase",
+            ClaimMode::Renewal => "renewal",
+        }
+    }
+}
+
+/// Why a text is not a way to claim a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a way to claim a key: write `increase` or `renewal`")]
+pub struct ClaimModeError;
+
+impl core::str::FromStr for ClaimMode {
+    type Err = ClaimModeError;
+
+    fn from_str(text: &str) -> Result<Self, ClaimModeError> {
+        [ClaimMode::Increase, ClaimMode::Renewal]
+            .into_iter()
+            .find(|mode| mode.name() == text)
+            .ok_or(ClaimModeError)
+    }
+}
+
+/// Where a site is moved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SiteTarget {
+    /// To a group, as a root site.
+    Group(GroupId),
+    /// Into another site.
+    Within(SiteId),
+    /// It becomes a root site of the group it is in (domain G2).
+    Root,
+}
+
+/// A device as it is claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDevice {
+    /// The device.
+    pub id: DeviceId,
+    /// Its model in the catalog.
+    pub model: String,
+    /// The product type it consumes, by the catalog.
+    pub product: ProductType,
+    /// The units it consumes, by the catalog (domain G7).
+    pub units: u64,
+    /// How long its trial lasts, in seconds, if it starts with one (domain G8).
+    pub trial_secs: Option<Seconds>,
+}
+
+/// A part of a key to be split, as it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartRequest {
+    /// The id of the new key.
+    pub id: KeyId,
+    /// The end of its code.
+    pub code_tail: String,
+    /// The units it takes of every line; what is not named, it takes none of.
+    pub lines: Vec<OrderLine>,
+    /// The group it is claimed to, and how; left unassigned without one.
+    pub target: Option<(GroupId, ClaimMode)>,
 }
 
 impl Command {
@@ -127,6 +273,7 @@ impl Command {
     pub const fn name(&self) -> &'static str {
         match self {
             Command::Materialize => "materialize",
+            Command::EnableGroups => "enable-groups",
             Command::ChangeSettings(_) => "change-settings",
             Command::CreateGroup { .. } => "create-group",
             Command::RenameGroup { .. } => "rename-group",
@@ -134,10 +281,19 @@ impl Command {
             Command::DeleteGroup { .. } => "delete-group",
             Command::CreateSite { .. } => "create-site",
             Command::RenameSite { .. } => "rename-site",
+            Command::MoveSite { .. } => "move-site",
             Command::DeleteSite { .. } => "delete-site",
             Command::ClaimDevice { .. } => "claim-device",
+            Command::MoveDevice { .. } => "move-device",
+            Command::ConvertTrial { .. } => "convert-trial",
+            Command::ReplaceDevice { .. } => "replace-device",
             Command::RetireDevice { .. } => "retire-device",
+            Command::ReportStolen { .. } => "report-stolen",
             Command::ClaimKey { .. } => "claim-key",
+            Command::MoveKey { .. } => "move-key",
+            Command::UnclaimKey { .. } => "unclaim-key",
+            Command::SplitKey { .. } => "split-key",
+            Command::TransferKey { .. } => "transfer-key",
         }
     }
 }

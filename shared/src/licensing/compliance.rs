@@ -2,13 +2,16 @@
 //!
 //! **Method.** [`assess`] is one pure function of the previous assessment, the group's figures and an instant. It is
 //! called after every change of a group and at every instant it announced itself; its result is stored in the log
-//! whole, so a screen, a token and an audit years later read the same numbers.
+//! whole, so a screen, a token and an audit years later read the same numbers. What is ahead is in
+//! [`super::ahead`].
 
-use super::clock::CauseClock;
-use super::coterm::ExactInstant;
+use super::ahead::{Ahead, ahead};
+use super::clock::Clocks;
+use super::coterm::{ExactInstant, Pool};
 use super::settings::{Limits, Settings};
 use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
+use crate::id::{DeviceId, SiteId};
 use crate::product::ProductType;
 use crate::time::Timestamp;
 use alloc::collections::BTreeMap;
@@ -35,16 +38,41 @@ pub enum Term {
         /// The exact co-termination instant, now past.
         coterm: ExactInstant,
     },
+    /// All keys were moved away: nothing is granted and there is no date.
+    Emptied,
 }
 
 impl Term {
-    /// The group's `coterm_at`: floored to the second, `None` if it never had a key.
+    /// The exact co-termination instant; `None` if there is none.
+    #[must_use]
+    pub const fn coterm(&self) -> Option<ExactInstant> {
+        match self {
+            Term::NeverLicensed | Term::Emptied => None,
+            Term::Running { coterm } | Term::Ended { coterm } => Some(*coterm),
+        }
+    }
+
+    /// The group's `coterm_at`: floored to the second, `None` if it has no date.
     #[must_use]
     pub fn coterm_at(&self) -> Option<Timestamp> {
-        match self {
-            Term::NeverLicensed => None,
-            Term::Running { coterm } | Term::Ended { coterm } => Some(coterm.floor()),
-        }
+        self.coterm().map(|coterm| coterm.floor())
+    }
+}
+
+/// The renewals that wait in a group (domain K3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// The units they grant once they are active.
+    pub capacity: Units,
+    /// Their lines, with what is left of their terms in the place of an end.
+    pub(super) pool: Pool,
+}
+
+impl Renewal {
+    /// The exact co-termination instant if they are activated at `at`.
+    #[must_use]
+    pub fn coterm_if_activated_at(&self, at: Timestamp) -> Option<ExactInstant> {
+        self.pool.begun_at(at).coterm()
     }
 }
 
@@ -56,10 +84,48 @@ pub struct Figures {
     pub term: Term,
     /// Units granted; after the term has ended, by the retired keys (domain D4).
     pub capacity: Units,
-    /// Units consumed by active devices (domain G6).
+    /// Units consumed by active devices that are not on trial (domain G6, G8).
     pub in_use: Units,
-    /// Active devices.
+    /// Active devices that are not on trial.
     pub active_devices: u64,
+    /// The renewals that wait, if any do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renewal: Option<Renewal>,
+}
+
+impl Figures {
+    /// The findings of over-capacity if `capacity` were granted.
+    pub(super) fn shortfalls(&self, capacity: &Units) -> impl Iterator<Item = Finding> {
+        self.in_use.iter().filter_map(|(&product, &in_use)| {
+            let shortfall = in_use.saturating_sub(capacity.get(&product).copied().unwrap_or(0));
+            (shortfall > 0).then_some(Finding::OverCapacity { product, shortfall })
+        })
+    }
+}
+
+/// Who brought clocks along into a group (domain E2).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holder {
+    /// A site, for itself and everything in it.
+    Site(SiteId),
+    /// A device.
+    Device(DeviceId),
+}
+
+/// Clocks that a site or device brought along.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Who brought them.
+    pub holder: Holder,
+    /// The clocks; they run and pause with the causes of the group they are in now.
+    pub clocks: Clocks,
+    /// When they came.
+    pub arrived_at: Timestamp,
+    /// The ladder ahead for the holder, by these clocks alone.
+    pub ahead: Ahead,
+    /// When these clocks start anew if the group stays compliant.
+    pub clocks_reset_at: Option<Timestamp>,
 }
 
 /// What is known of a group's compliance at an instant.
@@ -69,16 +135,18 @@ pub struct Assessment {
     pub findings: Vec<Finding>,
     /// Since when the group is compliant; `None` while it is not.
     pub compliant_since: Option<Timestamp>,
-    /// The clock of `TERM_ENDED`.
-    pub expiry: CauseClock,
-    /// The clock of `OVER_CAPACITY` and `NO_LICENSE`.
-    pub capacity: CauseClock,
-    /// The whole ladder ahead, of the present causes and of the end of the term (domain E5).
-    pub schedule: Schedule,
+    /// The clocks of the two causes.
+    #[serde(flatten)]
+    pub clocks: Clocks,
+    /// The ladder ahead, by cause, of the present causes and of those that are ahead (domain E5).
+    pub ahead: Ahead,
     /// Where the ladder stands.
     pub state: EnforcementState,
     /// When both clocks start anew if the group stays compliant (domain E2); `None` if nothing was spent.
     pub clocks_reset_at: Option<Timestamp>,
+    /// Clocks that sites and devices brought along, by holder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub carried: Vec<Carried>,
 }
 
 impl Assessment {
@@ -87,38 +155,48 @@ impl Assessment {
     pub fn is_compliant(&self) -> bool {
         self.findings.is_empty()
     }
+
+    /// The whole ladder ahead, of both causes.
+    #[must_use]
+    pub fn schedule(&self) -> Schedule {
+        self.ahead.both()
+    }
+
+    /// What `holder` brought along, if anything is left of it.
+    #[must_use]
+    pub fn carried_by(&self, holder: &Holder) -> Option<&Carried> {
+        self.carried.iter().find(|carried| carried.holder == *holder)
+    }
 }
 
 /// What happened that [`assess`] cannot see in the figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Occasion {
-    /// A key was claimed that had never been claimed before, anywhere (domain E2).
+    /// A key came into a group for the first time since it was issued (domain E2).
     pub first_claim_of_a_key: bool,
+    /// Who came, with the clocks they had.
+    pub arrivals: Vec<(Holder, Clocks)>,
+    /// Who left.
+    pub departures: Vec<Holder>,
 }
 
 /// All present findings (domain C1): never only the first, equality is compliant, no devices no fault.
 #[must_use]
 pub fn findings(figures: &Figures) -> Vec<Finding> {
-    let mut found = Vec::new();
     if figures.active_devices == 0 {
-        return found;
+        return Vec::new();
     }
+    let mut found = Vec::new();
     match figures.term {
         // Without any key nothing was granted; saying so once is enough.
         Term::NeverLicensed => {
             found.push(Finding::NoLicense);
             return found;
         }
-        Term::Running { .. } => {}
+        Term::Running { .. } | Term::Emptied => {}
         Term::Ended { .. } => found.push(Finding::TermEnded),
     }
-    for (&product, &in_use) in &figures.in_use {
-        let capacity = figures.capacity.get(&product).copied().unwrap_or(0);
-        let shortfall = in_use.saturating_sub(capacity);
-        if shortfall > 0 {
-            found.push(Finding::OverCapacity { product, shortfall });
-        }
-    }
+    found.extend(figures.shortfalls(&figures.capacity));
     found
 }
 
@@ -127,7 +205,7 @@ pub fn findings(figures: &Figures) -> Vec<Finding> {
 pub fn assess(
     previous: &Assessment,
     figures: &Figures,
-    occasion: Occasion,
+    occasion: &Occasion,
     settings: &Settings,
     limits: &Limits,
     at: Timestamp,
@@ -136,31 +214,59 @@ pub fn assess(
     let expired = findings.iter().any(is_expiry);
     let over = findings.iter().any(|finding| !is_expiry(finding));
     let compliant = findings.is_empty();
-
-    let (mut expiry, mut capacity) = (previous.expiry, previous.capacity);
-    // E2: thirty consecutive compliant days give everything back, and so does a key's first claim ever if it cures.
-    let reset_is_due = previous.clocks_reset_at.is_some_and(|reset_at| reset_at <= at);
-    if compliant && (reset_is_due || occasion.first_claim_of_a_key) {
-        (expiry, capacity) = (CauseClock::Fresh, CauseClock::Fresh);
-    }
-    expiry = if expired { expiry.started(at, settings) } else { expiry.paused(at) };
-    capacity = if over { capacity.started(at, settings) } else { capacity.paused(at) };
-
     let compliant_since = compliant.then(|| previous.compliant_since.unwrap_or(at));
-    let clocks_reset_at = compliant_since
-        .filter(|_| !(expiry.is_fresh() && capacity.is_fresh()))
-        .map(|since| since.saturating_add(limits.clock_reset_secs));
+    let cured = compliant && occasion.first_claim_of_a_key;
+    // E2: thirty consecutive compliant days give everything back, and so does a key's first claim ever if it cures.
+    let settle = |clocks: Clocks, since: Timestamp| {
+        let reset_at = compliant_since.map(|s| s.max(since).saturating_add(limits.clock_reset_secs));
+        let reset = cured || reset_at.is_some_and(|reset_at| reset_at <= at);
+        let clocks = if reset { Clocks::FRESH } else { clocks };
+        let clocks = clocks.judged(expired, over, at, settings);
+        (clocks, reset_at.filter(|_| !clocks.is_fresh()))
+    };
 
-    let schedule = expiry_ahead(&expiry, figures, clocks_reset_at, settings).earliest(capacity.schedule());
+    let (clocks, clocks_reset_at) = settle(previous.clocks, Timestamp::EPOCH);
+    let here = ahead(&clocks, figures, clocks_reset_at, settings);
+    let stayed = previous.carried.iter().filter(|c| !occasion.departures.contains(&c.holder));
+    let stayed = stayed.map(|c| (c.holder.clone(), c.clocks, c.arrived_at));
+    let arrived = occasion.arrivals.iter().map(|(holder, clocks)| (holder.clone(), *clocks, at));
+    let mut carried: Vec<Carried> = stayed
+        .chain(arrived)
+        .filter_map(|(holder, clocks, arrived_at)| {
+            let (clocks, clocks_reset_at) = settle(clocks, arrived_at);
+            let ahead = ahead(&clocks, figures, clocks_reset_at, settings);
+            // Clocks on which nothing was spent say nothing the group's own do not.
+            let kept = Carried { holder, clocks, arrived_at, ahead, clocks_reset_at };
+            (!clocks.is_fresh()).then_some(kept)
+        })
+        .collect();
+    carried.sort_by(|a, b| a.holder.cmp(&b.holder));
+    carried.dedup_by(|a, b| a.holder == b.holder);
+
     Assessment {
         findings,
         compliant_since,
-        expiry,
-        capacity,
-        schedule,
-        state: schedule.state_at(at),
+        clocks,
+        state: here.both().state_at(at),
+        ahead: here,
         clocks_reset_at,
+        carried,
     }
+}
+
+/// When a group wants to be assessed again, if nothing else happens to it.
+#[must_use]
+pub(super) fn next_due(figures: &Figures, assessment: &Assessment, after: Timestamp) -> Option<Timestamp> {
+    let term = match figures.term {
+        Term::Running { coterm } => Some(coterm.floor()),
+        Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => None,
+    };
+    let own = [term, assessment.clocks_reset_at, assessment.schedule().next_change_after(after)];
+    let brought = assessment
+        .carried
+        .iter()
+        .flat_map(|carried| [carried.clocks_reset_at, carried.ahead.both().next_change_after(after)]);
+    own.into_iter().chain(brought).flatten().min()
 }
 
 const fn is_expiry(finding: &Finding) -> bool {
@@ -170,38 +276,4 @@ const fn is_expiry(finding: &Finding) -> bool {
             false
         }
     }
-}
-
-/// The ladder of the term's end: as announced if it has ended, as it will be if it is ahead (domain E5).
-fn expiry_ahead(
-    expiry: &CauseClock,
-    figures: &Figures,
-    clocks_reset_at: Option<Timestamp>,
-    settings: &Settings,
-) -> Schedule {
-    match figures.term {
-        Term::NeverLicensed => Schedule::NEVER,
-        Term::Ended { .. } => expiry.schedule(),
-        Term::Running { .. } if figures.active_devices == 0 => Schedule::NEVER,
-        Term::Running { coterm } => {
-            let ends_at = coterm.floor();
-            // A group that stays compliant until then will have its whole grace again.
-            let will_be_fresh = clocks_reset_at.is_some_and(|reset_at| reset_at <= ends_at);
-            let clock = if will_be_fresh { CauseClock::Fresh } else { *expiry };
-            clock.run_from(ends_at, settings).schedule()
-        }
-    }
-}
-
-/// When a group wants to be assessed again, if nothing else happens to it.
-#[must_use]
-pub(super) fn next_due(figures: &Figures, assessment: &Assessment, after: Timestamp) -> Option<Timestamp> {
-    let term = match figures.term {
-        Term::Running { coterm } => Some(coterm.floor()),
-        Term::NeverLicensed | Term::Ended { .. } => None,
-    };
-    [term, assessment.clocks_reset_at, assessment.schedule.next_change_after(after)]
-        .into_iter()
-        .flatten()
-        .min()
 }

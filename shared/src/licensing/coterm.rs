@@ -199,6 +199,17 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// A pool of terms that have yet to begin, begun at `at`: every end moves later by that instant (domain K3).
+    ///
+    /// The lines of such a pool have their remaining term in the place of an end.
+    #[must_use]
+    pub fn begun_at(&self, at: Timestamp) -> Pool {
+        let later = self.mass.saturating_mul(u128::from(at.as_secs()));
+        Pool { mass: self.mass, moment: self.moment.saturating_add(later) }
+    }
+}
+
 impl Serialize for Pool {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&format_args!("{}/{}", self.moment, self.mass))

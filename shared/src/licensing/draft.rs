@@ -6,10 +6,12 @@
 
 use super::compliance::{Figures, Occasion, Term, assess};
 use super::event::{Dated, Event};
-use super::organization::Organization;
+use super::license_key::KeyPlace;
+use super::organization::{Due, Organization};
 use super::refusal::{Refusal, RefusalCode, Refusals};
 use super::settings::{Limits, Settings};
-use crate::id::{DeviceId, GroupId};
+use super::site::Place;
+use crate::id::{DeviceId, GroupId, KeyId, SiteId};
 use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -81,24 +83,65 @@ impl<'a> Draft<'a> {
 
     /// Lets everything happen that is due by now, each at its own instant and in order.
     pub(super) fn materialize(&mut self) -> Result<(), Refusals> {
-        while let Some((due_at, group)) = self.after.first_due().filter(|(due_at, _)| *due_at <= self.now) {
+        while let Some((due_at, due)) = self.after.first_due().filter(|(due_at, _)| *due_at <= self.now) {
             // An instant that passed while nothing looked keeps its own date; the log stays in order.
             let at = due_at.max(self.after.as_of());
-            self.watch(group, Occasion::default());
-            let ends = self.after.group(group).and_then(|g| match g.figures.term {
-                Term::Running { coterm } => (coterm.floor() <= at).then_some(g.keys.size()),
-                Term::NeverLicensed | Term::Ended { .. } => None,
-            });
-            if let Some(keys) = ends {
-                let keys = u64::try_from(keys).unwrap_or(u64::MAX);
-                self.record(at, Event::TermEnded { group, keys })?;
+            match &due {
+                Due::Group(group) => self.group_is_due(*group, at)?,
+                Due::Key(key) => self.key_is_due(*key, at)?,
+                Due::Site(site) => self.site_is_due(*site, at)?,
+                Due::Trial(device) => {
+                    self.touch_device(device);
+                    self.record(at, Event::TrialEnded { device: device.clone() })?;
+                }
             }
-            self.judge(group, at)?;
-            if self.after.first_due() == Some((due_at, group)) {
-                return Err(broken(&format!("group {group} stays due at {due_at}")));
+            if self.after.first_due() == Some((due_at, due)) {
+                return Err(broken(&format!("something stays due at {due_at}")));
             }
         }
         Ok(())
+    }
+
+    /// The term of a group ends, renewals take over, or a date of its schedule passes.
+    fn group_is_due(&mut self, id: GroupId, at: Timestamp) -> Result<(), Refusals> {
+        self.watch(id, Occasion::default());
+        let ends = self.after.group(id).and_then(|group| match group.figures.term {
+            Term::Running { coterm } => {
+                (coterm.floor() <= at).then(|| (group.keys.size(), group.queue.size()))
+            }
+            Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => None,
+        });
+        if let Some((active, queued)) = ends {
+            let count = |keys: usize| u64::try_from(keys).unwrap_or(u64::MAX);
+            self.record(at, Event::TermEnded { group: id, keys: count(active) })?;
+            if queued > 0 {
+                self.record(at, Event::RenewalsActivated { group: id, keys: count(queued) })?;
+            }
+        }
+        self.judge(id, at)
+    }
+
+    /// The countdown of an unassigned key ends, and it joins the default group; or its term ends before (domain G3).
+    fn key_is_due(&mut self, id: KeyId, at: Timestamp) -> Result<(), Refusals> {
+        let Some(key) = self.after.key(id) else { return Ok(()) };
+        let (ends_at, first_claim_of_a_key) = (key.ends_at, !key.was_in_group);
+        if ends_at <= at {
+            return self.record(at, Event::KeyExpired { key: id });
+        }
+        let group = self.after.default_group();
+        self.watch(group, Occasion { first_claim_of_a_key, ..Occasion::default() });
+        self.record(at, Event::KeyPlaced { key: id, place: KeyPlace::Active { group, ends_at } })?;
+        self.judge(group, at)
+    }
+
+    /// The countdown of an unassigned site ends, and it joins the default group (domain G3).
+    fn site_is_due(&mut self, id: SiteId, at: Timestamp) -> Result<(), Refusals> {
+        let group = self.after.default_group();
+        let devices: Vec<DeviceId> = self.after.site_tree(id).flat_map(|s| s.devices().cloned()).collect();
+        devices.iter().for_each(|device| self.touch_device(device));
+        self.watch(group, Occasion::default());
+        self.record(at, Event::SiteMoved { site: id, place: Place::Root { group } })?;
+        self.judge(group, at)
     }
 
     /// Records an event now.
@@ -111,8 +154,10 @@ impl<'a> Draft<'a> {
     pub(super) fn watch(&mut self, group: GroupId, occasion: Occasion) {
         let Some(found) = self.after.group(group) else { return };
         let before = Before { figures: found.figures.clone(), settings: self.after.settings_of(found) };
-        let entry = self.open.entry(group).or_insert((before, occasion));
-        entry.1.first_claim_of_a_key |= occasion.first_claim_of_a_key;
+        let (_, seen) = self.open.entry(group).or_insert((before, Occasion::default()));
+        seen.first_claim_of_a_key |= occasion.first_claim_of_a_key;
+        seen.arrivals.extend(occasion.arrivals);
+        seen.departures.extend(occasion.departures);
     }
 
     /// Notes that a device came, left or moved.
@@ -144,10 +189,12 @@ impl<'a> Draft<'a> {
         let settings = self.after.settings_of(group);
         let mut previous = group.assessment.clone();
         if settings != before.settings {
-            previous.expiry = previous.expiry.with_settings(&settings);
-            previous.capacity = previous.capacity.with_settings(&settings);
+            previous.clocks = previous.clocks.with_settings(&settings);
+            for carried in &mut previous.carried {
+                carried.clocks = carried.clocks.with_settings(&settings);
+            }
         }
-        let assessment = assess(&previous, &group.figures, occasion, &settings, self.limits, at);
+        let assessment = assess(&previous, &group.figures, &occasion, &settings, self.limits, at);
         if assessment == group.assessment && group.figures == before.figures {
             // A wake-up that changed nothing must still be over.
             let is_due = group.due_at.is_some_and(|due_at| due_at <= at);

@@ -4,11 +4,14 @@
 //! rule, no setting and no time-zone table of the present. Events are stored as JSON and hashed as stored; a variant
 //! is never changed, only joined by a newer one.
 
+use super::clock::Clocks;
 use super::compliance::{Assessment, Figures};
-use super::license_key::IssuedKey;
+use super::device::Trial;
+use super::license_key::{IssuedKey, KeyPlace};
 use super::name::{ModelName, Name};
 use super::settings::{Overrides, Settings};
-use crate::id::{DeviceId, GroupId, OrganizationId, SiteId};
+use super::site::Place;
+use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::product::ProductType;
 use crate::time::Timestamp;
 use alloc::boxed::Box;
@@ -40,7 +43,12 @@ pub enum Event {
         default_group: GroupId,
         /// The name of the default group.
         default_group_name: Name,
+        /// Whether license groups are enabled from the first day (domain G1).
+        #[serde(default)]
+        license_groups: bool,
     },
+    /// License groups were enabled (domain G1); until then the organization is one pool.
+    GroupsEnabled,
     /// The organization's settings changed.
     SettingsChanged {
         /// The settings now in force.
@@ -74,23 +82,21 @@ pub enum Event {
         /// The group.
         group: GroupId,
     },
-    /// A root site was created in a group (domain G2).
+    /// A site was created.
     SiteCreated {
         /// Its id.
         site: SiteId,
         /// Its name.
         name: Name,
-        /// Its group.
-        group: GroupId,
+        /// Where (domain G2, G3).
+        place: Place,
     },
-    /// A sub-site was created; it follows its root's group (domain G2).
-    SubSiteCreated {
-        /// Its id.
+    /// A site was moved with everything in it (domain G2, G4), or joined the default group after its countdown (G3).
+    SiteMoved {
+        /// The site.
         site: SiteId,
-        /// Its name.
-        name: Name,
-        /// The site it is part of.
-        parent: SiteId,
+        /// Where to.
+        place: Place,
     },
     /// A site was renamed.
     SiteRenamed {
@@ -116,18 +122,76 @@ pub enum Event {
         product: ProductType,
         /// The units it consumes (domain G7).
         units: u64,
+        /// Its trial, if it starts with one (domain G8).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trial: Option<Trial>,
+    },
+    /// A device was moved to another site.
+    DeviceMoved {
+        /// The device.
+        device: DeviceId,
+        /// Its new site.
+        site: SiteId,
+    },
+    /// A device on trial became an active one (domain G8).
+    TrialConverted {
+        /// The device.
+        device: DeviceId,
+    },
+    /// The trial of a device ended; its own ladder begins (domain G8).
+    TrialEnded {
+        /// The device.
+        device: DeviceId,
     },
     /// A device was retired; it consumes nothing any more.
     DeviceRetired {
         /// The device.
         device: DeviceId,
+        /// Why.
+        why: Retirement,
+        /// The clocks it had, which it will have again if it comes back (domain E2).
+        #[serde(default, skip_serializing_if = "Clocks::is_fresh")]
+        clocks: Clocks,
     },
-    /// A key was claimed as increase (domain K2).
+    /// A key was claimed.
     KeyClaimed {
         /// The key with its lines.
         key: Box<IssuedKey>,
-        /// The group whose pool it joined.
+        /// Where it was put (domain K2, K3, G3).
+        place: KeyPlace,
+    },
+    /// A claimed key was put elsewhere: moved, assigned, unclaimed, or its countdown ended (domain K6, K8, G3).
+    KeyPlaced {
+        /// The key.
+        key: KeyId,
+        /// Where it was put.
+        place: KeyPlace,
+    },
+    /// A key was split in two (domain K7).
+    KeySplit {
+        /// The key that was split.
+        key: KeyId,
+        /// What it became, and where each part was put.
+        parts: Box<[SplitPart; 2]>,
+    },
+    /// A key that was in no group ran out.
+    KeyExpired {
+        /// The key.
+        key: KeyId,
+    },
+    /// The vendor moved an unassigned key to another organization (domain K8).
+    KeyTransferred {
+        /// The key.
+        key: KeyId,
+        /// Where to.
+        to: OrganizationId,
+    },
+    /// All renewals that waited in a group became active together (domain K3).
+    RenewalsActivated {
+        /// The group.
         group: GroupId,
+        /// How many keys became active.
+        keys: u64,
     },
     /// A group's term ended: its active keys retired together (domain D4).
     TermEnded {
@@ -155,18 +219,27 @@ impl Event {
     pub const fn name(&self) -> &'static str {
         match self {
             Event::OrganizationFounded { .. } => "organization-founded",
+            Event::GroupsEnabled => "groups-enabled",
             Event::SettingsChanged { .. } => "settings-changed",
             Event::GroupCreated { .. } => "group-created",
             Event::GroupRenamed { .. } => "group-renamed",
             Event::GroupSettingsChanged { .. } => "group-settings-changed",
             Event::GroupDeleted { .. } => "group-deleted",
             Event::SiteCreated { .. } => "site-created",
-            Event::SubSiteCreated { .. } => "sub-site-created",
+            Event::SiteMoved { .. } => "site-moved",
             Event::SiteRenamed { .. } => "site-renamed",
             Event::SiteDeleted { .. } => "site-deleted",
             Event::DeviceClaimed { .. } => "device-claimed",
+            Event::DeviceMoved { .. } => "device-moved",
+            Event::TrialConverted { .. } => "trial-converted",
+            Event::TrialEnded { .. } => "trial-ended",
             Event::DeviceRetired { .. } => "device-retired",
             Event::KeyClaimed { .. } => "key-claimed",
+            Event::KeyPlaced { .. } => "key-placed",
+            Event::KeySplit { .. } => "key-split",
+            Event::KeyExpired { .. } => "key-expired",
+            Event::KeyTransferred { .. } => "key-transferred",
+            Event::RenewalsActivated { .. } => "renewals-activated",
             Event::TermEnded { .. } => "term-ended",
             Event::GroupAssessed { .. } => "group-assessed",
         }
@@ -175,31 +248,64 @@ impl Event {
     /// What this event takes or gives back among the names that are unique over all organizations.
     #[must_use]
     pub fn reservation(&self) -> Option<Reservation> {
-        let of = |kind, value| Reserved { kind, value };
+        let device = |id: &DeviceId| Reserved { kind: ReservedKind::Device, value: id.to_string() };
+        let key = |id: &KeyId| Reserved { kind: ReservedKind::LicenseKey, value: id.to_string() };
         match self {
-            Event::DeviceClaimed { device, .. } => {
-                Some(Reservation::Take(of(ReservedKind::Device, device.to_string())))
-            }
-            Event::DeviceRetired { device } => {
-                Some(Reservation::Release(of(ReservedKind::Device, device.to_string())))
-            }
-            Event::KeyClaimed { key, .. } => {
-                Some(Reservation::Take(of(ReservedKind::LicenseKey, key.id.to_string())))
-            }
-            Event::OrganizationFounded { .. }
+            Event::DeviceClaimed { device: id, .. } => Some(Reservation::Take(device(id))),
+            Event::DeviceRetired { device: id, why, .. } => match why {
+                Retirement::Retired => Some(Reservation::Release(device(id))),
+                // A replaced or stolen device cannot come back, here or elsewhere (domain G9, G10).
+                Retirement::Replaced { .. } | Retirement::Stolen => None,
+            },
+            Event::KeyClaimed { key: issued, .. } => Some(Reservation::Take(key(&issued.id))),
+            Event::KeyTransferred { key: id, .. } => Some(Reservation::Release(key(id))),
+            // The parts of a split have fresh ids that no other organization can know.
+            Event::KeySplit { .. }
+            | Event::OrganizationFounded { .. }
+            | Event::GroupsEnabled
             | Event::SettingsChanged { .. }
             | Event::GroupCreated { .. }
             | Event::GroupRenamed { .. }
             | Event::GroupSettingsChanged { .. }
             | Event::GroupDeleted { .. }
             | Event::SiteCreated { .. }
-            | Event::SubSiteCreated { .. }
+            | Event::SiteMoved { .. }
             | Event::SiteRenamed { .. }
             | Event::SiteDeleted { .. }
+            | Event::DeviceMoved { .. }
+            | Event::TrialConverted { .. }
+            | Event::TrialEnded { .. }
+            | Event::KeyPlaced { .. }
+            | Event::KeyExpired { .. }
+            | Event::RenewalsActivated { .. }
             | Event::TermEnded { .. }
             | Event::GroupAssessed { .. } => None,
         }
     }
+}
+
+/// Why a device was retired.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum Retirement {
+    /// It was taken out of use; it can be claimed again, here or elsewhere.
+    Retired,
+    /// Another took its place (domain G9).
+    Replaced {
+        /// The device that did.
+        by: DeviceId,
+    },
+    /// It was reported stolen (domain G10).
+    Stolen,
+}
+
+/// A part of a split key (domain K7).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SplitPart {
+    /// The new key; it inherits order number, term and creation.
+    pub key: IssuedKey,
+    /// Where it was put.
+    pub place: KeyPlace,
 }
 
 /// A kind of names that are unique over all organizations.

@@ -5,7 +5,7 @@ use super::name::OrderNumber;
 use super::refusal::{Findings, Refusal, RefusalCode};
 use crate::id::{GroupId, KeyId};
 use crate::product::ProductType;
-use crate::time::Timestamp;
+use crate::time::{Seconds, Timestamp};
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -49,17 +49,6 @@ pub struct IssuedKey {
     pub created_at: Timestamp,
     /// When its own term ends: creation plus term (domain D1).
     pub ends_at: Timestamp,
-}
-
-impl IssuedKey {
-    /// The lines as a pool takes them.
-    pub fn pool_lines(&self) -> impl Iterator<Item = PoolLine> + '_ {
-        self.lines.iter().map(|line| PoolLine {
-            quantity: line.quantity,
-            weight: line.weight,
-            ends_at: self.ends_at,
-        })
-    }
 }
 
 /// Checks the term of a key and computes its end, all faults reported.
@@ -161,7 +150,7 @@ pub(crate) fn weigh(
 }
 
 /// Where a claimed key stands (domain §3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum KeyState {
     /// Its lines are in a group's pool.
@@ -169,21 +158,100 @@ pub enum KeyState {
         /// The group.
         group: GroupId,
     },
-    /// Its group's term has ended (domain D4).
-    Retired {
-        /// The group it ended in.
+    /// It waits in a group for the end of the term, its own clock standing still (domain K3).
+    Queued {
+        /// The group.
         group: GroupId,
+        /// What is left of its term, in seconds.
+        left_secs: Seconds,
+    },
+    /// It is in no group and burns on its own (domain G3).
+    Unassigned {
+        /// Since when.
+        since: Timestamp,
+        /// When it joins the default group.
+        joins_at: Timestamp,
+    },
+    /// Its group's term has ended (domain D4), or its own while it was unassigned.
+    Retired {
+        /// The group it ended in, if it was in one.
+        group: Option<GroupId>,
+        /// When.
+        at: Timestamp,
+    },
+    /// It was split in two (domain K7).
+    Split {
+        /// The keys it became.
+        children: [KeyId; 2],
+    },
+    /// The vendor moved it to another organization (domain K8).
+    Transferred {
         /// When.
         at: Timestamp,
     },
 }
 
 impl KeyState {
-    /// The group it is, or was last, in.
+    /// The group it is active or queued in.
     #[must_use]
-    pub const fn group(&self) -> GroupId {
+    pub const fn group(&self) -> Option<GroupId> {
         match self {
-            KeyState::Active { group } | KeyState::Retired { group, .. } => *group,
+            KeyState::Active { group } | KeyState::Queued { group, .. } => Some(*group),
+            KeyState::Unassigned { .. }
+            | KeyState::Retired { .. }
+            | KeyState::Split { .. }
+            | KeyState::Transferred { .. } => None,
+        }
+    }
+
+    /// The state in one word or two, for people.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            KeyState::Active { .. } => "active",
+            KeyState::Queued { .. } => "queued renewal",
+            KeyState::Unassigned { .. } => "unassigned",
+            KeyState::Retired { .. } => "retired",
+            KeyState::Split { .. } => "split",
+            KeyState::Transferred { .. } => "transferred",
+        }
+    }
+}
+
+/// Where a key is put by a claim, a move, a split or an unclaim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "place", rename_all = "kebab-case")]
+pub enum KeyPlace {
+    /// Into a group's pool, at once.
+    Active {
+        /// The group.
+        group: GroupId,
+        /// When the key's own term ends, the time it stood queued added.
+        ends_at: Timestamp,
+    },
+    /// Into a group's queue.
+    Queued {
+        /// The group.
+        group: GroupId,
+        /// What is left of its term, in seconds.
+        left_secs: Seconds,
+    },
+    /// Into Unassigned.
+    Unassigned {
+        /// When it joins the default group.
+        joins_at: Timestamp,
+        /// When the key's own term ends: its creation clock, whatever it waited.
+        ends_at: Timestamp,
+    },
+}
+
+impl KeyPlace {
+    /// The group, if it is one.
+    #[must_use]
+    pub const fn group(&self) -> Option<GroupId> {
+        match self {
+            KeyPlace::Active { group, .. } | KeyPlace::Queued { group, .. } => Some(*group),
+            KeyPlace::Unassigned { .. } => None,
         }
     }
 }
@@ -195,6 +263,42 @@ pub struct LicenseKey {
     pub issued: IssuedKey,
     /// When it was claimed.
     pub claimed_at: Timestamp,
+    /// When its own term ends, the time it stood queued added (domain D1).
+    pub ends_at: Timestamp,
+    /// Whether it was ever in a group: then it cures, but no longer resets clocks (domain E2).
+    pub was_in_group: bool,
     /// Where it stands.
+    #[serde(flatten)]
     pub state: KeyState,
+}
+
+impl LicenseKey {
+    /// Its lines as a pool takes them, with this end.
+    pub(super) fn pool_lines(&self, ends_at: Timestamp) -> impl Iterator<Item = PoolLine> + '_ {
+        self.issued.lines.iter().map(move |line| PoolLine {
+            quantity: line.quantity,
+            weight: line.weight,
+            ends_at,
+        })
+    }
+
+    /// What is left of its term at `now`, in seconds: while it waits, its clock stands still.
+    #[must_use]
+    pub fn left_at(&self, now: Timestamp) -> Seconds {
+        match self.state {
+            KeyState::Queued { left_secs, .. } => left_secs,
+            KeyState::Active { .. }
+            | KeyState::Unassigned { .. }
+            | KeyState::Retired { .. }
+            | KeyState::Split { .. }
+            | KeyState::Transferred { .. } => self.ends_at.since(now),
+        }
+    }
+
+    /// Its credit at `now`: quantity × weight × remaining seconds, over all lines (domain §1).
+    #[must_use]
+    pub fn credit_at(&self, now: Timestamp) -> u128 {
+        let mass: u128 = self.pool_lines(self.ends_at).map(|line| line.mass()).sum();
+        mass.saturating_mul(u128::from(self.left_at(now).0))
+    }
 }

@@ -6,38 +6,51 @@
 //! **Deliberately absent:** storage, time, randomness, and everything that spans organizations
 //! ([`crate::platform`]).
 
+mod ahead;
 mod apply;
 pub mod calc;
+mod carry;
 mod clock;
 mod command;
 mod compliance;
 pub mod coterm;
 mod decide;
+mod device;
 mod draft;
 mod event;
+mod group;
 pub mod license_key;
 mod name;
 mod organization;
 mod preview;
 mod refusal;
 mod settings;
+mod site;
 #[cfg(test)]
 mod tests;
 pub mod view;
 mod wanted;
 
+pub use ahead::Ahead;
 pub use apply::ReplayError;
-pub use clock::{CauseClock, Left, Run};
-pub use command::{Command, FoundOrganization, SettingsChange};
-pub use compliance::{Assessment, Figures, Occasion, Term, Units, assess, findings};
+pub use clock::{CauseClock, Clocks, Left, Run};
+pub use command::{
+    ClaimMode, ClaimModeError, Command, FoundOrganization, NewDevice, PartRequest, SettingsChange, SiteTarget,
+};
+pub use compliance::{
+    Assessment, Carried, Figures, Holder, Occasion, Renewal, Term, Units, assess, findings,
+};
 pub use decide::{Context, decide, found};
+pub use device::{Device, DeviceState, Trial};
 pub use draft::{Decision, Touched};
-pub use event::{Dated, Event, Reservation, Reserved, ReservedKind};
-pub use license_key::{IssuedKey, KeyLine, KeyState, LicenseKey, OrderLine};
+pub use event::{Dated, Event, Reservation, Reserved, ReservedKind, Retirement, SplitPart};
+pub use group::{DateMoved, Group};
+pub use license_key::{IssuedKey, KeyLine, KeyPlace, KeyState, LicenseKey, OrderLine};
 pub use name::{ModelName, Name, OrderNumber, Zone};
-pub use organization::{Device, DeviceState, Group, Organization, Place, Site};
+pub use organization::Organization;
 pub use preview::{GroupChange, GroupState, Preview, compare, preview};
 pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
-pub use settings::{Limits, Overrides, Settings};
+pub use settings::{Limits, Overrides, Scope, ScopeError, Settings};
+pub use site::{Home, Place, Site};
 pub use wanted::Wanted;

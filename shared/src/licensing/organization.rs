@@ -4,203 +4,18 @@
 //! All collections are persistent maps, so a clone costs a few pointers: a preview works on a clone, and readers keep
 //! a consistent snapshot while the writer goes on.
 
-use super::compliance::{Assessment, Figures, Units};
-use super::coterm::Pool;
+use super::device::Device;
+use super::group::Group;
 use super::license_key::LicenseKey;
-use super::name::{ModelName, Name};
-use super::settings::{Overrides, Settings};
-use crate::finding::Finding;
+use super::name::Name;
+use super::settings::Settings;
+use super::site::{Home, Place, Site};
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
-use crate::product::ProductType;
 use crate::time::Timestamp;
 use alloc::string::String;
 use alloc::vec::Vec;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::{Deserialize, Serialize};
-
-/// A license group (domain §1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Group {
-    /// Its id.
-    pub id: GroupId,
-    /// Its name, unique in the organization.
-    pub name: Name,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// Its departures from the organization's settings.
-    pub overrides: Overrides,
-    /// What it is judged by.
-    pub figures: Figures,
-    /// The last judgement.
-    pub assessment: Assessment,
-    /// The sums behind the co-termination instant.
-    pub(super) pool: Pool,
-    /// Lines in the pool.
-    pub(super) line_count: u64,
-    /// Active keys.
-    pub(super) keys: RedBlackTreeSetSync<KeyId>,
-    /// Root sites.
-    pub(super) sites: RedBlackTreeSetSync<SiteId>,
-    /// When it wants to be judged again.
-    pub(super) due_at: Option<Timestamp>,
-}
-
-impl Group {
-    pub(super) fn new(id: GroupId, name: Name, overrides: Overrides, at: Timestamp) -> Group {
-        Group {
-            id,
-            name,
-            created_at: at,
-            overrides,
-            figures: Figures::default(),
-            assessment: Assessment { compliant_since: Some(at), ..Assessment::default() },
-            pool: Pool::EMPTY,
-            line_count: 0,
-            keys: RedBlackTreeSetSync::new_sync(),
-            sites: RedBlackTreeSetSync::new_sync(),
-            due_at: None,
-        }
-    }
-
-    /// Its active keys.
-    pub fn active_keys(&self) -> impl Iterator<Item = KeyId> + '_ {
-        self.keys.iter().copied()
-    }
-
-    /// Its root sites.
-    pub fn root_sites(&self) -> impl Iterator<Item = SiteId> + '_ {
-        self.sites.iter().copied()
-    }
-
-    /// Whether nothing keeps it from being deleted (domain G5).
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.sites.is_empty() && self.keys.is_empty()
-    }
-
-    /// All findings its devices should know: the present ones, and the end of the term that is ahead.
-    #[must_use]
-    pub fn announced_findings(&self) -> Vec<Finding> {
-        let mut findings = self.assessment.findings.clone();
-        let expires = match self.figures.term {
-            super::compliance::Term::Running { .. } => self.figures.active_devices > 0,
-            super::compliance::Term::NeverLicensed | super::compliance::Term::Ended { .. } => false,
-        };
-        if expires && !findings.contains(&Finding::TermEnded) {
-            findings.push(Finding::TermEnded);
-        }
-        findings.sort_unstable();
-        findings
-    }
-
-    /// Units still free per product type that has any capacity.
-    #[must_use]
-    pub fn free(&self) -> Units {
-        let used = |product: &ProductType| self.figures.in_use.get(product).copied().unwrap_or(0);
-        self.figures.capacity.iter().map(|(p, capacity)| (*p, capacity.saturating_sub(used(p)))).collect()
-    }
-}
-
-/// Where a site stands: a root in a group, or part of another site (domain G2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "place", rename_all = "kebab-case")]
-pub enum Place {
-    /// A root site.
-    Root {
-        /// Its group.
-        group: GroupId,
-    },
-    /// A sub-site; it is in its root's group.
-    Within {
-        /// The site it is part of.
-        parent: SiteId,
-    },
-}
-
-/// A site.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Site {
-    /// Its id.
-    pub id: SiteId,
-    /// Its name, unique among its siblings.
-    pub name: Name,
-    /// Where it stands.
-    pub place: Place,
-    /// When it was created.
-    pub created_at: Timestamp,
-    pub(super) children: RedBlackTreeSetSync<SiteId>,
-    pub(super) devices: RedBlackTreeSetSync<DeviceId>,
-}
-
-impl Site {
-    /// The site it is part of, if it is a sub-site.
-    #[must_use]
-    pub const fn parent(&self) -> Option<SiteId> {
-        match self.place {
-            Place::Root { .. } => None,
-            Place::Within { parent } => Some(parent),
-        }
-    }
-
-    /// Its sub-sites.
-    pub fn children(&self) -> impl Iterator<Item = SiteId> + '_ {
-        self.children.iter().copied()
-    }
-
-    /// The active devices directly in it.
-    pub fn devices(&self) -> impl Iterator<Item = &DeviceId> + '_ {
-        self.devices.iter()
-    }
-
-    /// Whether nothing keeps it from being deleted.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.children.is_empty() && self.devices.is_empty()
-    }
-}
-
-/// Where a device stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum DeviceState {
-    /// It consumes units.
-    Active,
-    /// It consumes nothing any more.
-    Retired {
-        /// Since when.
-        at: Timestamp,
-    },
-}
-
-/// A device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
-    /// Its id.
-    pub id: DeviceId,
-    /// Its site, or the last one if it is retired.
-    pub site: SiteId,
-    /// Its model.
-    pub model: ModelName,
-    /// The product type it consumes.
-    pub product: ProductType,
-    /// The units it consumes while active.
-    pub units: u64,
-    /// When it was claimed.
-    pub claimed_at: Timestamp,
-    /// Where it stands.
-    pub state: DeviceState,
-}
-
-impl Device {
-    /// Whether it consumes units.
-    #[must_use]
-    pub const fn is_active(&self) -> bool {
-        match self.state {
-            DeviceState::Active => true,
-            DeviceState::Retired { .. } => false,
-        }
-    }
-}
 
 /// An organization: the tenant (domain §1).
 ///
@@ -214,15 +29,35 @@ pub struct Organization {
     pub(super) version: u64,
     pub(super) settings: Settings,
     pub(super) default_group: GroupId,
+    pub(super) groups_enabled: bool,
     pub(super) groups: RedBlackTreeMapSync<GroupId, Group>,
     pub(super) sites: RedBlackTreeMapSync<SiteId, Site>,
     pub(super) devices: RedBlackTreeMapSync<DeviceId, Device>,
     pub(super) keys: RedBlackTreeMapSync<KeyId, LicenseKey>,
-    /// When which group wants to be judged again.
-    pub(super) due: RedBlackTreeSetSync<(Timestamp, GroupId)>,
+    /// What is due when.
+    pub(super) due: RedBlackTreeSetSync<(Timestamp, Due)>,
+    /// Root sites in no group.
+    pub(super) unassigned_sites: RedBlackTreeSetSync<SiteId>,
+    /// Keys in no group.
+    pub(super) unassigned_keys: RedBlackTreeSetSync<KeyId>,
     pub(super) group_names: RedBlackTreeSetSync<String>,
     pub(super) site_names: RedBlackTreeSetSync<(Option<SiteId>, String)>,
     pub(super) active_devices: u64,
+    pub(super) trial_devices: u64,
+}
+
+/// What can be due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Due {
+    /// A group wants to be judged.
+    Group(GroupId),
+    /// The countdown of an unassigned key ends, or its term. Before the sites: a key may cover one that joins with it.
+    Key(KeyId),
+    /// The countdown of an unassigned site ends.
+    Site(SiteId),
+    /// The trial of a device ends.
+    Trial(DeviceId),
 }
 
 /// How deep sites may nest.
@@ -271,10 +106,32 @@ impl Organization {
         self.default_group
     }
 
-    /// Devices that consume units.
+    /// Devices in use that are not on trial.
     #[must_use]
     pub const fn active_devices(&self) -> u64 {
         self.active_devices
+    }
+
+    /// Devices on trial.
+    #[must_use]
+    pub const fn trial_devices(&self) -> u64 {
+        self.trial_devices
+    }
+
+    /// Whether license groups are enabled (domain G1).
+    #[must_use]
+    pub const fn groups_enabled(&self) -> bool {
+        self.groups_enabled
+    }
+
+    /// Root sites in no group.
+    pub fn unassigned_sites(&self) -> impl Iterator<Item = &Site> + '_ {
+        self.unassigned_sites.iter().filter_map(|id| self.sites.get(id))
+    }
+
+    /// Keys in no group.
+    pub fn unassigned_keys(&self) -> impl Iterator<Item = &LicenseKey> + '_ {
+        self.unassigned_keys.iter().filter_map(|id| self.keys.get(id))
     }
 
     /// When [`super::Command::Materialize`] would next change something.
@@ -283,9 +140,9 @@ impl Organization {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// The group that is due first, and when.
-    pub(super) fn first_due(&self) -> Option<(Timestamp, GroupId)> {
-        self.due.first().copied()
+    /// What is due first, and when.
+    pub(super) fn first_due(&self) -> Option<(Timestamp, Due)> {
+        self.due.first().cloned()
     }
 
     /// A license group.
@@ -338,43 +195,51 @@ impl Organization {
         group.overrides.over(&self.settings)
     }
 
-    /// The group a site is in: its root's (domain G2).
+    /// Where a site belongs: where its root does (domain G2). `None` if there is no such site.
+    #[must_use]
+    pub fn home_of_site(&self, site: SiteId) -> Option<Home> {
+        let root = self.path_to_root(site).last()?;
+        match root.place {
+            Place::Root { group } => Some(Home::Group(group)),
+            Place::Unassigned { .. } => Some(Home::Unassigned),
+            Place::Within { .. } => None,
+        }
+    }
+
+    /// The group a site is in, if it is in one.
     #[must_use]
     pub fn group_of_site(&self, site: SiteId) -> Option<GroupId> {
-        let mut at = site;
-        for _ in 0..=SITE_MAX_DEPTH {
-            match self.sites.get(&at)?.place {
-                Place::Root { group } => return Some(group),
-                Place::Within { parent } => at = parent,
-            }
-        }
-        None
+        self.home_of_site(site).and_then(Home::group)
     }
 
-    /// How deep a site lies: 0 for a root site.
-    #[must_use]
-    pub fn depth_of_site(&self, site: SiteId) -> usize {
-        let mut depth = 0;
-        let mut at = site;
-        while let Some(parent) = self.sites.get(&at).and_then(Site::parent) {
-            depth += 1;
-            at = parent;
-            if depth > SITE_MAX_DEPTH {
-                break;
-            }
-        }
-        depth
+    /// A site, the site it is part of, and so on to its root.
+    pub fn path_to_root(&self, site: SiteId) -> impl Iterator<Item = &Site> + '_ {
+        let start = self.sites.get(&site);
+        core::iter::successors(start, |site| self.sites.get(&site.parent()?)).take(SITE_MAX_DEPTH + 1)
     }
 
-    /// The sites of a group, sub-sites included, parents before their children.
-    pub fn sites_in_group(&self, group: GroupId) -> impl Iterator<Item = &Site> + '_ {
-        let mut open: Vec<SiteId> =
-            self.groups.get(&group).map(|g| g.root_sites().collect()).unwrap_or_default();
+    /// A site and everything in it, parents before their children.
+    pub fn site_tree(&self, site: SiteId) -> impl Iterator<Item = &Site> + '_ {
+        self.trees(core::iter::once(site).collect())
+    }
+
+    fn trees(&self, mut open: Vec<SiteId>) -> impl Iterator<Item = &Site> + '_ {
         core::iter::from_fn(move || {
             let site = self.sites.get(&open.pop()?)?;
             open.extend(site.children());
             Some(site)
         })
+    }
+
+    /// How deep a site lies: 0 for a root site.
+    #[must_use]
+    pub fn depth_of_site(&self, site: SiteId) -> usize {
+        self.path_to_root(site).count().saturating_sub(1)
+    }
+
+    /// The sites of a group, sub-sites included, parents before their children.
+    pub fn sites_in_group(&self, group: GroupId) -> impl Iterator<Item = &Site> + '_ {
+        self.trees(self.groups.get(&group).map(|g| g.root_sites().collect()).unwrap_or_default())
     }
 
     /// The active devices of a group.

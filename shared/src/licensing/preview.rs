@@ -5,7 +5,8 @@ use super::compliance::{Figures, Units};
 use super::coterm::ExactInstant;
 use super::decide::{Context, decide};
 use super::draft::Decision;
-use super::organization::{Group, Organization};
+use super::group::Group;
+use super::organization::Organization;
 use super::refusal::Refusals;
 use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
@@ -34,28 +35,34 @@ pub struct GroupState {
     pub state: EnforcementState,
     /// The ladder ahead.
     pub schedule: Schedule,
+    /// The units that waiting renewals will grant, if any wait (domain K3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed_capacity: Option<Units>,
+    /// The co-termination instant that waiting renewals will give.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renewed_until: Option<Timestamp>,
 }
 
 impl GroupState {
     /// The state of a group as it was last judged.
     #[must_use]
     pub fn of(group: &Group) -> GroupState {
-        let Figures { term, capacity, in_use, .. } = &group.figures;
-        let exact = match term {
-            super::compliance::Term::NeverLicensed => None,
-            super::compliance::Term::Running { coterm } | super::compliance::Term::Ended { coterm } => {
-                Some(*coterm)
-            }
-        };
+        let Figures { term, capacity, in_use, renewal, .. } = &group.figures;
         GroupState {
             coterm_at: term.coterm_at(),
-            coterm_exact_secs: exact,
+            coterm_exact_secs: term.coterm(),
             capacity: capacity.clone(),
             in_use: in_use.clone(),
             compliant: group.assessment.is_compliant(),
             findings: group.assessment.findings.clone(),
             state: group.assessment.state,
-            schedule: group.assessment.schedule,
+            schedule: group.assessment.schedule(),
+            renewed_capacity: renewal.as_ref().map(|renewal| renewal.capacity.clone()),
+            renewed_until: renewal
+                .as_ref()
+                .zip(term.coterm_at())
+                .and_then(|(renewal, ends_at)| renewal.coterm_if_activated_at(ends_at))
+                .map(|coterm| coterm.floor()),
         }
     }
 }

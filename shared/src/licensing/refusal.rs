@@ -118,6 +118,44 @@ refusal_codes! {
     ModelInvalid = "MODEL_INVALID", Invalid;
     /// A defect of the program: the change contradicts its own state. Nothing was changed.
     InternalContradiction = "INTERNAL_CONTRADICTION", Conflict;
+    /// License groups are not enabled (domain G1).
+    GroupsNotEnabled = "GROUPS_NOT_ENABLED", Conflict;
+    /// License groups are already enabled (domain G1).
+    GroupsAlreadyEnabled = "GROUPS_ALREADY_ENABLED", Conflict;
+    /// A setting that only the organization has.
+    SettingNotOfGroups = "SETTING_NOT_OF_GROUPS", Invalid;
+    /// The scope of enforcement cannot widen during a shortfall (domain C3).
+    ScopeInUse = "SCOPE_IN_USE", Conflict;
+    /// A site cannot be moved into itself or into what is in it (domain G2).
+    SiteCycle = "SITE_CYCLE", Conflict;
+    /// The site, device or key is already there.
+    AlreadyThere = "ALREADY_THERE", Conflict;
+    /// Nothing moves from a group to Unassigned but a key (domain G3, E2).
+    NotToUnassigned = "NOT_TO_UNASSIGNED", Conflict;
+    /// The device has used up grace and cannot start anew in Unassigned (domain E2).
+    DeviceCarriesClock = "DEVICE_CARRIES_CLOCK", Conflict;
+    /// The device was replaced and cannot come back (domain G9).
+    DeviceReplaced = "DEVICE_REPLACED", Conflict;
+    /// The device was reported stolen (domain G10).
+    DeviceStolen = "DEVICE_STOLEN", Conflict;
+    /// The device is not on trial.
+    DeviceNotOnTrial = "DEVICE_NOT_ON_TRIAL", Conflict;
+    /// A device has one trial, when it is first claimed (domain G8).
+    TrialUsed = "TRIAL_USED", Conflict;
+    /// No such key in this organization.
+    KeyNotFound = "KEY_NOT_FOUND", NotFound;
+    /// The key is retired, split or transferred.
+    KeyNotInUse = "KEY_NOT_IN_USE", Conflict;
+    /// The key is in a group; only an unassigned one can do that.
+    KeyNotUnassigned = "KEY_NOT_UNASSIGNED", Conflict;
+    /// The change would leave a group with keys whose common end has passed (domain K5).
+    GroupWouldOwe = "GROUP_WOULD_OWE", Conflict;
+    /// A part of a split would be empty (domain K7).
+    SplitPartEmpty = "SPLIT_PART_EMPTY", Invalid;
+    /// The parts of a split do not add up to the key (domain K7).
+    SplitDoesNotAddUp = "SPLIT_DOES_NOT_ADD_UP", Invalid;
+    /// What the preview was computed on has changed (domain K9).
+    PreviewOutdated = "PREVIEW_OUTDATED", Conflict;
     /// No such organization.
     OrganizationNotFound = "ORGANIZATION_NOT_FOUND", NotFound;
 }

@@ -15,6 +15,22 @@ pub struct Settings {
     pub stop_after_lock_secs: Seconds,
     /// Where a lock or stop lands on midnight; default UTC.
     pub time_zone: Zone,
+    /// Whom a shortfall is enforced on (domain C3); default the whole group.
+    #[serde(default)]
+    pub scope: Scope,
+    /// How long keys and sites may stay unassigned (domain G3), in seconds; default 30 days.
+    pub countdown_secs: Seconds,
+}
+
+/// Whom a shortfall is enforced on (domain C3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// Every device of the group.
+    #[default]
+    Group,
+    /// The newest devices of the product types in shortfall, until the rest fits.
+    Product,
 }
 
 impl Default for Settings {
@@ -23,7 +39,33 @@ impl Default for Settings {
             grace_secs: Seconds::days(30),
             stop_after_lock_secs: Seconds::days(60),
             time_zone: Zone::UTC,
+            scope: Scope::Group,
+            countdown_secs: Seconds::days(30),
         }
+    }
+}
+
+impl Scope {
+    /// Its stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Scope::Group => "group",
+            Scope::Product => "product",
+        }
+    }
+}
+
+/// Why a text is not a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a scope: write `group` or `product`")]
+pub struct ScopeError;
+
+impl core::str::FromStr for Scope {
+    type Err = ScopeError;
+
+    fn from_str(text: &str) -> Result<Self, ScopeError> {
+        [Scope::Group, Scope::Product].into_iter().find(|scope| scope.name() == text).ok_or(ScopeError)
     }
 }
 
@@ -39,6 +81,9 @@ pub struct Overrides {
     /// See [`Settings::time_zone`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<Zone>,
+    /// See [`Settings::scope`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
 }
 
 impl Overrides {
@@ -49,6 +94,8 @@ impl Overrides {
             grace_secs: self.grace_secs.unwrap_or(base.grace_secs),
             stop_after_lock_secs: self.stop_after_lock_secs.unwrap_or(base.stop_after_lock_secs),
             time_zone: self.time_zone.unwrap_or(base.time_zone),
+            scope: self.scope.unwrap_or(base.scope),
+            countdown_secs: base.countdown_secs,
         }
     }
 }
@@ -60,6 +107,12 @@ pub struct Limits {
     pub grace_max_secs: Seconds,
     /// The shortest time from lock to stop; default 30 days.
     pub stop_after_lock_min_secs: Seconds,
+    /// The longest countdown of unassigned keys and sites (domain G3); default 90 days.
+    #[serde(default = "countdown_max")]
+    pub countdown_max_secs: Seconds,
+    /// The longest trial of a device (domain G8); default 90 days.
+    #[serde(default = "countdown_max")]
+    pub trial_max_secs: Seconds,
     /// The compliant time after which both clocks start anew (domain E2); default 30 days.
     pub clock_reset_secs: Seconds,
 }
@@ -69,9 +122,15 @@ impl Default for Limits {
         Limits {
             grace_max_secs: Seconds::days(90),
             stop_after_lock_min_secs: Seconds::days(30),
+            countdown_max_secs: countdown_max(),
+            trial_max_secs: countdown_max(),
             clock_reset_secs: Seconds::days(30),
         }
     }
+}
+
+const fn countdown_max() -> Seconds {
+    Seconds::days(90)
 }
 
 /// The longest duration any setting may have: a hundred years.
@@ -95,6 +154,19 @@ impl Limits {
             "choose a shorter grace, or ask the vendor to raise the bound",
         )
         .at("grace_secs"))
+    }
+
+    /// Checks a countdown of unassigned keys and sites against the bounds.
+    pub fn check_countdown(&self, countdown: Seconds) -> Result<Seconds, Refusal> {
+        if (Seconds(1)..=self.countdown_max_secs).contains(&countdown) {
+            return Ok(countdown);
+        }
+        Err(Refusal::new(
+            RefusalCode::SettingOutOfBounds,
+            format!("a countdown of {} s is outside 1 to {} s", countdown.0, self.countdown_max_secs.0),
+            "choose a countdown within the vendor's bounds",
+        )
+        .at("countdown_secs"))
     }
 
     /// Checks the time from lock to stop against the bounds.

@@ -4,10 +4,13 @@
 //! what a device does cannot differ.
 
 use super::compliance::Units;
+use super::device::{Device, DeviceState};
+use super::group::{DateMoved, Group};
 use super::license_key::{KeyLine, KeyState, LicenseKey};
-use super::organization::{Device, DeviceState, Group, Organization, Site};
+use super::organization::Organization;
 use super::preview::GroupState;
 use super::settings::{Overrides, Settings};
+use super::site::{Place, Site};
 use crate::enforcement::EnforcementState;
 use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
@@ -38,8 +41,16 @@ pub struct OrganizationView {
     pub groups: usize,
     /// How many of them are noncompliant.
     pub noncompliant_groups: usize,
-    /// Devices that consume units.
+    /// Devices in use that are not on trial.
     pub active_devices: u64,
+    /// Devices on trial.
+    pub trial_devices: u64,
+    /// Whether license groups are enabled (domain G1).
+    pub groups_enabled: bool,
+    /// Root sites in no group.
+    pub unassigned_sites: usize,
+    /// Keys in no group.
+    pub unassigned_keys: usize,
 }
 
 impl OrganizationView {
@@ -57,6 +68,10 @@ impl OrganizationView {
             groups: organization.groups().count(),
             noncompliant_groups: noncompliant,
             active_devices: organization.active_devices(),
+            trial_devices: organization.trial_devices(),
+            groups_enabled: organization.groups_enabled(),
+            unassigned_sites: organization.unassigned_sites().count(),
+            unassigned_keys: organization.unassigned_keys().count(),
         }
     }
 }
@@ -97,6 +112,10 @@ pub struct GroupView {
     pub active_devices: u64,
     /// Active keys.
     pub active_keys: usize,
+    /// Queued renewals.
+    pub queued_keys: usize,
+    /// What moved its date last.
+    pub last_moved: Option<DateMoved>,
     /// Root sites.
     pub sites: usize,
     /// The settings in force.
@@ -109,7 +128,7 @@ impl GroupView {
     /// The view of a group at `now`.
     #[must_use]
     pub fn of(organization: &Organization, group: &Group, now: Timestamp) -> GroupView {
-        let schedule = group.assessment.schedule;
+        let schedule = group.assessment.schedule();
         let next_at = schedule.next_change_after(now);
         let next = next_at.map(|at| match schedule.state_at(at) {
             EnforcementState::Licensed => format!("everything works from {at}"),
@@ -130,6 +149,8 @@ impl GroupView {
             free: group.free(),
             active_devices: group.figures.active_devices,
             active_keys: group.active_keys().count(),
+            queued_keys: group.queued_keys().count(),
+            last_moved: group.last_moved.clone(),
             sites: group.root_sites().count(),
             settings: organization.settings_of(group),
             overrides: group.overrides,
@@ -146,8 +167,10 @@ pub struct SiteView {
     pub name: String,
     /// The site it is part of.
     pub parent: Option<SiteId>,
-    /// Its group, which is its root's.
+    /// Its group, which is its root's; `None` while it is unassigned.
     pub group: Option<GroupId>,
+    /// When an unassigned site joins the default group.
+    pub joins_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
     /// Sub-sites directly in it.
@@ -165,6 +188,10 @@ impl SiteView {
             name: site.name.to_string(),
             parent: site.parent(),
             group: organization.group_of_site(site.id),
+            joins_at: match site.place {
+                Place::Unassigned { joins_at, .. } => Some(joins_at),
+                Place::Root { .. } | Place::Within { .. } => None,
+            },
             created_at: site.created_at,
             sub_sites: site.children().count(),
             devices: site.devices().count(),
@@ -192,7 +219,7 @@ pub struct DeviceView {
     /// Active or retired.
     #[serde(flatten)]
     pub claim: DeviceState,
-    /// Where the ladder of its group stands; `None` for a retired device, which follows its last token.
+    /// Where its ladder stands; `None` for a retired device, which follows its last token.
     pub enforcement: Option<EnforcementState>,
 }
 
@@ -201,7 +228,6 @@ impl DeviceView {
     #[must_use]
     pub fn of(organization: &Organization, device: &Device, now: Timestamp) -> DeviceView {
         let group = organization.group_of_site(device.site);
-        let schedule = group.and_then(|id| organization.group(id)).map(|group| group.assessment.schedule);
         DeviceView {
             id: device.id.clone(),
             site: device.site,
@@ -210,8 +236,8 @@ impl DeviceView {
             product: device.product,
             units: device.units,
             claimed_at: device.claimed_at,
-            claim: device.state,
-            enforcement: schedule.filter(|_| device.is_active()).map(|schedule| schedule.state_at(now)),
+            claim: device.state.clone(),
+            enforcement: organization.wanted(&device.id).map(|wanted| wanted.schedule.state_at(now)),
         }
     }
 }
@@ -251,9 +277,9 @@ impl KeyView {
             lines: key.issued.lines.clone(),
             term_days: key.issued.term_days,
             created_at: key.issued.created_at,
-            ends_at: key.issued.ends_at,
+            ends_at: key.ends_at,
             claimed_at: key.claimed_at,
-            claim: key.state,
+            claim: key.state.clone(),
         }
     }
 }

@@ -3,11 +3,19 @@
 //! It contains nothing that depends on when it is asked, so two answers differ only if something changed. A group
 //! that expires as announced therefore costs no signature and no message (domain E5).
 
+use super::ahead::Ahead;
+use super::compliance::Holder;
+use super::device::{Device, DeviceState};
+use super::group::Group;
 use super::organization::Organization;
+use super::settings::Scope;
+use super::site::Home;
 use crate::enforcement::Schedule;
 use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, OrganizationId, SiteId};
+use crate::product::ProductType;
 use crate::time::Timestamp;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +28,7 @@ pub struct Wanted {
     pub organization: OrganizationId,
     /// Its site.
     pub site: SiteId,
-    /// Its license group.
+    /// Its license group; `None` while its site is unassigned.
     pub group: Option<GroupId>,
     /// Why, also of what is still ahead, sorted.
     pub findings: Vec<Finding>,
@@ -31,19 +39,89 @@ pub struct Wanted {
 }
 
 impl Organization {
-    /// What an active device should hold; `None` for a retired or unknown one.
+    /// What a device in use should hold; `None` for a retired or unknown one.
     #[must_use]
     pub fn wanted(&self, id: &DeviceId) -> Option<Wanted> {
         let device = self.device(id).filter(|device| device.is_active())?;
-        let group = self.group(self.group_of_site(device.site)?)?;
+        let group = match self.home_of_site(device.site)? {
+            Home::Group(group) => Some(self.group(group)?),
+            Home::Unassigned => None,
+        };
+        let (findings, schedule) = match (&device.state, group) {
+            // A group's enforcement does not touch devices on trial (domain G8).
+            (DeviceState::Trial(trial), _) => (Vec::from([Finding::TrialEnded]), trial.schedule),
+            // A site is not enforced during its countdown (domain G3).
+            (DeviceState::Active | DeviceState::Retired { .. }, None) => (Vec::new(), Schedule::NEVER),
+            (DeviceState::Active | DeviceState::Retired { .. }, Some(group)) => self.enforced(device, group),
+        };
         Some(Wanted {
             device: id.clone(),
             organization: self.id(),
             site: device.site,
-            group: Some(group.id),
-            findings: group.announced_findings(),
-            schedule: group.assessment.schedule,
-            coterm_at: group.figures.term.coterm_at(),
+            group: group.map(|group| group.id),
+            findings,
+            schedule,
+            coterm_at: group.and_then(|group| group.figures.term.coterm_at()),
         })
+    }
+
+    /// The findings and the ladder of an active device in a group: the group's, and what it or its sites carry along.
+    fn enforced(&self, device: &Device, group: &Group) -> (Vec<Finding>, Schedule) {
+        let mut findings = group.announced_findings();
+        let ahead = self.ahead_of(device, group);
+        if self.spares(device, group, &findings) {
+            findings.retain(|finding| !is_shortfall(finding));
+            return (findings, ahead.expiry);
+        }
+        (findings, ahead.both())
+    }
+
+    /// The ladder of a device by cause: the strictest of the group's and of what was carried along (domain E2).
+    fn ahead_of(&self, device: &Device, group: &Group) -> Ahead {
+        let assessment = &group.assessment;
+        if assessment.carried.is_empty() {
+            return assessment.ahead;
+        }
+        let sites = self.path_to_root(device.site).map(|site| Holder::Site(site.id));
+        sites
+            .chain(core::iter::once(Holder::Device(device.id.clone())))
+            .filter_map(|holder| assessment.carried_by(&holder))
+            .fold(assessment.ahead, |ahead, carried| ahead.earliest(&carried.ahead))
+    }
+
+    /// Whether a shortfall spares this device because newer ones make up for it (domain C3).
+    fn spares(&self, device: &Device, group: &Group, findings: &[Finding]) -> bool {
+        match self.settings_of(group).scope {
+            Scope::Group => false,
+            Scope::Product => !findings.iter().any(|finding| match finding {
+                Finding::OverCapacity { product, shortfall } => {
+                    *product == device.product
+                        && self.newest_beyond(group, *product, *shortfall).contains(&device.id)
+                }
+                Finding::NoLicense => true,
+                Finding::TermEnded | Finding::TrialEnded | Finding::OfflineBudget => false,
+            }),
+        }
+    }
+
+    /// The newest devices of a product type, until the rest fits (domain C3).
+    fn newest_beyond(&self, group: &Group, product: ProductType, shortfall: u64) -> BTreeSet<DeviceId> {
+        let mut devices: Vec<&Device> =
+            self.devices_in_group(group.id).filter(|d| d.consumes() && d.product == product).collect();
+        devices.sort_by(|a, b| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
+        let mut covered = 0_u64;
+        let beyond = devices.into_iter().take_while(|device| {
+            let more = covered < shortfall;
+            covered = covered.saturating_add(device.units);
+            more
+        });
+        beyond.map(|device| device.id.clone()).collect()
+    }
+}
+
+const fn is_shortfall(finding: &Finding) -> bool {
+    match finding {
+        Finding::OverCapacity { .. } => true,
+        Finding::TermEnded | Finding::NoLicense | Finding::TrialEnded | Finding::OfflineBudget => false,
     }
 }

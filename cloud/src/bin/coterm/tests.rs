@@ -102,7 +102,7 @@ fn from_the_first_start_to_a_provisioned_device() {
     server.fails(&["group", "list"], Exit::NotFound, "NO_ORGANIZATION");
     server.ok(&["price", "set", "camera=199", "door=99"]);
     server.ok(&["model", "put", "CAM-1", "--product", "camera"]);
-    server.ok(&["org", "create", "Acme", "-o", "json"]);
+    server.ok(&["org", "create", "Acme", "--license-groups", "-o", "json"]);
     // The only organization there is need not be named; groups and sites go by their names.
     server.ok(&["group", "create", "North"]);
     server.ok(&["group", "settings", "North", "--grace-days", "10", "--yes"]);
@@ -135,13 +135,13 @@ fn from_the_first_start_to_a_provisioned_device() {
 #[test]
 fn what_goes_wrong_has_an_exit_status_and_says_what_to_do() {
     let server = Server::start();
-    server.ok(&["org", "create", "Acme"]);
+    server.ok(&["org", "create", "Acme", "--license-groups"]);
     server.fails(&["group", "create", ""], Exit::Invalid, "NAME_INVALID (name): ");
     server.ok(&["group", "create", "North"]);
     server.fails(&["group", "create", "north"], Exit::Conflict, "NAME_TAKEN");
     server.fails(&["group", "show", "South"], Exit::NotFound, "NOT_FOUND");
     server.fails(&["key", "claim", "ABC", "--yes"], Exit::Invalid, "KEY_CODE_MALFORMED (code): ");
-    server.ok(&["org", "create", "Other"]);
+    server.ok(&["org", "create", "Other", "--license-groups"]);
     server.fails(&["group", "list"], Exit::Invalid, "WHICH_ORGANIZATION");
     server.ok(&["group", "list", "--org", "Other"]);
 

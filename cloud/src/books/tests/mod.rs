@@ -10,7 +10,7 @@ use super::*;
 use crate::clock::testing::ManualClock;
 use crate::store::sqlite::SqliteStore;
 use coterm_shared::id::{GroupId, KeyId, SiteId};
-use coterm_shared::licensing::{Command, FoundOrganization, OrderLine, SettingsChange};
+use coterm_shared::licensing::{ClaimMode, Command, FoundOrganization, NewDevice, OrderLine, SettingsChange};
 use coterm_shared::platform::code::KeyCode;
 use coterm_shared::platform::{IssueKey, PlatformCommand};
 use coterm_shared::product::ProductType;
@@ -47,6 +47,7 @@ fn found(n: u8) -> Change {
         name: format!("Organization {n}"),
         default_group: group(1),
         settings: SettingsChange::default(),
+        license_groups: true,
     })
 }
 
@@ -67,7 +68,16 @@ fn claim_device(of: u8, n: u32) -> Change {
     let model = "c-100".to_owned();
     to(
         of,
-        Command::ClaimDevice { id: device(n), site: site(of), model, product: ProductType::CAMERA, units: 1 },
+        Command::ClaimDevice {
+            device: NewDevice {
+                id: device(n),
+                model,
+                product: ProductType::CAMERA,
+                units: 1,
+                trial_secs: None,
+            },
+            site: site(of),
+        },
     )
 }
 
@@ -76,7 +86,7 @@ fn retire_device(of: u8, n: u32) -> Change {
 }
 
 fn claim_key(of: u8, n: u8) -> Change {
-    Change::ClaimKey { organization: organization(of), code: code(n), group: None }
+    Change::ClaimKey { organization: organization(of), code: code(n), group: None, mode: ClaimMode::Increase }
 }
 
 fn set_price() -> Change {

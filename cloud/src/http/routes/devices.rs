@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::id::{DeviceId, SiteId};
 use coterm_shared::licensing::view::DeviceView;
-use coterm_shared::licensing::{Device, ModelName, Refusal, RefusalCode, Refusals};
+use coterm_shared::licensing::{Device, ModelName, NewDevice, Refusal, RefusalCode, Refusals};
 use serde_json::json;
 
 /// `GET .../devices`
@@ -31,7 +31,8 @@ pub(super) async fn claim(State(api): State<Api>, Path(id): Path<String>, ask: A
     let platform = api.books().platform();
     let known = platform.model(&name).ok_or_else(|| change::refusal(&unknown_model(&name)))?;
     let (product, units) = (known.product, known.units);
-    let claim = Command::ClaimDevice { id: id.clone(), site, model, product, units };
+    let device = NewDevice { id: id.clone(), model, product, units, trial_secs: None };
+    let claim = Command::ClaimDevice { device, site };
     command(&api, &ask, organization.id(), claim, StatusCode::CREATED, shown(id)).await
 }
 

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::id::{GroupId, KeyId};
 use coterm_shared::licensing::view::KeyView;
-use coterm_shared::licensing::{IssuedKey, OrderLine, RefusalCode, Refusals};
+use coterm_shared::licensing::{ClaimMode, IssuedKey, OrderLine, RefusalCode, Refusals};
 use coterm_shared::platform::code::{KeyCode, masked};
 use coterm_shared::platform::{IssueKey, PlatformCommand};
 use coterm_shared::product::ProductType;
@@ -111,7 +111,12 @@ pub(super) async fn inspect(State(api): State<Api>, Path(id): Path<String>, ask:
     let code = body.parsed::<String>("code");
     let code = redeemable(&api, &ask, &body.finish(|| code)?)?;
     // Claiming in earnest finds what a look at the platform would not: that another organization holds it.
-    let claim = Change::ClaimKey { organization: organization.id(), code: code.clone(), group: None };
+    let claim = Change::ClaimKey {
+        organization: organization.id(),
+        code: code.clone(),
+        group: None,
+        mode: ClaimMode::Increase,
+    };
     if let Err(error) = api.books().preview(claim).await {
         return Err(wrong_code(&api, &ask, refused(&error)));
     }
@@ -130,7 +135,7 @@ pub(super) async fn claim(State(api): State<Api>, Path(id): Path<String>, ask: A
     let code = redeemable(&api, &ask, &code)?;
     let hash = code.hash();
     let id = api.books().platform().key_by_code_hash(&hash).map(|key| key.id);
-    let claim = Change::ClaimKey { organization: organization.id(), code, group };
+    let claim = Change::ClaimKey { organization: organization.id(), code, group, mode: ClaimMode::Increase };
     let answer = change::make(&api, &ask, claim, StatusCode::CREATED, move |committed| {
         let key = committed.organization.as_ref()?.key(id?)?;
         Some(json!(KeyView::of(key)))

@@ -26,7 +26,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::{Command, Organization, SettingsChange};
+use coterm_shared::licensing::{Command, Organization, Scope, SettingsChange};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -128,9 +128,13 @@ fn settings_of(fields: &mut Fields) -> Option<SettingsChange> {
     let grace_secs = fields.optional_integer("grace_secs", 0, u64::MAX);
     let stop_after_lock_secs = fields.optional_integer("stop_after_lock_secs", 0, u64::MAX);
     let time_zone = fields.optional::<String>("time_zone");
+    let scope = fields.optional::<Scope>("scope");
+    let countdown_secs = fields.optional_integer("countdown_secs", 1, u64::MAX);
     Some(SettingsChange {
         grace_secs: grace_secs?.map(Seconds),
         stop_after_lock_secs: stop_after_lock_secs?.map(Seconds),
         time_zone: time_zone?,
+        scope: scope?,
+        countdown_secs: countdown_secs?.map(Seconds),
     })
 }

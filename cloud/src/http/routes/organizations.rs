@@ -18,18 +18,20 @@ pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
     Ok(Json(page::of(visible, &page, |id| *id, view)).into_response())
 }
 
-/// `POST /organizations` `{"name", "settings"?}`
+/// `POST /organizations` `{"name", "settings"?, "license_groups"?}`
 pub(super) async fn create(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::FoundOrganization)?;
     let mut body = ask.body()?;
     let name = body.parsed::<String>("name");
     let settings = body.object("settings", settings_of);
-    let (name, settings) = body.finish(|| name.zip(settings))?;
+    let license_groups = body.flag("license_groups");
+    let (name, settings, license_groups) = body.finish(|| Some((name?, settings?, license_groups?)))?;
     let founding = FoundOrganization {
         id: OrganizationId::from_bytes(ids::fresh(ask.now)?),
         name,
         default_group: GroupId::from_bytes(ids::fresh(ask.now)?),
         settings: settings.unwrap_or_default(),
+        license_groups,
     };
     change::make(&api, &ask, Change::FoundOrganization(founding), StatusCode::CREATED, |committed| {
         committed.organization.as_ref().map(|o| json!(OrganizationView::of(o)))

@@ -114,12 +114,16 @@ pub(super) async fn set_limits(State(api): State<Api>, ask: Ask) -> Result<Respo
     let grace = body.optional_integer("grace_max_secs", 0, max);
     let stop = body.optional_integer("stop_after_lock_min_secs", 0, max);
     let reset = body.optional_integer("clock_reset_secs", 0, max);
+    let countdown = body.optional_integer("countdown_max_secs", 1, max);
+    let trial = body.optional_integer("trial_max_secs", 1, max);
     let now = *api.books().platform().limits();
     let limits = body.finish(|| {
         Some(Limits {
             grace_max_secs: grace?.map_or(now.grace_max_secs, Seconds),
             stop_after_lock_min_secs: stop?.map_or(now.stop_after_lock_min_secs, Seconds),
             clock_reset_secs: reset?.map_or(now.clock_reset_secs, Seconds),
+            countdown_max_secs: countdown?.map_or(now.countdown_max_secs, Seconds),
+            trial_max_secs: trial?.map_or(now.trial_max_secs, Seconds),
         })
     })?;
     let change = Change::Platform(PlatformCommand::SetLimits { limits });

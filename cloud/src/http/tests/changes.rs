@@ -47,7 +47,7 @@ async fn a_dry_run_shows_the_deed_and_changes_nothing() {
     let world = World::new().await;
     let code = world.issue(5, 730).await;
     let before = world.get(&world.admin, &world.at("")).await;
-    let claim = json!({ "code": code });
+    let claim = json!({ "code": code, "group": before.text("/default_group") });
     let preview =
         world.ok(&world.admin, Method::POST, &world.at("/keys/claim?dry_run=true"), claim.clone()).await;
     assert_eq!(preview.status, StatusCode::OK);

@@ -113,7 +113,14 @@ impl World {
 
     async fn create_org(&self, name: &str) -> String {
         let vendor = &self.vendor;
-        self.ok(vendor, Method::POST, "/api/v1/organizations", json!({ "name": name })).await.text("/id")
+        self.ok(
+            vendor,
+            Method::POST,
+            "/api/v1/organizations",
+            json!({ "name": name, "license_groups": true }),
+        )
+        .await
+        .text("/id")
     }
 
     /// Makes a token behind the interface's back.

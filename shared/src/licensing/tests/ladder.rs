@@ -18,7 +18,7 @@ fn licensed() -> World {
 }
 
 fn schedule(of: &World) -> Schedule {
-    of.group(1).assessment.schedule
+    of.group(1).assessment.schedule()
 }
 
 #[test]
@@ -158,6 +158,7 @@ fn e1_settings_stay_within_the_vendors_bounds() {
         grace_secs: Some(Seconds::days(91)),
         stop_after_lock_secs: Some(Seconds::days(29)),
         time_zone: Some("Mars/Olympus".into()),
+        ..SettingsChange::default()
     });
     assert_eq!(
         world.refused(change),

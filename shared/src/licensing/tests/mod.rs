@@ -1,7 +1,10 @@
 //! The books, tested as their users see them: every test names the rule it holds to.
 
 mod histories;
+mod keys;
 mod ladder;
+mod moves;
+mod paper;
 mod refusals;
 mod rules;
 mod world;

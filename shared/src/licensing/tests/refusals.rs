@@ -1,6 +1,6 @@
 //! Bad input: every refusal has a code, a sentence and a hint, all faults are found, and nothing changes.
 
-use super::world::{World, at, device, group, key, site};
+use super::world::{World, at, device, group, key, new_device, site};
 use crate::id::{KeyId, OrganizationId};
 use crate::licensing::*;
 use crate::platform::code::KeyCode;
@@ -31,7 +31,7 @@ fn commands_that_do_not_fit() {
         parent,
         group,
     };
-    let claim_key = |key, group| Command::ClaimKey { key: Box::new(key), group };
+    let claim_key = |key, group| Command::ClaimKey { key: Box::new(key), group, mode: ClaimMode::Increase };
     let no_setting = SettingsChange::default();
     let long = "x".repeat(101);
     let cases: Vec<(Command, Vec<&str>)> = vec![
@@ -61,11 +61,8 @@ fn commands_that_do_not_fit() {
         (Command::RetireDevice { id: device(9) }, vec!["DEVICE_NOT_FOUND"]),
         (
             Command::ClaimDevice {
-                id: device(1),
+                device: NewDevice { model: "no such model".into(), ..new_device(1, ProductType::CAMERA, 0) },
                 site: site(9),
-                model: "no such model".into(),
-                product: ProductType::CAMERA,
-                units: 0,
             },
             vec!["MODEL_INVALID", "DEVICE_ALREADY_CLAIMED", "UNITS_OUT_OF_BOUNDS", "SITE_NOT_FOUND"],
         ),
@@ -151,6 +148,7 @@ fn an_organization_needs_a_name_and_sane_settings() {
         name: String::new(),
         default_group: group(1),
         settings: SettingsChange { grace_secs: Some(Seconds(u64::MAX)), ..SettingsChange::default() },
+        license_groups: false,
     };
     let context = Context { now: at("2026-01-01T00:00:00Z"), limits: Limits::default() };
     let refusals = found(&founding, &context).unwrap_err();
@@ -160,7 +158,10 @@ fn an_organization_needs_a_name_and_sane_settings() {
 #[test]
 fn a_damaged_log_is_reported_not_patched_over() {
     let world = World::new("2026-01-01T00:00:00Z");
-    let retired = Dated { at: world.now, event: Event::DeviceRetired { device: device(1) } };
+    let retired = Dated {
+        at: world.now,
+        event: Event::DeviceRetired { device: device(1), why: Retirement::Retired, clocks: Clocks::FRESH },
+    };
     assert!(Organization::open(&retired).is_err());
     let mut organization = world.organization.clone();
     assert!(organization.apply(&retired).is_err());

@@ -153,7 +153,8 @@ fn a_preview_is_the_deed_without_the_deed() {
     world.claim_camera(1, site(1));
     let claim = Command::ClaimKey {
         key: alloc::boxed::Box::new(key(1, &[(CAMERA, 1, 199)], 365, world.now)),
-        group: None,
+        group: Some(group(1)),
+        mode: ClaimMode::Increase,
     };
     let shown = preview(&world.organization, &claim, &world.context()).unwrap();
     world.ok(claim);
@@ -168,7 +169,7 @@ fn a_retired_device_frees_its_units_and_can_come_back() {
     world.claim_key(key(1, &[(CAMERA, 1, 199)], 365, world.now), group(1));
     world.claim_camera(1, site(1));
     world.ok(Command::RetireDevice { id: device(1) });
-    assert!(world.organization.wanted(&device(1)).is_none());
+    assert!(world.organization.wanted(&device(1)).is_none(), "a retired device follows its last token");
     assert_eq!(world.group(1).figures.in_use, Units::new());
     assert_eq!(world.refused(Command::RetireDevice { id: device(1) }), ["DEVICE_RETIRED"]);
     world.claim_camera(1, site(1));

@@ -25,6 +25,11 @@ pub(super) fn device(n: u32) -> DeviceId {
     format!("dev-{n}").parse().unwrap()
 }
 
+/// A device that is claimed without a trial.
+pub(super) fn new_device(n: u32, product: ProductType, units: u64) -> NewDevice {
+    NewDevice { id: device(n), model: "CD42".to_string(), product, units, trial_secs: None }
+}
+
 /// A key as the vendor would have issued it.
 pub(super) fn key(
     n: u32,
@@ -65,10 +70,12 @@ impl World {
             name: "Acme".to_string(),
             default_group: group(1),
             settings: SettingsChange::default(),
+            license_groups: false,
         };
         let decision = found(&founding, &Context { now, limits }).unwrap();
         let mut world = World { organization: decision.after, now, limits, log: decision.events };
         world.ok(Command::CreateSite { id: site(1), name: "HQ".to_string(), parent: None, group: None });
+        world.ok(Command::EnableGroups);
         world
     }
 
@@ -123,11 +130,11 @@ impl World {
         product: ProductType,
         units: u64,
     ) -> Decision {
-        self.ok(Command::ClaimDevice { id: device(n), site: into, model: "CD42".to_string(), product, units })
+        self.ok(Command::ClaimDevice { device: new_device(n, product, units), site: into })
     }
 
     pub(super) fn claim_key(&mut self, key: IssuedKey, into: GroupId) -> Decision {
-        self.ok(Command::ClaimKey { key: Box::new(key), group: Some(into) })
+        self.ok(Command::ClaimKey { key: Box::new(key), group: Some(into), mode: ClaimMode::Increase })
     }
 
     pub(super) fn group(&self, n: u8) -> &Group {

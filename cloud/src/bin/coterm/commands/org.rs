@@ -7,6 +7,9 @@ pub(crate) enum OrgCommand {
     /// Create an organization (vendor)
     Create {
         name: String,
+        /// Enable license groups from the first day
+        #[arg(long)]
+        license_groups: bool,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -92,8 +95,8 @@ const SHOW: &[Column] = &[
 
 pub(crate) fn run(context: &Context, command: OrgCommand) -> Result<(), Failure> {
     match command {
-        OrgCommand::Create { name, change, output } => {
-            let body = Some(json!({ "name": name }));
+        OrgCommand::Create { name, license_groups, change, output } => {
+            let body = Some(json!({ "name": name, "license_groups": license_groups }));
             let request = Change { method: Method::POST, path: "/api/v1/organizations", body, ask: Ask::No };
             show(context.client.change(&request, change, output)?, output, SHOW)
         }

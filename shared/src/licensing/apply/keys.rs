@@ -1,0 +1,200 @@
+//! Bookkeeping of keys: pools, queues, and the keys that are in neither.
+
+use super::{add_units, take_units};
+use crate::id::{GroupId, KeyId};
+use crate::licensing::compliance::{Renewal, Term};
+use crate::licensing::coterm::{Pool, PoolLine};
+use crate::licensing::event::{Dated, SplitPart};
+use crate::licensing::group::{DateMoved, Group};
+use crate::licensing::license_key::{IssuedKey, KeyPlace, KeyState, LicenseKey};
+use crate::licensing::organization::{Due, Organization};
+use crate::time::{Seconds, Timestamp};
+use alloc::string::ToString;
+use rpds::RedBlackTreeSetSync;
+
+impl Organization {
+    pub(super) fn claim_key(&mut self, key: &IssuedKey, place: &KeyPlace, dated: &Dated) -> Option<()> {
+        let claimed = LicenseKey {
+            issued: key.clone(),
+            claimed_at: dated.at,
+            ends_at: key.ends_at,
+            was_in_group: false,
+            // Where it really stands is written by `put`.
+            state: KeyState::Retired { group: None, at: dated.at },
+        };
+        self.keys.insert_mut(key.id, claimed);
+        self.put(key.id, place, dated)
+    }
+
+    pub(super) fn place_key(&mut self, id: KeyId, place: &KeyPlace, dated: &Dated) -> Option<()> {
+        self.take(id, dated)?;
+        self.put(id, place, dated)
+    }
+
+    pub(super) fn split_key(&mut self, id: KeyId, parts: &[SplitPart; 2], dated: &Dated) -> Option<()> {
+        self.take(id, dated)?;
+        let parent = self.keys.get_mut(&id)?;
+        let [first, second] = parts;
+        parent.state = KeyState::Split { children: [first.key.id, second.key.id] };
+        let (claimed_at, was_in_group) = (parent.claimed_at, parent.was_in_group);
+        for part in parts {
+            self.claim_key(&part.key, &part.place, dated)?;
+            let child = self.keys.get_mut(&part.key.id)?;
+            child.claimed_at = claimed_at;
+            child.was_in_group |= was_in_group;
+        }
+        Some(())
+    }
+
+    pub(super) fn expire_key(&mut self, id: KeyId, dated: &Dated) -> Option<()> {
+        self.take(id, dated)?;
+        self.keys.get_mut(&id)?.state = KeyState::Retired { group: None, at: dated.at };
+        Some(())
+    }
+
+    pub(super) fn transfer_key(&mut self, id: KeyId, dated: &Dated) -> Option<()> {
+        self.take(id, dated)?;
+        self.keys.get_mut(&id)?.state = KeyState::Transferred { at: dated.at };
+        Some(())
+    }
+
+    pub(super) fn activate_renewals(&mut self, id: GroupId, dated: &Dated) -> Option<()> {
+        let group = self.groups.get_mut(&id)?;
+        let queue = core::mem::replace(&mut group.queue, RedBlackTreeSetSync::new_sync());
+        group.figures.renewal = None;
+        for key in queue.iter() {
+            let left_secs = match self.keys.get(key)?.state {
+                KeyState::Queued { left_secs, .. } => left_secs,
+                KeyState::Active { .. }
+                | KeyState::Unassigned { .. }
+                | KeyState::Retired { .. }
+                | KeyState::Split { .. }
+                | KeyState::Transferred { .. } => Seconds::ZERO,
+            };
+            let place = KeyPlace::Active { group: id, ends_at: dated.at.saturating_add(left_secs) };
+            self.put(*key, &place, dated)?;
+        }
+        Some(())
+    }
+
+    pub(super) fn end_term(&mut self, id: GroupId, dated: &Dated) -> Option<()> {
+        let group = self.groups.get_mut(&id)?;
+        if let Term::Running { coterm } = group.figures.term {
+            group.figures.term = Term::Ended { coterm };
+        }
+        // The retired units stay in the capacity: an expired group has one fault, not two (domain D4).
+        group.pool = Pool::EMPTY;
+        group.line_count = 0;
+        let keys = core::mem::replace(&mut group.keys, RedBlackTreeSetSync::new_sync());
+        for key in keys.iter() {
+            self.keys.get_mut(key)?.state = KeyState::Retired { group: Some(id), at: dated.at };
+        }
+        Some(())
+    }
+
+    /// Puts a key that is nowhere into its place.
+    fn put(&mut self, id: KeyId, place: &KeyPlace, dated: &Dated) -> Option<()> {
+        let key = self.keys.get_mut(&id)?;
+        match *place {
+            KeyPlace::Active { group, ends_at } => {
+                key.state = KeyState::Active { group };
+                key.ends_at = ends_at;
+                key.was_in_group = true;
+                let key = key.clone();
+                let group = self.groups.get_mut(&group)?;
+                group.keys.insert_mut(id);
+                group.begin_pool();
+                for line in &key.issued.lines {
+                    add_units(&mut group.figures.capacity, line.product, line.quantity);
+                    group.line_count = group.line_count.saturating_add(1);
+                }
+                key.pool_lines(ends_at).for_each(|line| group.pool.add(&line));
+                group.redate(dated, self.version);
+            }
+            KeyPlace::Queued { group, left_secs } => {
+                key.state = KeyState::Queued { group, left_secs };
+                key.was_in_group = true;
+                let key = key.clone();
+                let group = self.groups.get_mut(&group)?;
+                group.queue.insert_mut(id);
+                let renewal = group
+                    .figures
+                    .renewal
+                    .get_or_insert_with(|| Renewal { capacity: Default::default(), pool: Pool::EMPTY });
+                for line in &key.issued.lines {
+                    add_units(&mut renewal.capacity, line.product, line.quantity);
+                }
+                waiting_lines(&key, left_secs).for_each(|line| renewal.pool.add(&line));
+            }
+            KeyPlace::Unassigned { joins_at, ends_at } => {
+                key.state = KeyState::Unassigned { since: dated.at, joins_at };
+                key.ends_at = ends_at;
+                self.unassigned_keys.insert_mut(id);
+                self.set_due(Due::Key(id), None, Some(joins_at.min(ends_at)));
+            }
+        }
+        Some(())
+    }
+
+    /// Takes a key from its place; its state is the caller's to write.
+    fn take(&mut self, id: KeyId, dated: &Dated) -> Option<()> {
+        let key = self.keys.get(&id)?.clone();
+        match key.state {
+            KeyState::Active { group } => {
+                let group = self.groups.get_mut(&group)?;
+                group.keys.remove_mut(&id);
+                for line in &key.issued.lines {
+                    take_units(&mut group.figures.capacity, line.product, line.quantity);
+                    group.line_count = group.line_count.saturating_sub(1);
+                }
+                key.pool_lines(key.ends_at).for_each(|line| group.pool.remove(&line));
+                group.redate(dated, self.version);
+            }
+            KeyState::Queued { group, left_secs } => {
+                let group = self.groups.get_mut(&group)?;
+                group.queue.remove_mut(&id);
+                if let Some(renewal) = &mut group.figures.renewal {
+                    for line in &key.issued.lines {
+                        take_units(&mut renewal.capacity, line.product, line.quantity);
+                    }
+                    waiting_lines(&key, left_secs).for_each(|line| renewal.pool.remove(&line));
+                }
+                if group.queue.is_empty() {
+                    group.figures.renewal = None;
+                }
+            }
+            KeyState::Unassigned { joins_at, .. } => {
+                self.unassigned_keys.remove_mut(&id);
+                self.set_due(Due::Key(id), Some(joins_at.min(key.ends_at)), None);
+            }
+            KeyState::Retired { .. } | KeyState::Split { .. } | KeyState::Transferred { .. } => return None,
+        }
+        Some(())
+    }
+}
+
+impl Group {
+    /// What is claimed after the end, or into an emptied group, starts a new pool (domain D4, K4).
+    fn begin_pool(&mut self) {
+        match self.figures.term {
+            Term::Running { .. } => {}
+            Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => self.figures.capacity.clear(),
+        }
+    }
+
+    /// Computes the co-termination instant anew, and remembers what moved it (domain D1, T2).
+    fn redate(&mut self, dated: &Dated, version: u64) {
+        let from = self.figures.term.coterm();
+        self.figures.term = self.pool.coterm().map_or(Term::Emptied, |coterm| Term::Running { coterm });
+        let to = self.figures.term.coterm();
+        if from != to {
+            let by = dated.event.name().to_string();
+            self.last_moved = Some(DateMoved { at: dated.at, version, by, from, to });
+        }
+    }
+}
+
+/// A waiting key's lines, with what is left of its term in the place of an end.
+fn waiting_lines(key: &LicenseKey, left_secs: Seconds) -> impl Iterator<Item = PoolLine> + '_ {
+    key.pool_lines(Timestamp::from_secs_clamped(left_secs.0))
+}

@@ -1,0 +1,188 @@
+//! Groups and settings (domain G1, G5, E1, C3).
+
+use super::{free_group_name, group_not_found, id_taken};
+use crate::id::GroupId;
+use crate::licensing::clock::CauseClock;
+use crate::licensing::command::SettingsChange;
+use crate::licensing::compliance::Occasion;
+use crate::licensing::draft::Draft;
+use crate::licensing::event::Event;
+use crate::licensing::group::Group;
+use crate::licensing::name::{Name, Zone};
+use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
+use crate::licensing::settings::{Limits, Overrides, Scope};
+use crate::time::Seconds;
+use alloc::format;
+use alloc::vec::Vec;
+
+pub(super) fn enable_groups(draft: &mut Draft<'_>) -> Result<(), Refusals> {
+    if draft.after.groups_enabled() {
+        return Err(Refusal::new(
+            RefusalCode::GroupsAlreadyEnabled,
+            "license groups are already enabled",
+            "nothing needs to be done",
+        )
+        .into());
+    }
+    draft.push(Event::GroupsEnabled)
+}
+
+pub(super) fn parse_settings(change: &SettingsChange, limits: &Limits, findings: &mut Findings) -> Overrides {
+    let grace = |secs: Seconds| limits.check_grace(secs);
+    let stop = |secs: Seconds| limits.check_stop_after_lock(secs);
+    Overrides {
+        grace_secs: change.grace_secs.and_then(|secs| findings.keep(grace(secs))),
+        stop_after_lock_secs: change.stop_after_lock_secs.and_then(|secs| findings.keep(stop(secs))),
+        time_zone: change.time_zone.as_deref().and_then(|zone| findings.keep(Zone::parse(zone))),
+        scope: change.scope,
+    }
+}
+
+fn asks_for_something(change: &SettingsChange, findings: &mut Findings) {
+    if *change == SettingsChange::default() {
+        findings.push(Refusal::new(
+            RefusalCode::NothingToChange,
+            "no setting is named",
+            "name at least one of grace_secs, stop_after_lock_secs, time_zone, scope and countdown_secs",
+        ));
+    }
+}
+
+pub(super) fn change_settings(draft: &mut Draft<'_>, change: &SettingsChange) -> Result<(), Refusals> {
+    let mut findings = Findings::default();
+    asks_for_something(change, &mut findings);
+    let wanted = parse_settings(change, draft.limits, &mut findings);
+    let countdown = change.countdown_secs.and_then(|secs| findings.keep(draft.limits.check_countdown(secs)));
+    let old = *draft.after.settings();
+    let mut settings = wanted.over(&old);
+    settings.countdown_secs = countdown.unwrap_or(old.countdown_secs);
+    let groups: Vec<GroupId> = draft.after.groups().map(|group| group.id).collect();
+    for group in draft.after.groups().filter(|group| group.overrides.scope.is_none()) {
+        keeps_scope(group, old.scope, settings.scope, &mut findings);
+    }
+    findings.finish()?;
+    for group in groups {
+        draft.watch(group, Occasion::default());
+    }
+    draft.push(Event::SettingsChanged { settings })
+}
+
+pub(super) fn create_group(
+    draft: &mut Draft<'_>,
+    id: GroupId,
+    name: &str,
+    settings: &SettingsChange,
+) -> Result<(), Refusals> {
+    let mut findings = Findings::default();
+    let overrides = parse_settings(settings, draft.limits, &mut findings);
+    no_countdown(settings, &mut findings);
+    if !draft.after.groups_enabled() {
+        findings.push(Refusal::new(
+            RefusalCode::GroupsNotEnabled,
+            "license groups are not enabled in this organization",
+            "enable them first; existing keys and sites then are in Group 1",
+        ));
+    }
+    let name = findings.keep(free_group_name(&draft.after, name));
+    if draft.after.group(id).is_some() {
+        findings.push(id_taken("group"));
+    }
+    let name = findings.finish_with(name)?;
+    draft.push(Event::GroupCreated { group: id, name, overrides })
+}
+
+pub(super) fn rename_group(draft: &mut Draft<'_>, id: GroupId, name: &str) -> Result<(), Refusals> {
+    let group = draft.after.group(id).ok_or_else(|| group_not_found(id))?;
+    let parsed = Name::parse(name)?;
+    let same_but_case = parsed.folded() == group.name.folded();
+    let name = if same_but_case { parsed } else { free_group_name(&draft.after, name)? };
+    draft.push(Event::GroupRenamed { group: id, name })
+}
+
+pub(super) fn change_group_settings(
+    draft: &mut Draft<'_>,
+    id: GroupId,
+    change: &SettingsChange,
+) -> Result<(), Refusals> {
+    let mut findings = Findings::default();
+    asks_for_something(change, &mut findings);
+    let wanted = parse_settings(change, draft.limits, &mut findings);
+    no_countdown(change, &mut findings);
+    let group = draft.after.group(id);
+    match group {
+        Some(group) => {
+            let old = draft.after.settings_of(group).scope;
+            keeps_scope(group, old, wanted.scope.unwrap_or(old), &mut findings);
+        }
+        None => findings.push(group_not_found(id)),
+    }
+    let old = findings.finish_with(group.map(|group| group.overrides))?;
+    let overrides = Overrides {
+        grace_secs: wanted.grace_secs.or(old.grace_secs),
+        stop_after_lock_secs: wanted.stop_after_lock_secs.or(old.stop_after_lock_secs),
+        time_zone: wanted.time_zone.or(old.time_zone),
+        scope: wanted.scope.or(old.scope),
+    };
+    draft.watch(id, Occasion::default());
+    draft.push(Event::GroupSettingsChanged { group: id, overrides })
+}
+
+pub(super) fn delete_group(draft: &mut Draft<'_>, id: GroupId) -> Result<(), Refusals> {
+    let group = draft.after.group(id).ok_or_else(|| group_not_found(id))?;
+    let mut findings = Findings::default();
+    if id == draft.after.default_group() {
+        findings.push(Refusal::new(
+            RefusalCode::GroupIsDefault,
+            "the default group cannot be deleted",
+            "rename it instead",
+        ));
+    }
+    if !group.is_empty() {
+        findings.push(Refusal::new(
+            RefusalCode::GroupNotEmpty,
+            format!(
+                "the group still has {} site(s), {} active key(s) and {} queued renewal(s)",
+                group.sites.size(),
+                group.keys.size(),
+                group.queue.size()
+            ),
+            "move or delete its sites and move its keys first",
+        ));
+    }
+    findings.finish()?;
+    draft.push(Event::GroupDeleted { group: id })
+}
+
+fn no_countdown(change: &SettingsChange, findings: &mut Findings) {
+    if change.countdown_secs.is_some() {
+        findings.push(
+            Refusal::new(
+                RefusalCode::SettingNotOfGroups,
+                "the countdown of unassigned keys and sites is a setting of the organization",
+                "set it there",
+            )
+            .at("countdown_secs"),
+        );
+    }
+}
+
+/// Widening the scope would enforce on devices that were told they were safe (domain C3, E3).
+fn keeps_scope(group: &Group, old: Scope, new: Scope, findings: &mut Findings) {
+    let over = match group.assessment.clocks.capacity {
+        CauseClock::Running(_) => true,
+        CauseClock::Fresh | CauseClock::Paused(_) => false,
+    };
+    if (old, new) == (Scope::Product, Scope::Group) && over {
+        findings.push(
+            Refusal::new(
+                RefusalCode::ScopeInUse,
+                format!(
+                    "group `{}` is over capacity: a wider scope would lock devices without notice",
+                    group.name
+                ),
+                "cure the shortfall first",
+            )
+            .at("scope"),
+        );
+    }
+}

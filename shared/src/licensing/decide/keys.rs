@@ -1,0 +1,333 @@
+//! Keys: claimed, moved, split, unclaimed, transferred (domain K1-K8).
+
+use super::group_not_found;
+use crate::id::{GroupId, KeyId, OrganizationId};
+use crate::licensing::command::{ClaimMode, PartRequest};
+use crate::licensing::compliance::{Occasion, Term};
+use crate::licensing::draft::Draft;
+use crate::licensing::event::{Event, SplitPart};
+use crate::licensing::license_key::{GROUP_MAX_LINES, IssuedKey, KeyLine, KeyPlace, KeyState, LicenseKey};
+use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
+use crate::time::{Seconds, Timestamp};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
+pub(super) fn claim_key(
+    draft: &mut Draft<'_>,
+    key: &IssuedKey,
+    group: Option<GroupId>,
+    mode: ClaimMode,
+) -> Result<(), Refusals> {
+    let mut findings = Findings::default();
+    let gone = |state: &KeyState| match state {
+        KeyState::Transferred { .. } => true,
+        KeyState::Active { .. }
+        | KeyState::Queued { .. }
+        | KeyState::Unassigned { .. }
+        | KeyState::Retired { .. }
+        | KeyState::Split { .. } => false,
+    };
+    if draft.after.key(key.id).is_some_and(|known| !gone(&known.state)) {
+        findings.push(Refusal::new(
+            RefusalCode::KeyAlreadyClaimed,
+            "this key is already claimed in this organization",
+            "list the keys to see where it is",
+        ));
+    }
+    let left = key.ends_at.since(draft.now);
+    check_left(left, key.ends_at, &mut findings);
+    let default = (!draft.after.groups_enabled()).then_some(draft.after.default_group());
+    let place = match group.or(default) {
+        Some(group) => place_in_group(draft, group, mode, left, key.lines.len(), &mut findings),
+        None => Some(unassigned(draft, key.ends_at)),
+    };
+    let place = findings.finish_with(place)?;
+    watch(draft, place, true);
+    draft.push(Event::KeyClaimed { key: Box::new(key.clone()), place })
+}
+
+pub(super) fn move_key(
+    draft: &mut Draft<'_>,
+    id: KeyId,
+    group: GroupId,
+    mode: Option<ClaimMode>,
+) -> Result<(), Refusals> {
+    let key = usable(draft, id)?;
+    let mut findings = Findings::default();
+    let left = key.left_at(draft.now);
+    check_left(left, key.ends_at, &mut findings);
+    let (queued, from) = match key.state {
+        KeyState::Queued { group, .. } => (true, Some(group)),
+        KeyState::Active { group } => (false, Some(group)),
+        KeyState::Unassigned { .. }
+        | KeyState::Retired { .. }
+        | KeyState::Split { .. }
+        | KeyState::Transferred { .. } => (false, None),
+    };
+    if from == Some(group) {
+        findings.push(
+            Refusal::new(
+                RefusalCode::AlreadyThere,
+                "the key is already in this group",
+                "choose another group",
+            )
+            .at("group"),
+        );
+    }
+    let mode = mode.unwrap_or(if queued { ClaimMode::Renewal } else { ClaimMode::Increase });
+    let place = place_in_group(draft, group, mode, left, key.issued.lines.len(), &mut findings);
+    let place = findings.finish_with(place)?;
+    leave(draft, &key);
+    watch(draft, place, !key.was_in_group);
+    draft.push(Event::KeyPlaced { key: id, place })?;
+    after_leaving(draft, from)
+}
+
+pub(super) fn unclaim_key(draft: &mut Draft<'_>, id: KeyId) -> Result<(), Refusals> {
+    let key = usable(draft, id)?;
+    let mut findings = Findings::default();
+    let ends_at = match key.state {
+        // Waiting gives no credit: the clock it had goes on as if it had never stood still (domain K3).
+        KeyState::Queued { .. } | KeyState::Active { .. } => key.ends_at,
+        KeyState::Unassigned { .. }
+        | KeyState::Retired { .. }
+        | KeyState::Split { .. }
+        | KeyState::Transferred { .. } => {
+            findings.push(Refusal::new(
+                RefusalCode::AlreadyThere,
+                "the key is already unassigned",
+                "nothing needs to be done",
+            ));
+            key.ends_at
+        }
+    };
+    check_left(ends_at.since(draft.now), ends_at, &mut findings);
+    findings.finish()?;
+    let place = unassigned(draft, ends_at);
+    leave(draft, &key);
+    draft.push(Event::KeyPlaced { key: id, place })?;
+    after_leaving(draft, key.state.group())
+}
+
+pub(super) fn split_key(
+    draft: &mut Draft<'_>,
+    id: KeyId,
+    requests: &[PartRequest; 2],
+) -> Result<(), Refusals> {
+    let key = usable(draft, id)?;
+    let mut findings = Findings::default();
+    let left = key.left_at(draft.now);
+    check_left(left, key.ends_at, &mut findings);
+    check_quantities(&key, requests, &mut findings);
+    let [first, second] = requests;
+    for request in requests {
+        if first.id == second.id || request.id == id || draft.after.key(request.id).is_some() {
+            findings.push(super::id_taken("key"));
+        }
+    }
+    let mut part = |request: &PartRequest| {
+        let lines = lines_of(&key, request);
+        let place = match request.target {
+            Some((group, mode)) => place_in_group(draft, group, mode, left, lines.len(), &mut findings),
+            None => {
+                // A part left unassigned is unclaimed: its creation clock applies again (domain K3).
+                check_left(key.ends_at.since(draft.now), key.ends_at, &mut findings);
+                Some(unassigned(draft, key.ends_at))
+            }
+        };
+        let issued = IssuedKey {
+            id: request.id,
+            code_tail: request.code_tail.clone(),
+            lines,
+            // Any time the key stood queued before is inherited with it.
+            ends_at: key.ends_at,
+            ..key.issued.clone()
+        };
+        place.map(|place| SplitPart { key: issued, place })
+    };
+    let parts = part(first).zip(part(second));
+    let (first, second) = findings.finish_with(parts)?;
+    leave(draft, &key);
+    watch(draft, first.place, !key.was_in_group);
+    watch(draft, second.place, !key.was_in_group);
+    draft.push(Event::KeySplit { key: id, parts: Box::new([first, second]) })?;
+    after_leaving(draft, key.state.group())
+}
+
+pub(super) fn transfer_key(draft: &mut Draft<'_>, id: KeyId, to: OrganizationId) -> Result<(), Refusals> {
+    let key = usable(draft, id)?;
+    let mut findings = Findings::default();
+    check_left(key.left_at(draft.now), key.ends_at, &mut findings);
+    if key.state.group().is_some() {
+        findings.push(Refusal::new(
+            RefusalCode::KeyNotUnassigned,
+            "only an unassigned key can be given to another organization",
+            "unclaim it first",
+        ));
+    }
+    if to == draft.after.id() {
+        findings.push(
+            Refusal::new(
+                RefusalCode::AlreadyThere,
+                "the key already belongs to this organization",
+                "name another organization",
+            )
+            .at("to"),
+        );
+    }
+    findings.finish()?;
+    draft.push(Event::KeyTransferred { key: id, to })
+}
+
+/// A key that is in use, or why it is not.
+fn usable(draft: &Draft<'_>, id: KeyId) -> Result<LicenseKey, Refusals> {
+    let key = draft.after.key(id).ok_or_else(|| {
+        Refusal::new(
+            RefusalCode::KeyNotFound,
+            format!("there is no license key {id} in this organization"),
+            "list the keys to find its id",
+        )
+    })?;
+    match key.state {
+        KeyState::Active { .. } | KeyState::Queued { .. } | KeyState::Unassigned { .. } => Ok(key.clone()),
+        KeyState::Retired { .. } | KeyState::Split { .. } | KeyState::Transferred { .. } => {
+            Err(Refusal::new(
+                RefusalCode::KeyNotInUse,
+                format!("the key is {}", key.state.name()),
+                "only active, queued and unassigned keys can be changed",
+            )
+            .into())
+        }
+    }
+}
+
+/// Domain K5: nothing is done with a key whose own end has passed.
+fn check_left(left: Seconds, ends_at: Timestamp, findings: &mut Findings) {
+    if left == Seconds::ZERO {
+        findings.push(Refusal::new(
+            RefusalCode::KeyTermPassed,
+            format!("the key's own term ended at {ends_at}"),
+            "a key's clock runs from its purchase; buy a new key",
+        ));
+    }
+}
+
+/// Where a key with so much left comes to stand in a group (domain K2-K4).
+fn place_in_group(
+    draft: &Draft<'_>,
+    id: GroupId,
+    mode: ClaimMode,
+    left_secs: Seconds,
+    lines: usize,
+    findings: &mut Findings,
+) -> Option<KeyPlace> {
+    let Some(group) = draft.after.group(id) else {
+        findings.push(group_not_found(id).at("group"));
+        return None;
+    };
+    let lines = u64::try_from(lines).unwrap_or(u64::MAX);
+    if group.line_count.saturating_add(lines) > GROUP_MAX_LINES {
+        findings.push(Refusal::new(
+            RefusalCode::TooManyLines,
+            format!("a group holds at most {GROUP_MAX_LINES} key lines"),
+            "use another group",
+        ));
+    }
+    // Without an active key there is nothing to wait for (domain K3, K4).
+    let waits = match group.figures.term {
+        Term::Running { .. } => mode == ClaimMode::Renewal,
+        Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => false,
+    };
+    Some(if waits {
+        KeyPlace::Queued { group: id, left_secs }
+    } else {
+        KeyPlace::Active { group: id, ends_at: draft.now.saturating_add(left_secs) }
+    })
+}
+
+fn unassigned(draft: &Draft<'_>, ends_at: Timestamp) -> KeyPlace {
+    let joins_at = draft.now.saturating_add(draft.after.settings().countdown_secs);
+    KeyPlace::Unassigned { joins_at, ends_at }
+}
+
+fn watch(draft: &mut Draft<'_>, place: KeyPlace, first_claim_of_a_key: bool) {
+    if let Some(group) = place.group() {
+        draft.watch(group, Occasion { first_claim_of_a_key, ..Occasion::default() });
+    }
+}
+
+fn leave(draft: &mut Draft<'_>, key: &LicenseKey) {
+    if let Some(group) = key.state.group() {
+        draft.watch(group, Occasion::default());
+    }
+}
+
+/// What becomes of the group a key left: it must not owe (domain K5), and renewals do not wait for nothing (K3).
+fn after_leaving(draft: &mut Draft<'_>, group: Option<GroupId>) -> Result<(), Refusals> {
+    let Some(group) = group.and_then(|id| draft.after.group(id)) else { return Ok(()) };
+    match group.figures.term {
+        Term::Running { coterm } if coterm.floor() <= draft.now => Err(Refusal::new(
+            RefusalCode::GroupWouldOwe,
+            format!(
+                "group `{}` would be left with keys whose common end, {}, has passed",
+                group.name,
+                coterm.floor()
+            ),
+            "leave it enough term: move another key, or claim one to it first",
+        )
+        .into()),
+        Term::Emptied if !group.queue.is_empty() => {
+            let (id, keys) = (group.id, u64::try_from(group.queue.size()).unwrap_or(u64::MAX));
+            draft.push(Event::RenewalsActivated { group: id, keys })
+        }
+        Term::Running { .. } | Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => Ok(()),
+    }
+}
+
+fn lines_of(key: &LicenseKey, request: &PartRequest) -> Vec<KeyLine> {
+    let quantity = |line: &KeyLine| {
+        request.lines.iter().find(|asked| asked.product == line.product).map_or(0, |asked| asked.quantity)
+    };
+    let lines = key.issued.lines.iter().map(|line| KeyLine { quantity: quantity(line), ..*line });
+    lines.filter(|line| line.quantity > 0).collect()
+}
+
+/// Both parts hold something, and together exactly the key (domain K7).
+fn check_quantities(key: &LicenseKey, requests: &[PartRequest; 2], findings: &mut Findings) {
+    for (index, request) in requests.iter().enumerate() {
+        if request.lines.iter().all(|line| line.quantity == 0) {
+            findings.push(
+                Refusal::new(
+                    RefusalCode::SplitPartEmpty,
+                    "a part of a split holds at least one unit",
+                    "give each of the two parts some units; a key of one unit cannot be split",
+                )
+                .at(format!("parts[{index}].lines")),
+            );
+        }
+        for line in &request.lines {
+            if !key.issued.lines.iter().any(|of| of.product == line.product) {
+                findings.push(
+                    Refusal::new(
+                        RefusalCode::SplitDoesNotAddUp,
+                        format!("the key has no {}", line.product),
+                        "name only product types of the key",
+                    )
+                    .at(format!("parts[{index}].lines")),
+                );
+            }
+        }
+    }
+    for line in &key.issued.lines {
+        let asked = requests.iter().flat_map(|request| &request.lines).filter(|l| l.product == line.product);
+        let sum = asked.fold(0_u64, |sum, line| sum.saturating_add(line.quantity));
+        if sum != line.quantity {
+            findings.push(Refusal::new(
+                RefusalCode::SplitDoesNotAddUp,
+                format!("the parts hold {sum} {} units, the key {}", line.product, line.quantity),
+                "the two quantities of every product type add up to the key's",
+            ));
+        }
+    }
+}

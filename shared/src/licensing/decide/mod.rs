@@ -1,0 +1,138 @@
+//! What a command does to an organization: the events, or all reasons against it.
+//!
+//! Pure: the same organization, command and instant give the same answer, so a preview is a decision that is not
+//! stored. Every command first lets happen what is due (domain: terms end at their own instant, whoever looks first).
+
+mod devices;
+mod groups;
+mod keys;
+mod sites;
+
+use super::command::{Command, FoundOrganization};
+use super::draft::{Decision, Draft, Touched};
+use super::event::{Dated, Event};
+use super::name::Name;
+use super::organization::Organization;
+use super::refusal::{Findings, Refusal, RefusalCode, Refusals};
+use super::settings::{Limits, Settings};
+use crate::id::{GroupId, SiteId};
+use crate::time::Timestamp;
+use alloc::format;
+use alloc::vec::Vec;
+
+/// What a decision depends on besides the organization and the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// The present instant.
+    pub now: Timestamp,
+    /// The vendor's bounds.
+    pub limits: Limits,
+}
+
+/// Founds an organization.
+///
+/// # Errors
+/// All refusals found: its name, its settings.
+pub fn found(command: &FoundOrganization, context: &Context) -> Result<Decision, Refusals> {
+    let mut findings = Findings::default();
+    let name = findings.keep(Name::parse(&command.name));
+    let overrides = groups::parse_settings(&command.settings, &context.limits, &mut findings);
+    let default_group_name = findings.keep(Name::parse("Group 1"));
+    let (name, default_group_name) = findings.finish_with(name.zip(default_group_name))?;
+    let event = Event::OrganizationFounded {
+        organization: command.id,
+        name,
+        settings: overrides.over(&Settings::default()),
+        default_group: command.default_group,
+        default_group_name,
+        license_groups: command.license_groups,
+    };
+    let dated = Dated { at: context.now, event };
+    let after = Organization::open(&dated).map_err(|error| {
+        Refusals::from(Refusal::new(RefusalCode::InternalContradiction, format!("{error}"), "report this"))
+    })?;
+    let groups = core::iter::once(command.default_group).collect();
+    Ok(Decision { events: Vec::from([dated]), after, touched: Touched { groups, ..Touched::default() } })
+}
+
+/// Decides a command.
+///
+/// # Errors
+/// All refusals found; nothing is changed then.
+pub fn decide(
+    organization: &Organization,
+    command: &Command,
+    context: &Context,
+) -> Result<Decision, Refusals> {
+    let mut draft = Draft::new(organization, &context.limits, context.now);
+    draft.materialize()?;
+    match command {
+        Command::Materialize => {}
+        Command::EnableGroups => groups::enable_groups(&mut draft)?,
+        Command::ChangeSettings(change) => groups::change_settings(&mut draft, change)?,
+        Command::CreateGroup { id, name, settings } => groups::create_group(&mut draft, *id, name, settings)?,
+        Command::RenameGroup { id, name } => groups::rename_group(&mut draft, *id, name)?,
+        Command::ChangeGroupSettings { id, settings } => {
+            groups::change_group_settings(&mut draft, *id, settings)?;
+        }
+        Command::DeleteGroup { id } => groups::delete_group(&mut draft, *id)?,
+        Command::CreateSite { id, name, parent, group } => {
+            sites::create_site(&mut draft, *id, name, *parent, *group)?;
+        }
+        Command::RenameSite { id, name } => sites::rename_site(&mut draft, *id, name)?,
+        Command::MoveSite { id, to } => sites::move_site(&mut draft, *id, *to)?,
+        Command::DeleteSite { id } => sites::delete_site(&mut draft, *id)?,
+        Command::ClaimDevice { device, site } => devices::claim_device(&mut draft, device, *site)?,
+        Command::MoveDevice { id, site } => devices::move_device(&mut draft, id, *site)?,
+        Command::ConvertTrial { id } => devices::convert_trial(&mut draft, id)?,
+        Command::ReplaceDevice { old, new } => devices::replace_device(&mut draft, old, new)?,
+        Command::RetireDevice { id } => devices::retire_device(&mut draft, id)?,
+        Command::ReportStolen { id } => devices::report_stolen(&mut draft, id)?,
+        Command::ClaimKey { key, group, mode } => keys::claim_key(&mut draft, key, *group, *mode)?,
+        Command::MoveKey { id, group, mode } => keys::move_key(&mut draft, *id, *group, *mode)?,
+        Command::UnclaimKey { id } => keys::unclaim_key(&mut draft, *id)?,
+        Command::SplitKey { id, parts } => keys::split_key(&mut draft, *id, parts)?,
+        Command::TransferKey { id, to } => keys::transfer_key(&mut draft, *id, *to)?,
+    }
+    draft.finish()
+}
+
+fn free_group_name(organization: &Organization, name: &str) -> Result<Name, Refusal> {
+    let name = Name::parse(name)?;
+    if organization.has_group_named(&name) { Err(name_taken("group", &name)) } else { Ok(name) }
+}
+
+fn free_site_name(organization: &Organization, parent: Option<SiteId>, name: &str) -> Result<Name, Refusal> {
+    let name = Name::parse(name)?;
+    if organization.has_site_named(parent, &name) { Err(name_taken("site", &name)) } else { Ok(name) }
+}
+
+fn name_taken(what: &str, name: &Name) -> Refusal {
+    Refusal::new(
+        RefusalCode::NameTaken,
+        format!("there is already a {what} named `{name}` here"),
+        "choose another name; upper and lower case count as the same",
+    )
+    .at("name")
+}
+
+fn id_taken(what: &str) -> Refusal {
+    Refusal::new(RefusalCode::IdTaken, format!("this {what} id is already used"), "use a fresh UUIDv7")
+        .at("id")
+}
+
+fn group_not_found(id: GroupId) -> Refusal {
+    Refusal::new(
+        RefusalCode::GroupNotFound,
+        format!("there is no license group {id} in this organization"),
+        "list the groups to find its id",
+    )
+}
+
+fn site_not_found(id: SiteId) -> Refusal {
+    Refusal::new(
+        RefusalCode::SiteNotFound,
+        format!("there is no site {id} in this organization"),
+        "list the sites to find its id",
+    )
+}
