@@ -10,11 +10,12 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-tools lint tools clean
+.PHONY: help run test test-tools bench lint tools clean
 
 help:
 	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
 	@echo "make test    every test, the end-to-end ones with the real programs included"
+	@echo "make bench   what things cost beside their floors, measured in one run (minutes; wants a quiet machine)"
 	@echo "make lint    format, clippy without warnings, licenses and banned crates, the rules of the house"
 	@echo "make tools   install cargo-nextest (faster tests) and cargo-deny (for lint) into target/tools"
 	@echo "make clean   remove everything that was built"
@@ -38,6 +39,11 @@ test-tools:
 		echo "make test: the tests of external brokers start a real Mosquitto, and there is none."; \
 		echo "  Install it: sudo apt-get install mosquitto   (the service itself need not run)"; \
 		exit 1; }
+
+# Ratios beside their own floors, measured in the same run; the books' throughput beside a bare SQLite loop.
+bench:
+	$(CARGO) bench --locked -p coterm-shared --bench rules
+	$(CARGO) test --release --locked -p coterm-cloud --lib throughput -- --ignored --nocapture
 
 lint:
 	$(CARGO) fmt --all -- --check
