@@ -7,6 +7,7 @@
 
 use crate::time::{DAY_SECS, Seconds, Timestamp};
 use alloc::string::String;
+use core::cmp::Ordering;
 use core::fmt;
 use core::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -136,6 +137,26 @@ impl ExactInstant {
     }
 }
 
+impl ExactInstant {
+    /// Which way and how many exact days it is from `other` to this instant; `None` if the exact answer does not fit
+    /// 128 bits, which takes denominators beyond 10¹⁵ on both sides.
+    #[must_use]
+    pub fn days_from(&self, other: &ExactInstant) -> Option<(Ordering, Fraction)> {
+        let (ours, theirs) = (self.0, other.0);
+        let denominator = ours.denominator().checked_mul(theirs.denominator())?;
+        // Only the parts below a second need the common denominator; whole seconds are small.
+        let over = |whole: u128, of: Fraction, by: u128| {
+            let rest = of.numerator().checked_rem(of.denominator())?.checked_mul(by)?;
+            whole.checked_mul(denominator)?.checked_add(rest)
+        };
+        let base = ours.floor().min(theirs.floor());
+        let ours = over(ours.floor().checked_sub(base)?, ours, theirs.denominator())?;
+        let theirs = over(theirs.floor().checked_sub(base)?, theirs, self.0.denominator())?;
+        let days = Fraction::new(ours.abs_diff(theirs), denominator.checked_mul(u128::from(DAY_SECS))?)?;
+        Some((ours.cmp(&theirs), days))
+    }
+}
+
 /// One line of a pool: so many units of such a weight until such an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolLine {
@@ -155,7 +176,9 @@ impl PoolLine {
         (self.quantity as u128).saturating_mul(self.weight as u128)
     }
 
-    fn moment(&self) -> u128 {
+    /// Its share of the mean's numerator: quantity × weight × end in seconds since 1970.
+    #[must_use]
+    pub fn moment(&self) -> u128 {
         self.mass().saturating_mul(u128::from(self.ends_at.as_secs()))
     }
 }
@@ -190,6 +213,12 @@ impl Pool {
     #[must_use]
     pub const fn mass(&self) -> u128 {
         self.mass
+    }
+
+    /// Σ quantity × weight × end.
+    #[must_use]
+    pub const fn moment(&self) -> u128 {
+        self.moment
     }
 
     /// The exact weighted mean of all ends; `None` for an empty pool.

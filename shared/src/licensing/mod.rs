@@ -18,6 +18,7 @@ mod decide;
 mod device;
 mod draft;
 mod event;
+pub mod explain;
 mod group;
 pub mod license_key;
 mod name;

@@ -48,6 +48,17 @@ pub(crate) fn one(output: OutputArgs, columns: &[Column], item: &Value) -> Resul
     }
 }
 
+/// Prints what the server wrote as a page, in its field `text`.
+pub(crate) fn page(output: OutputArgs, item: &Value) -> Result<(), Failure> {
+    match output.format {
+        Format::Json => json(item),
+        Format::Table => {
+            let lines = item.get("text").and_then(Value::as_array).into_iter().flatten();
+            print(&lines.filter(|line| line.is_string()).map(cell).collect::<Vec<_>>().join("\n"))
+        }
+    }
+}
+
 /// Prints JSON.
 pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     print(&serde_json::to_string_pretty(value).map_err(Failure::internal)?)

@@ -118,6 +118,8 @@ fn from_the_first_start_to_a_provisioned_device() {
     server.ok(&["log", "verify"]);
     server.ok(&["log", "list", "--csv"]);
     server.ok(&["group", "show", "North"]);
+    server.ok(&["group", "explain", "North"]);
+    server.ok(&["group", "explain", "North", "-o", "json"]);
     server.ok(&["time", "show"]);
     server.ok(&["limits", "show"]);
 

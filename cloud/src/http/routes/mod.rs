@@ -1,6 +1,7 @@
 //! The routes: one file per noun, each handler one request.
 
 mod devices;
+mod explain;
 mod groups;
 mod keys;
 mod organizations;
@@ -39,6 +40,7 @@ pub(super) fn all(api: Api) -> Router {
         .route("/settings", patch(organizations::settings))
         .route("/groups", get(groups::list).post(groups::create))
         .route("/groups/{group}", get(groups::show).patch(groups::rename).delete(groups::remove))
+        .route("/groups/{group}/explain", get(explain::group))
         .route("/groups/{group}/settings", patch(groups::settings))
         .route("/sites", get(sites::list).post(sites::create))
         .route("/sites/{site}", get(sites::show).patch(sites::rename).delete(sites::remove))

@@ -1,5 +1,6 @@
 //! The books, tested as their users see them: every test names the rule it holds to.
 
+mod explain;
 mod histories;
 mod keys;
 mod ladder;

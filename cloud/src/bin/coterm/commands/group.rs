@@ -25,6 +25,13 @@ pub(crate) enum GroupCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Explain a group: the arithmetic of its date, what moved it last, why it is noncompliant and what would cure it
+    Explain {
+        /// Id or name
+        group: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Give a group another name
     Rename {
         /// Id or name
@@ -102,6 +109,10 @@ pub(crate) fn run(context: &Context, command: GroupCommand) -> Result<(), Failur
         GroupCommand::Show { group, output } => {
             let path = context.path(&format!("/groups/{}", context.group(&group)?))?;
             output::one(output, SHOW, &context.client.get(&path)?.body)
+        }
+        GroupCommand::Explain { group, output } => {
+            let path = context.path(&format!("/groups/{}/explain", context.group(&group)?))?;
+            output::page(output, &context.client.get(&path)?.body)
         }
         GroupCommand::Rename { group, new_name, change, output } => {
             let path = context.path(&format!("/groups/{}", context.group(&group)?))?;

@@ -1,0 +1,19 @@
+//! `/organizations/{organization}/groups/{group}/explain`: how its date and verdict came about (domain T2).
+
+use super::*;
+use axum::extract::{Path, State};
+use coterm_shared::licensing::explain::GroupExplanation;
+
+/// `GET .../groups/{group}/explain`
+pub(super) async fn group(
+    State(api): State<Api>,
+    Path((id, group)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    ask.no_query()?;
+    let found = organization.group(ids::of_path(&group, "group")?);
+    let group = found.ok_or_else(|| Problem::not_found("group"))?;
+    // No tag: the days it shows depend on the instant, not on the version alone.
+    Ok(axum::Json(GroupExplanation::of(&organization, group, ask.now)).into_response())
+}
