@@ -225,13 +225,21 @@ async fn who_retired_a_device_sees_nothing_of_it_once_another_claims_it() {
     assert!(statuses.status(ORGANIZATION, &device).is_some(), "it follows its last token, which is shown");
     let second = OrganizationId::from_bytes([2; 16]);
     let settings = SettingsChange::default();
-    let founding =
-        FoundOrganization { id: second, name: String::from("Next"), default_group: group(9), settings };
+    let founding = FoundOrganization {
+        id: second,
+        name: String::from("Next"),
+        default_group: group(9),
+        license_groups: false,
+        settings,
+    };
     execute(&running, Change::FoundOrganization(founding)).await;
     let (site, model, product) = (SiteId::from_bytes([7; 16]), String::from("CAM-1"), ProductType::CAMERA);
     for command in [
         Command::CreateSite { id: site, name: String::from("Lobby"), parent: None, group: None },
-        Command::ClaimDevice { id: device.clone(), site, model, product, units: 1 },
+        Command::ClaimDevice {
+            device: NewDevice { id: device.clone(), model, product, units: 1, trial_secs: None },
+            site,
+        },
     ] {
         execute(&running, Change::Organization { id: second, command }).await;
     }
