@@ -114,7 +114,8 @@ pub enum Action {
     ManageToken(Role),
     /// Read the price book and the catalog.
     ReadPlatform,
-    /// Change the price book, the catalog and the limits; issue license keys and list what was issued.
+    /// Change the price book, the catalog and the limits; issue license keys, list what was issued, and give a key from
+    /// one organization to another.
     ManagePlatform,
 }
 

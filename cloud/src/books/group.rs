@@ -53,6 +53,11 @@ pub(super) fn carry_out(
             Err(BooksError::IdempotencyKeyReused)
         });
     }
+    if let Some(name) = rules::asked_for(&view, &change)
+        && let Err(refusals) = rules::check_holder(&name, tx.reads().holder(&name.kind, &name.value)?)
+    {
+        return Ok(Err(refusals.into()));
+    }
     // A defect in a rule costs the request that met it, not the daemon: nothing it touched is kept.
     let planned = catch_unwind(AssertUnwindSafe(|| {
         check_version(&view, change.organization(), expected_version)?;
@@ -89,7 +94,7 @@ pub(super) fn carry_out(
         Ok(()) => {
             group.wrote = true;
             group.tail.take(&plan);
-            if let Some(plan) = &plan.organization {
+            for plan in plan.organizations() {
                 let touch = Touch::from(&plan.decision.touched);
                 merge(&mut group.touches, &Touches::from([(plan.id, touch)]));
             }

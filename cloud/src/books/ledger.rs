@@ -157,7 +157,7 @@ impl Tail {
         if let Some(plan) = &plan.platform {
             self.platform = Some(plan.decision.after.clone());
         }
-        if let Some(plan) = &plan.organization {
+        for plan in plan.organizations() {
             self.organizations.insert(plan.id, plan.decision.after.clone());
         }
     }

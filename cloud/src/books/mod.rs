@@ -24,11 +24,11 @@ mod writer;
 pub use crate::store::{DeviceStatus, Envelope, Issued};
 pub use feed::{Feed, Touch, Touches};
 pub use issue::{Allocated, SignError, Signed, ToIssue};
-pub use request::{BooksError, Change, Committed, Idempotency, Request, Respond, StoredResponse};
+pub use request::{BooksError, Change, Committed, Idempotency, NewPart, Request, Respond, StoredResponse};
 
 use crate::clock::{Clock, JumpWatch, TimeDoubt};
 use crate::store::chain::{ChainFault, Verified, verify_chain};
-use crate::store::{EventStore, Reads, StoreError, StreamId};
+use crate::store::{EventStore, Reads, Reservation, StoreError, StreamId};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::licensing::{Organization, Preview};
 use coterm_shared::platform::Platform;
@@ -99,15 +99,15 @@ impl fmt::Debug for Books {
 }
 
 /// What a preview reads: the committed state.
-struct Present(Platform, Option<Organization>);
+struct Present<'a>(Platform, &'a Books);
 
-impl View for Present {
+impl View for Present<'_> {
     fn platform(&self) -> Platform {
         self.0.clone()
     }
 
     fn organization(&self, id: OrganizationId) -> Option<Organization> {
-        self.1.clone().filter(|organization| organization.id() == id)
+        self.1.organization(id)
     }
 }
 
@@ -155,12 +155,19 @@ impl Books {
         let books = self.clone();
         blocking(move || {
             let now = books.now();
-            let organization = change.organization().and_then(|id| books.organization(id));
-            let present = Present(books.platform(), organization);
+            let present = Present(books.platform(), &books);
+            let holder = |name: &Reservation| books.look(|reader| reader.holder(&name.kind, &name.value));
+            if let Some(name) = rules::asked_for(&present, &change) {
+                rules::check_holder(&name, holder(&name)?)?;
+            }
             let plan = rules::plan(&present, &change, now, books.shared.mode)?;
-            for name in plan.reservations() {
-                let holder = books.look(|reader| reader.holder(&name.kind, &name.value))?;
-                rules::check_holder(&name, holder)?;
+            let names = plan.reservations();
+            for (index, name) in names.iter().enumerate() {
+                let holder = holder(name)?;
+                let freed = |earlier: &Reservation| rules::frees(earlier, name, holder);
+                if !names.iter().take(index).any(freed) {
+                    rules::check_holder(name, holder)?;
+                }
             }
             Ok(plan.preview(now))
         })

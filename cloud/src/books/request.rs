@@ -2,10 +2,12 @@
 
 use crate::clock::TimeDoubt;
 use crate::store::StoreError;
-use coterm_shared::id::{GroupId, OrganizationId};
-use coterm_shared::licensing::{ClaimMode, Command, Dated, FoundOrganization, Organization, Refusals};
+use coterm_shared::id::{GroupId, KeyId, OrganizationId};
+use coterm_shared::licensing::{
+    ClaimMode, Command, Dated, FoundOrganization, Organization, PartRequest, Refusals,
+};
 use coterm_shared::platform::PlatformCommand;
-use coterm_shared::platform::code::KeyCode;
+use coterm_shared::platform::code::{CodeHash, KeyCode};
 use coterm_shared::time::Timestamp;
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +35,25 @@ pub enum Change {
         /// As increase or as renewal.
         mode: ClaimMode,
     },
+    /// A key is split in two (domain K7), and the platform learns the codes of the parts, in one transaction.
+    SplitKey {
+        /// Whose key it is.
+        organization: OrganizationId,
+        /// The key.
+        key: KeyId,
+        /// What it becomes.
+        parts: Box<[NewPart; 2]>,
+    },
+    /// The vendor gives an unassigned key to another organization (domain K8): it leaves one log and enters the
+    /// other in one transaction.
+    TransferKey {
+        /// Whose key it is.
+        organization: OrganizationId,
+        /// The key.
+        key: KeyId,
+        /// Who gets it.
+        to: OrganizationId,
+    },
     /// A command to the platform.
     Platform(PlatformCommand),
 }
@@ -44,10 +65,21 @@ impl Change {
         match self {
             Change::FoundOrganization(founding) => Some(founding.id),
             Change::Organization { id, .. } => Some(*id),
-            Change::ClaimKey { organization, .. } => Some(*organization),
+            Change::ClaimKey { organization, .. }
+            | Change::SplitKey { organization, .. }
+            | Change::TransferKey { organization, .. } => Some(*organization),
             Change::Platform(_) => None,
         }
     }
+}
+
+/// A part of a key to be split, with the code it gets.
+#[derive(Clone, Debug)]
+pub struct NewPart {
+    /// What it takes of the key, and where it goes.
+    pub request: PartRequest,
+    /// The hash of its code.
+    pub code_hash: CodeHash,
 }
 
 /// Makes a repeated request be answered alike and do nothing.

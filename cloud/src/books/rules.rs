@@ -4,14 +4,16 @@
 //! after them, and the names they take. The same function serves the writer and the preview. **Deliberately absent:**
 //! writing anything.
 
-use super::request::{BooksError, Change};
+use super::request::{BooksError, Change, NewPart};
 use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
-use coterm_shared::id::OrganizationId;
+use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    self, Command, Context, Dated, Decision, Limits, Organization, Preview, Refusal, RefusalCode, Refusals,
-    ReservedKind,
+    self, ClaimMode, Command, Context, Dated, Decision, IssuedKey, Limits, Organization, Preview, Refusal,
+    RefusalCode, Refusals, ReservedKind,
 };
-use coterm_shared::platform::{self, DatedPlatformEvent, Platform, PlatformCommand, PlatformDecision};
+use coterm_shared::platform::{
+    self, DatedPlatformEvent, IssuedPart, Platform, PlatformCommand, PlatformDecision,
+};
 use coterm_shared::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -47,8 +49,10 @@ pub(super) struct PlatformPlan {
 
 /// What a change comes to.
 pub(super) struct Plan {
-    /// For one organization.
+    /// For the organization it is about.
     pub(super) organization: Option<OrganizationPlan>,
+    /// For the organization that gets a key from it (domain K8).
+    pub(super) receiver: Option<OrganizationPlan>,
     /// For the platform.
     pub(super) platform: Option<PlatformPlan>,
 }
@@ -83,6 +87,30 @@ pub(super) fn check_holder(name: &Reservation, holder: Option<StreamId>) -> Resu
         }
         (ReservationAct::Reserve | ReservationAct::Release, _) => Ok(()),
     }
+}
+
+/// The name a change asks for before anything else may be said about it: by why a claim of a key is refused, nobody
+/// may learn that another organization holds it (domain K1).
+pub(super) fn asked_for(view: &impl View, change: &Change) -> Option<Reservation> {
+    match change {
+        Change::ClaimKey { organization, code, .. } => {
+            let key = view.platform().key_by_code_hash(&code.hash())?.id;
+            let (stream, kind) = ((*organization).into(), ReservedKind::LicenseKey.as_str().to_owned());
+            Some(Reservation { stream, kind, value: key.to_string(), act: ReservationAct::Reserve })
+        }
+        Change::FoundOrganization(_)
+        | Change::Organization { .. }
+        | Change::SplitKey { .. }
+        | Change::TransferKey { .. }
+        | Change::Platform(_) => None,
+    }
+}
+
+/// Whether `earlier` gives back what `name` takes from its present holder.
+pub(super) fn frees(earlier: &Reservation, name: &Reservation, holder: Option<StreamId>) -> bool {
+    earlier.act == ReservationAct::Release
+        && Some(earlier.stream) == holder
+        && (&earlier.kind, &earlier.value) == (&name.kind, &name.value)
 }
 
 /// Whether durations keep doors open or fit a show into a minute (domain E1).
@@ -120,17 +148,23 @@ pub(super) fn plan(
             let entry = decide_platform(&platform, &command, now)?;
             let decision = licensing::found(founding, &context)?;
             let organization = OrganizationPlan { id: founding.id, before: None, decision };
-            Ok(Plan { organization: Some(organization), platform: Some(entry) })
+            Ok(Plan { organization: Some(organization), receiver: None, platform: Some(entry) })
         }
-        Change::Organization { id, command } => on_organization(view, *id, command, &context),
+        Change::Organization { id, command } => Plan::of(view, *id, command, &context),
         Change::ClaimKey { organization, code, group, mode } => {
             let key = platform.key_by_code_hash(&code.hash()).cloned().ok_or_else(not_claimable)?;
             let command = Command::ClaimKey { key: Box::new(key), group: *group, mode: *mode };
-            on_organization(view, *organization, &command, &context)
+            Plan::of(view, *organization, &command, &context)
         }
-        Change::Platform(command) => {
-            Ok(Plan { organization: None, platform: Some(decide_platform(&platform, command, now)?) })
+        Change::SplitKey { organization, key, parts } => {
+            split(view, *organization, *key, parts, &platform, &context)
         }
+        Change::TransferKey { organization, key, to } => transfer(view, *organization, *key, *to, &context),
+        Change::Platform(command) => Ok(Plan {
+            organization: None,
+            receiver: None,
+            platform: Some(decide_platform(&platform, command, now)?),
+        }),
     }
 }
 
@@ -139,10 +173,47 @@ fn on_organization(
     id: OrganizationId,
     command: &Command,
     context: &Context,
-) -> Result<Plan, BooksError> {
+) -> Result<OrganizationPlan, Refusals> {
     let before = view.organization(id).ok_or_else(|| missing(id))?;
     let decision = licensing::decide(&before, command, context)?;
-    Ok(Plan { organization: Some(OrganizationPlan { id, before: Some(before), decision }), platform: None })
+    Ok(OrganizationPlan { id, before: Some(before), decision })
+}
+
+/// The parts become issued keys as they stand in the event of the split: the two logs cannot differ.
+fn split(
+    view: &impl View,
+    id: OrganizationId,
+    key: KeyId,
+    parts: &[NewPart; 2],
+    platform: &Platform,
+    context: &Context,
+) -> Result<Plan, BooksError> {
+    let requests = Box::new(parts.each_ref().map(|part| part.request.clone()));
+    let organization = on_organization(view, id, &Command::SplitKey { id: key, parts: requests }, context)?;
+    let entered = parts.each_ref().map(|part| {
+        let made = organization.decision.after.key(part.request.id)?;
+        Some(IssuedPart { key: made.issued.clone(), code_hash: part.code_hash })
+    });
+    let [Some(first), Some(second)] = entered else { return Err(BooksError::Internal) };
+    let command = PlatformCommand::SplitKey { key, parts: Box::new([first, second]) };
+    let platform = Some(decide_platform(platform, &command, context.now)?);
+    Ok(Plan { organization: Some(organization), receiver: None, platform })
+}
+
+fn transfer(
+    view: &impl View,
+    id: OrganizationId,
+    key: KeyId,
+    to: OrganizationId,
+    context: &Context,
+) -> Result<Plan, BooksError> {
+    let giver = on_organization(view, id, &Command::TransferKey { id: key, to }, context)?;
+    let given = giver.decision.after.key(key).ok_or(BooksError::Internal)?;
+    // Any time it stood queued goes with it, as with the parts of a split (domain K7).
+    let given = IssuedKey { ends_at: given.ends_at, ..given.issued.clone() };
+    let claim = Command::ClaimKey { key: Box::new(given), group: None, mode: ClaimMode::Increase };
+    let receiver = on_organization(view, to, &claim, context)?;
+    Ok(Plan { organization: Some(giver), receiver: Some(receiver), platform: None })
 }
 
 fn decide_platform(
@@ -162,12 +233,29 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, BooksError> {
 }
 
 impl Plan {
+    /// What a command to one organization comes to.
+    fn of(
+        view: &impl View,
+        id: OrganizationId,
+        command: &Command,
+        context: &Context,
+    ) -> Result<Plan, BooksError> {
+        let organization = on_organization(view, id, command, context)?;
+        Ok(Plan { organization: Some(organization), receiver: None, platform: None })
+    }
+
+    /// Every organization it changes.
+    pub(super) fn organizations(&self) -> impl Iterator<Item = &OrganizationPlan> {
+        self.organization.iter().chain(&self.receiver)
+    }
+
     /// The events as the store takes them.
     pub(super) fn appends(&self) -> Result<Vec<Append>, BooksError> {
         let mut appends = Vec::with_capacity(2);
-        if let Some(OrganizationPlan { id, before, decision }) = &self.organization
-            && !decision.events.is_empty()
-        {
+        for OrganizationPlan { id, before, decision } in self.organizations() {
+            if decision.events.is_empty() {
+                continue;
+            }
             let event = |dated: &Dated| Ok(NewEvent { at: dated.at, event: encode(&dated.event)? });
             let events = decision.events.iter().map(event).collect::<Result<_, BooksError>>()?;
             let expected_version = before.as_ref().map_or(0, Organization::version);
@@ -186,16 +274,18 @@ impl Plan {
 
     /// The names its events take and give back.
     pub(super) fn reservations(&self) -> Vec<Reservation> {
-        let Some(OrganizationPlan { id, decision, .. }) = &self.organization else { return Vec::new() };
-        let names = decision.events.iter().filter_map(|dated| dated.event.reservation());
+        let names = self.organizations().flat_map(|plan| {
+            let events = plan.decision.events.iter();
+            events.flat_map(|dated| dated.event.reservations()).map(|reservation| (plan.id, reservation))
+        });
         names
-            .map(|reservation| {
+            .map(|(id, reservation)| {
                 let (act, reserved) = match reservation {
                     licensing::Reservation::Take(reserved) => (ReservationAct::Reserve, reserved),
                     licensing::Reservation::Release(reserved) => (ReservationAct::Release, reserved),
                 };
                 let kind = reserved.kind.as_str().to_owned();
-                Reservation { stream: (*id).into(), kind, value: reserved.value, act }
+                Reservation { stream: id.into(), kind, value: reserved.value, act }
             })
             .collect()
     }

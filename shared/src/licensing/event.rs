@@ -16,6 +16,8 @@ use crate::product::ProductType;
 use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// An event and the instant it happened at.
@@ -247,21 +249,23 @@ impl Event {
 
     /// What this event takes or gives back among the names that are unique over all organizations.
     #[must_use]
-    pub fn reservation(&self) -> Option<Reservation> {
+    pub fn reservations(&self) -> Vec<Reservation> {
         let device = |id: &DeviceId| Reserved { kind: ReservedKind::Device, value: id.to_string() };
         let key = |id: &KeyId| Reserved { kind: ReservedKind::LicenseKey, value: id.to_string() };
         match self {
-            Event::DeviceClaimed { device: id, .. } => Some(Reservation::Take(device(id))),
+            Event::DeviceClaimed { device: id, .. } => vec![Reservation::Take(device(id))],
             Event::DeviceRetired { device: id, why, .. } => match why {
-                Retirement::Retired => Some(Reservation::Release(device(id))),
+                Retirement::Retired => vec![Reservation::Release(device(id))],
                 // A replaced or stolen device cannot come back, here or elsewhere (domain G9, G10).
-                Retirement::Replaced { .. } | Retirement::Stolen => None,
+                Retirement::Replaced { .. } | Retirement::Stolen => Vec::new(),
             },
-            Event::KeyClaimed { key: issued, .. } => Some(Reservation::Take(key(&issued.id))),
-            Event::KeyTransferred { key: id, .. } => Some(Reservation::Release(key(id))),
-            // The parts of a split have fresh ids that no other organization can know.
-            Event::KeySplit { .. }
-            | Event::OrganizationFounded { .. }
+            Event::KeyClaimed { key: issued, .. } => vec![Reservation::Take(key(&issued.id))],
+            Event::KeyTransferred { key: id, .. } => vec![Reservation::Release(key(id))],
+            // The parts have codes of their own, which nobody else may claim; the split key stays taken for good.
+            Event::KeySplit { parts, .. } => {
+                parts.iter().map(|part| Reservation::Take(key(&part.key.id))).collect()
+            }
+            Event::OrganizationFounded { .. }
             | Event::GroupsEnabled
             | Event::SettingsChanged { .. }
             | Event::GroupCreated { .. }
@@ -279,7 +283,7 @@ impl Event {
             | Event::KeyExpired { .. }
             | Event::RenewalsActivated { .. }
             | Event::TermEnded { .. }
-            | Event::GroupAssessed { .. } => None,
+            | Event::GroupAssessed { .. } => Vec::new(),
         }
     }
 }

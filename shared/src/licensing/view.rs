@@ -16,7 +16,7 @@ use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::platform::code::masked;
 use crate::product::ProductType;
-use crate::time::Timestamp;
+use crate::time::{DAY_SECS, Seconds, Timestamp};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -259,6 +259,12 @@ pub struct KeyView {
     pub created_at: Timestamp,
     /// When its own term ends; its group's date is what counts while it is active.
     pub ends_at: Timestamp,
+    /// What is left of its own term, in seconds; while it waits as a renewal, its clock stands still (domain K3).
+    pub own_left_secs: Seconds,
+    /// The name of the group it is active or queued in, or ended in.
+    pub group_name: Option<String>,
+    /// What happens to it next, in a sentence; `None` if nothing will.
+    pub next: Option<String>,
     /// When it was claimed.
     pub claimed_at: Timestamp,
     /// Where it stands.
@@ -267,9 +273,14 @@ pub struct KeyView {
 }
 
 impl KeyView {
-    /// The view of a key.
+    /// The view of a key at `now`.
     #[must_use]
-    pub fn of(key: &LicenseKey) -> KeyView {
+    pub fn of(organization: &Organization, key: &LicenseKey, now: Timestamp) -> KeyView {
+        let group = match key.state {
+            KeyState::Active { group } | KeyState::Queued { group, .. } => Some(group),
+            KeyState::Retired { group, .. } => group,
+            KeyState::Unassigned { .. } | KeyState::Split { .. } | KeyState::Transferred { .. } => None,
+        };
         KeyView {
             id: key.issued.id,
             code: masked(&key.issued.code_tail),
@@ -278,8 +289,38 @@ impl KeyView {
             term_days: key.issued.term_days,
             created_at: key.issued.created_at,
             ends_at: key.ends_at,
+            own_left_secs: key.left_at(now),
+            group_name: group.and_then(|id| organization.group(id)).map(|group| group.name.to_string()),
+            next: next_of(organization, key, now),
             claimed_at: key.claimed_at,
             claim: key.state.clone(),
         }
     }
+}
+
+/// What time alone will do to a key.
+fn next_of(organization: &Organization, key: &LicenseKey, now: Timestamp) -> Option<String> {
+    let ends_at = |group: GroupId| organization.group(group)?.figures.term.coterm_at();
+    match key.state {
+        KeyState::Active { group } => {
+            ends_at(group).map(|at| format!("ends with its group at {at}, in {}", days(at.since(now))))
+        }
+        KeyState::Queued { group, left_secs } => ends_at(group).map(|at| {
+            format!("begins when the term of its group ends at {at}, with {} of its own", days(left_secs))
+        }),
+        KeyState::Unassigned { joins_at, .. } if key.ends_at <= joins_at => {
+            Some(format!("ends unassigned at {}, in {}", key.ends_at, days(key.ends_at.since(now))))
+        }
+        KeyState::Unassigned { joins_at, .. } => {
+            let name = &organization.group(organization.default_group())?.name;
+            Some(format!("joins `{name}` at {joins_at}, in {}", days(joins_at.since(now))))
+        }
+        KeyState::Retired { .. } | KeyState::Split { .. } | KeyState::Transferred { .. } => None,
+    }
+}
+
+/// Whole days, half-up, as they are shown (domain D6).
+fn days(duration: Seconds) -> String {
+    let days = duration.0.saturating_add(DAY_SECS / 2) / DAY_SECS;
+    if days == 1 { String::from("1 day") } else { format!("{days} days") }
 }

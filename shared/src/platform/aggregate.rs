@@ -61,6 +61,13 @@ pub enum PlatformEvent {
         /// The hash of its code.
         code_hash: CodeHash,
     },
+    /// A claimed key was split (domain K7): its parts are keys with codes of their own.
+    KeySplit {
+        /// The key that was split; its code stays taken.
+        key: KeyId,
+        /// What it became.
+        parts: Box<[IssuedPart; 2]>,
+    },
     /// The vendor's bounds changed.
     LimitsSet {
         /// The bounds now in force.
@@ -77,9 +84,19 @@ impl PlatformEvent {
             PlatformEvent::PriceSet { .. } => "price-set",
             PlatformEvent::ModelPut { .. } => "model-put",
             PlatformEvent::KeyIssued { .. } => "key-issued",
+            PlatformEvent::KeySplit { .. } => "key-split",
             PlatformEvent::LimitsSet { .. } => "limits-set",
         }
     }
+}
+
+/// A part of a split key, as the platform knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedPart {
+    /// The key; it inherits order number, term, creation and any wait (domain K7).
+    pub key: IssuedKey,
+    /// The hash of its code.
+    pub code_hash: CodeHash,
 }
 
 /// An event of the platform and the instant it happened at.
@@ -211,16 +228,26 @@ impl Platform {
             }
             PlatformEvent::ModelPut { model } => self.models.insert_mut(model.name.clone(), model.clone()),
             PlatformEvent::KeyIssued { key, code_hash } => {
-                if self.keys.contains_key(&key.id) || self.codes.contains_key(code_hash) {
-                    return Err(PlatformReplayError("license key"));
+                self.enter(key, *code_hash)?;
+            }
+            PlatformEvent::KeySplit { parts, .. } => {
+                for part in parts.iter() {
+                    self.enter(&part.key, part.code_hash)?;
                 }
-                self.keys.insert_mut(key.id, (**key).clone());
-                self.codes.insert_mut(*code_hash, key.id);
             }
             PlatformEvent::LimitsSet { limits } => self.limits = *limits,
         }
         self.version = self.version.saturating_add(1);
         self.as_of = self.as_of.max(dated.at);
+        Ok(())
+    }
+
+    fn enter(&mut self, key: &IssuedKey, code_hash: CodeHash) -> Result<(), PlatformReplayError> {
+        if self.keys.contains_key(&key.id) || self.codes.contains_key(&code_hash) {
+            return Err(PlatformReplayError("license key"));
+        }
+        self.keys.insert_mut(key.id, key.clone());
+        self.codes.insert_mut(code_hash, key.id);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What may be asked of the platform, and by what rules.
 
-use super::aggregate::{DatedPlatformEvent, Model, Platform, PlatformEvent};
+use super::aggregate::{DatedPlatformEvent, IssuedPart, Model, Platform, PlatformEvent};
 use super::code::CodeHash;
 use crate::id::{KeyId, OrganizationId};
 use crate::licensing::license_key::{QUANTITY_MAX, check_term, weigh};
@@ -63,6 +63,13 @@ pub enum PlatformCommand {
     },
     /// Issues a key (domain K1); its weights are the prices of this instant.
     IssueKey(IssueKey),
+    /// Enters the parts of a key an organization splits; decided together with the split (domain K7).
+    SplitKey {
+        /// The key that is split.
+        key: KeyId,
+        /// What it becomes.
+        parts: Box<[IssuedPart; 2]>,
+    },
     /// Sets the vendor's bounds.
     SetLimits {
         /// The bounds.
@@ -79,6 +86,7 @@ impl PlatformCommand {
             PlatformCommand::SetPrice { .. } => "set-price",
             PlatformCommand::PutModel { .. } => "put-model",
             PlatformCommand::IssueKey(_) => "issue-key",
+            PlatformCommand::SplitKey { .. } => "split-key",
             PlatformCommand::SetLimits { .. } => "set-limits",
         }
     }
@@ -108,6 +116,7 @@ pub fn decide(
         PlatformCommand::SetPrice { product, price } => set_price(*product, *price)?,
         PlatformCommand::PutModel { name, product, units } => put_model(name, *product, *units)?,
         PlatformCommand::IssueKey(issue) => issue_key(platform, issue, now)?,
+        PlatformCommand::SplitKey { key, parts } => split_key(platform, *key, parts)?,
         PlatformCommand::SetLimits { limits } => set_limits(*limits)?,
     };
     let dated = DatedPlatformEvent { at: now, event };
@@ -185,6 +194,25 @@ fn set_limits(limits: Limits) -> Result<PlatformEvent, Refusals> {
     Ok(PlatformEvent::LimitsSet { limits })
 }
 
+fn check_free(platform: &Platform, id: KeyId, code_hash: &CodeHash, findings: &mut Findings) {
+    if platform.key(id).is_some() || platform.key_by_code_hash(code_hash).is_some() {
+        findings.push(Refusal::new(
+            RefusalCode::KeyCodeTaken,
+            "a key with this id or code exists",
+            "ask again with fresh random bits",
+        ));
+    }
+}
+
+fn split_key(platform: &Platform, key: KeyId, parts: &[IssuedPart; 2]) -> Result<PlatformEvent, Refusals> {
+    let mut findings = Findings::default();
+    for part in parts {
+        check_free(platform, part.key.id, &part.code_hash, &mut findings);
+    }
+    findings.finish()?;
+    Ok(PlatformEvent::KeySplit { key, parts: Box::new(parts.clone()) })
+}
+
 fn issue_key(platform: &Platform, issue: &IssueKey, now: Timestamp) -> Result<PlatformEvent, Refusals> {
     let IssueKey { id, code_hash, code_tail, order_number, lines, term_days, created_at } = issue;
     let mut findings = Findings::default();
@@ -198,13 +226,7 @@ fn issue_key(platform: &Platform, issue: &IssueKey, now: Timestamp) -> Result<Pl
         }
     };
     let lines = weigh(lines, &mut findings, |product| platform.price(product).map(|price| price.price));
-    if platform.key(*id).is_some() || platform.key_by_code_hash(code_hash).is_some() {
-        findings.push(Refusal::new(
-            RefusalCode::KeyCodeTaken,
-            "a key with this id or code exists",
-            "issue it again with fresh random bits",
-        ));
-    }
+    check_free(platform, *id, code_hash, &mut findings);
     let (order_number, ends_at) = findings.finish_with(order_number.zip(ends_at))?;
     let key = IssuedKey {
         id: *id,

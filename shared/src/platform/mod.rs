@@ -3,7 +3,7 @@
 //! **Problem.** A key is issued before anybody claims it and must be claimable once, anywhere; a price must weigh the
 //! same for everybody. **Method.** One small aggregate of the same kind as the organization: commands, events, pure.
 //! Claiming does not pass through here: what an issued key contains never changes, and that it is claimed once is a
-//! unique reservation of the store ([`crate::licensing::Event::reservation`]), so claims of different organizations
+//! unique reservation of the store ([`crate::licensing::Event::reservations`]), so claims of different organizations
 //! never wait for each other. **Deliberately absent:** plain key codes. Only their hash is ever stored.
 
 pub mod code;
@@ -11,5 +11,7 @@ pub mod code;
 mod aggregate;
 mod decide;
 
-pub use aggregate::{DatedPlatformEvent, Model, Platform, PlatformEvent, PlatformReplayError, Price};
+pub use aggregate::{
+    DatedPlatformEvent, IssuedPart, Model, Platform, PlatformEvent, PlatformReplayError, Price,
+};
 pub use decide::{IssueKey, PlatformCommand, PlatformDecision, decide};

@@ -51,6 +51,11 @@ pub(super) fn all(api: Api) -> Router {
         .route("/keys", get(keys::list))
         .route("/keys/inspect", post(keys::inspect))
         .route("/keys/claim", post(keys::claim))
+        .route("/keys/{key}", get(keys::show))
+        .route("/keys/{key}/move", post(keys::relocate))
+        .route("/keys/{key}/split", post(keys::split))
+        .route("/keys/{key}/unclaim", post(keys::unclaim))
+        .route("/keys/{key}/transfer", post(keys::transfer))
         .route("/transactions", get(transactions::list))
         .route("/transactions/verify", get(transactions::verify));
     let v1 = Router::new()

@@ -306,7 +306,17 @@ fn check_quantities(key: &LicenseKey, requests: &[PartRequest; 2], findings: &mu
                 .at(format!("parts[{index}].lines")),
             );
         }
-        for line in &request.lines {
+        for (at, line) in request.lines.iter().enumerate() {
+            if request.lines.iter().take(at).any(|earlier| earlier.product == line.product) {
+                findings.push(
+                    Refusal::new(
+                        RefusalCode::LinesInvalid,
+                        format!("two lines for {}", line.product),
+                        "add their quantities up in one line",
+                    )
+                    .at(format!("parts[{index}].lines")),
+                );
+            }
             if !key.issued.lines.iter().any(|of| of.product == line.product) {
                 findings.push(
                     Refusal::new(

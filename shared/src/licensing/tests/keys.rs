@@ -246,7 +246,7 @@ fn k8_an_unclaimed_key_burns_on_its_own_and_can_be_given_away() {
     let own = world.organization.id();
     assert_eq!(world.refused(Command::TransferKey { id: id(1), to: own }), ["ALREADY_THERE"]);
     let decision = world.ok(Command::TransferKey { id: id(1), to: other });
-    assert!(matches!(decision.events[0].event.reservation(), Some(Reservation::Release(_))));
+    assert!(matches!(decision.events[0].event.reservations().as_slice(), [Reservation::Release(_)]));
     assert_eq!(world.organization.unassigned_keys().count(), 0);
 }
 

@@ -1,0 +1,109 @@
+//! `POST .../keys/{key}/split`: one key becomes two (domain K7), each with a code of its own.
+
+use super::claimed::RENEWAL_NEEDS_GROUP;
+use super::*;
+use crate::books::NewPart;
+use crate::http::layers::MAX_BODY_BYTES;
+use coterm_shared::licensing::{KeyState, OrderLine, PartRequest};
+use coterm_shared::product::ProductType;
+
+/// A part as it was asked for; where it goes without a group depends on the organization.
+struct Asked {
+    lines: Vec<OrderLine>,
+    group: Option<GroupId>,
+    mode: Option<ClaimMode>,
+}
+
+/// `POST .../keys/{key}/split` `{"parts": [{"lines": [{"product", "quantity"}], "group"?, "mode"?}, {...}]}`
+///
+/// A part without a group is left unassigned. The codes of the parts are in this answer and nowhere else; a repetition
+/// with the same Idempotency-Key shows them masked.
+pub(in super::super) async fn split(
+    State(api): State<Api>,
+    Path((id, key)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let key: KeyId = ids::of_path(&key, "license key")?;
+    let enabled = organization.groups_enabled();
+    let mut body = ask.body()?;
+    let parts = body.list("parts", 2, |fields| Some(part(fields, enabled)));
+    if parts.as_ref().is_some_and(|parts| parts.len() == 1) {
+        body.fault("OUT_OF_RANGE", "parts", "`parts` has two elements");
+    }
+    let asked: [Asked; 2] = body.finish(|| {
+        let parts: Option<Vec<Asked>> = parts?.into_iter().collect();
+        parts?.try_into().ok()
+    })?;
+    let codes = [fresh_code()?, fresh_code()?];
+    let [first, second] = asked;
+    let [first_code, second_code] = &codes;
+    let parts = Box::new([
+        new_part(&ask, &organization, key, first, first_code)?,
+        new_part(&ask, &organization, key, second, second_code)?,
+    ]);
+    let made = parts.each_ref().map(|part| part.request.id);
+    let change = Change::SplitKey { organization: organization.id(), key, parts };
+    let answer = change::make(&api, &ask, change, StatusCode::CREATED, move |committed| {
+        let [first, second] = made.map(|id| view_of(committed, id));
+        Some(json!({ "split": view_of(committed, key)?, "parts": [first?, second?] }))
+    })
+    .await?;
+    if answer.status() == StatusCode::CREATED && !answer.headers().contains_key(change::REPLAYED) {
+        reveal(answer, &codes).await
+    } else {
+        Ok(answer)
+    }
+}
+
+fn part(fields: &mut Fields, groups_enabled: bool) -> Option<Asked> {
+    let lines = fields.list("lines", 100, |line| {
+        let product = line.parsed::<ProductType>("product");
+        let quantity = line.integer("quantity", 0, u64::MAX);
+        Some(OrderLine { product: product?, quantity: quantity? })
+    });
+    let group = fields.optional::<GroupId>("group");
+    let mode = fields.optional::<ClaimMode>("mode");
+    if groups_enabled && (group, mode) == (Some(None), Some(Some(ClaimMode::Renewal))) {
+        fields.fault("MISSING_FIELD", "group", RENEWAL_NEEDS_GROUP);
+    }
+    Some(Asked { lines: lines?, group: group?, mode: mode? })
+}
+
+fn new_part(
+    ask: &Ask,
+    organization: &Organization,
+    key: KeyId,
+    asked: Asked,
+    code: &KeyCode,
+) -> Result<NewPart> {
+    let queued = |state: &KeyState| matches!(state, KeyState::Queued { .. });
+    // As with a move: what waits goes on waiting unless told otherwise (domain K3).
+    let usual = match organization.key(key).is_some_and(|key| queued(&key.state)) {
+        true => ClaimMode::Renewal,
+        false => ClaimMode::Increase,
+    };
+    // Until license groups are enabled, the organization is one pool (domain G1).
+    let pool = (!organization.groups_enabled()).then(|| organization.default_group());
+    let request = PartRequest {
+        id: KeyId::from_bytes(ids::fresh(ask.now)?),
+        code_tail: code.tail(),
+        lines: asked.lines,
+        target: asked.group.or(pool).map(|group| (group, asked.mode.unwrap_or(usual))),
+    };
+    Ok(NewPart { request, code_hash: code.hash() })
+}
+
+/// The same answer with the codes in full: the one time they are shown.
+async fn reveal(answer: Response, codes: &[KeyCode; 2]) -> Result<Response> {
+    let (parts, body) = answer.into_parts();
+    let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| Problem::internal())?;
+    let mut shown: Value = serde_json::from_slice(&bytes).map_err(|_| Problem::internal())?;
+    let made = shown.get_mut("parts").and_then(Value::as_array_mut).into_iter().flatten();
+    for (part, code) in made.zip(codes) {
+        if let Some(fields) = part.as_object_mut() {
+            fields.insert(String::from("code"), json!(code.reveal()));
+        }
+    }
+    Ok((parts.status, parts.headers, Json(shown)).into_response())
+}
