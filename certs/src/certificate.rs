@@ -4,6 +4,7 @@
 //! **Method.** Exactly one common name is accepted; with two of them, different programs would read different devices
 //! out of one certificate. **Deliberately absent:** verification. The chain is verified by rustls before anybody asks.
 
+use coterm_shared::id::OrganizationId;
 use coterm_shared::time::Timestamp;
 use std::fmt;
 use std::str::FromStr;
@@ -79,6 +80,8 @@ pub enum CertificateUnreadable {
 pub struct CertificateFacts {
     /// The subject's only common name; for a device, its device id.
     pub common_name: String,
+    /// Whose device it is: the subject's only organization name, if it is an organization id.
+    pub organization: Option<OrganizationId>,
     /// The serial number.
     pub serial: Serial,
     /// The first second it is valid.
@@ -107,11 +110,17 @@ impl CertificateFacts {
             (Some(only), None) => only.as_str().map_err(|_| CertificateUnreadable::CommonName)?,
             (None | Some(_), _) => return Err(CertificateUnreadable::CommonName),
         };
+        let mut organizations = parsed.subject().iter_organization();
+        let organization = match (organizations.next(), organizations.next()) {
+            (Some(only), None) => only.as_str().ok().and_then(|text| text.parse().ok()),
+            (None | Some(_), _) => None,
+        };
         let instant = |secs: i64| {
             u64::try_from(secs).ok().and_then(Timestamp::from_secs).ok_or(CertificateUnreadable::Dates)
         };
         Ok(CertificateFacts {
             common_name: common_name.to_owned(),
+            organization,
             serial: Serial::from_bytes(parsed.raw_serial()),
             starts_at: instant(parsed.validity().not_before.timestamp())?,
             ends_at: instant(parsed.validity().not_after.timestamp())?,

@@ -1,7 +1,7 @@
 //! What the certificate authority signs, and for how long.
 
 use crate::certificate::CertificateFacts;
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::{Seconds, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -27,6 +27,8 @@ pub(crate) enum Purpose<'a> {
     Server(&'a [String]),
     /// A TLS client known by its common name.
     Client,
+    /// A device known by its common name, and whose it is.
+    Device(OrganizationId),
 }
 
 /// The parameters of a certificate for `common_name`, valid from now for `life`.
@@ -38,10 +40,13 @@ pub(crate) fn params(
 ) -> Result<CertificateParams, rcgen::Error> {
     let names = match purpose {
         Purpose::Server(names) => names.to_vec(),
-        Purpose::Authority | Purpose::Client => Vec::new(),
+        Purpose::Authority | Purpose::Client | Purpose::Device(_) => Vec::new(),
     };
     let mut params = CertificateParams::new(names)?;
     params.distinguished_name = DistinguishedName::new();
+    if let Purpose::Device(organization) = purpose {
+        params.distinguished_name.push(DnType::OrganizationName, organization.to_string());
+    }
     params.distinguished_name.push(DnType::CommonName, common_name);
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + Duration::from_secs(now.saturating_sub(BACKDATE).as_secs());
@@ -58,7 +63,7 @@ pub(crate) fn params(
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         }
-        Purpose::Client => {
+        Purpose::Client | Purpose::Device(_) => {
             params.is_ca = IsCa::ExplicitNoCa;
             params.use_authority_key_identifier_extension = true;
             params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -13,11 +13,12 @@ use crate::secret_file::{
     FileError, create_private_directory, create_secret_file, read_bounded_file, read_secret_file,
     replace_file,
 };
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::{Seconds, Timestamp};
 use rcgen::{Issuer, KeyPair, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
@@ -110,6 +111,8 @@ pub struct Pki {
     dir: PathBuf,
     ca: CertificateDer<'static>,
     now: fn() -> Timestamp,
+    /// Held while the list of revoked certificates is read and written again.
+    pub(crate) revoking: Arc<Mutex<()>>,
 }
 
 impl Pki {
@@ -141,7 +144,7 @@ impl Pki {
             .into_iter()
             .next()
             .ok_or_else(|| PkiError::no_certificate(&certificate_file))?;
-        let pki = Pki { dir: dir.to_path_buf(), ca, now };
+        let pki = Pki { dir: dir.to_path_buf(), ca, now, revoking: Arc::default() };
         if key_file.exists() {
             pki.authority_key()?;
         }
@@ -186,14 +189,20 @@ impl Pki {
         self.identity("cloud", CLOUD_NAME, &Purpose::Client)
     }
 
-    /// A new key and certificate for a device. Nothing is stored here: the caller has the only copy of the key.
+    /// A new key and certificate for a device of this organization. The caller has the only copy of the key; see
+    /// [`Pki::keep_only`] for what becomes of older certificates.
     ///
     /// # Errors
     /// [`PkiError`] when the authority's key is unusable.
-    pub fn device_certificate(&self, device: &DeviceId) -> Result<DeviceCertificate, PkiError> {
+    pub fn device_certificate(
+        &self,
+        device: &DeviceId,
+        organization: OrganizationId,
+    ) -> Result<DeviceCertificate, PkiError> {
         let issue = |source| PkiError::Issue { subject: device.to_string(), source };
         let key = KeyPair::generate().map(Zeroizing::new).map_err(issue)?;
-        let certificate_pem = self.sign(device.as_str(), &Purpose::Client, DEVICE_LIFE, &*key)?;
+        let certificate_pem =
+            self.sign(device.as_str(), &Purpose::Device(organization), DEVICE_LIFE, &*key)?;
         let facts = facts_of_pem(&certificate_pem, &self.dir.join("device"))?;
         let key_pem = Zeroizing::new(key.serialize_pem());
         Ok(DeviceCertificate { device: device.clone(), certificate_pem, key_pem, facts })
@@ -221,6 +230,11 @@ impl Pki {
         ]
     }
 
+    /// Where the serial numbers of a device's certificates are remembered; a device id is a file name.
+    pub(crate) fn issued_file(&self, device: &DeviceId) -> PathBuf {
+        self.dir.join("issued").join(device.as_str())
+    }
+
     pub(crate) fn revoked_file(&self) -> PathBuf {
         self.dir.join("revoked")
     }
@@ -243,7 +257,7 @@ impl Pki {
         let Ok(facts) = CertificateFacts::from_der(leaf) else { return false };
         let names_fit = match purpose {
             Purpose::Server(names) => facts.names == *names,
-            Purpose::Authority | Purpose::Client => facts.names.is_empty(),
+            Purpose::Authority | Purpose::Client | Purpose::Device(_) => facts.names.is_empty(),
         };
         names_fit
             && facts.common_name == common_name

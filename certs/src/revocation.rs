@@ -1,14 +1,19 @@
 //! Certificates that no longer count.
 //!
-//! **Problem.** A stolen device keeps a valid certificate for years. **Method.** A text file with a serial number per
-//! line, read by the daemon at every change; the broker asks it at every connect and ends the connection of a device
-//! when its certificate enters the list. **Deliberately absent:** X.509 CRLs and OCSP: the embedded broker is the only
-//! reader, and external brokers bring their own lists.
+//! **Problem.** A stolen device keeps a valid certificate for years, and so does a lost directory with a device's key.
+//! **Method.** A text file with a serial number per line, read by the daemon at every change; the broker asks it at every
+//! connect and ends the connection of a device when its certificate enters the list. The serial numbers issued to a
+//! device are remembered in a file of its own, so that a new certificate takes the place of all older ones, whoever they
+//! were made for. **Deliberately absent:** X.509 CRLs and OCSP: the embedded broker is the only reader, and external
+//! brokers bring their own lists.
 
 use crate::certificate::Serial;
 use crate::pki::{Pki, PkiError};
-use crate::secret_file::{read_bounded_file, replace_file};
+use crate::secret_file::{create_private_directory, read_bounded_file, read_long_file, replace_file};
+use coterm_shared::id::DeviceId;
 use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::PoisonError;
 
 /// The serial numbers of revoked certificates.
 pub type Revoked = BTreeSet<Serial>;
@@ -21,23 +26,11 @@ impl Pki {
     /// let a stolen device back in.
     pub fn revoked(&self) -> Result<Revoked, PkiError> {
         let path = self.revoked_file();
-        let bytes = match read_bounded_file(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.is_not_found() => return Ok(Revoked::new()),
-            Err(error) => return Err(error.into()),
-        };
-        let text = String::from_utf8_lossy(&bytes);
-        let mut revoked = Revoked::new();
-        for (number, line) in (1_usize..).zip(text.lines()) {
-            let entry = line.split('#').next().unwrap_or("").trim();
-            if entry.is_empty() {
-                continue;
-            }
-            let serial =
-                entry.parse().map_err(|_| PkiError::RevokedLine { path: path.clone(), line: number })?;
-            revoked.insert(serial);
+        match read_long_file(&path) {
+            Ok(bytes) => serials(&path, &bytes),
+            Err(error) if error.is_not_found() => Ok(Revoked::new()),
+            Err(error) => Err(error.into()),
         }
-        Ok(revoked)
     }
 
     /// Revokes a certificate; once this returns, the list on disk has it. Revoking twice changes nothing.
@@ -45,8 +38,37 @@ impl Pki {
     /// # Errors
     /// [`PkiError`] when the list cannot be read or written.
     pub fn revoke(&self, serial: &Serial) -> Result<Revoked, PkiError> {
+        self.revoke_all(&Revoked::from([serial.clone()]))
+    }
+
+    /// Makes this certificate the device's only one: revokes those issued to it before and remembers this one. Returns
+    /// how many were revoked. Whatever interrupts it, the next call revokes what this one should have.
+    ///
+    /// # Errors
+    /// [`PkiError`] when a list cannot be read or written; the new certificate must not be handed out then.
+    pub fn keep_only(&self, device: &DeviceId, serial: &Serial) -> Result<usize, PkiError> {
+        let path = self.issued_file(device);
+        let older = match read_bounded_file(&path) {
+            Ok(bytes) => serials(&path, &bytes)?,
+            Err(error) if error.is_not_found() => Revoked::new(),
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(directory) = path.parent() {
+            create_private_directory(directory)?;
+        }
+        // First the list, then what is remembered: a crash in between repeats a revocation and forgets none.
+        if !older.is_empty() {
+            self.revoke_all(&older)?;
+        }
+        replace_file(&path, format!("{serial}\n").as_bytes(), 0o600)?;
+        Ok(older.len())
+    }
+
+    fn revoke_all(&self, serials: &Revoked) -> Result<Revoked, PkiError> {
+        let _alone = self.revoking.lock().unwrap_or_else(PoisonError::into_inner);
         let mut revoked = self.revoked()?;
-        if revoked.insert(serial.clone()) {
+        if !serials.is_subset(&revoked) {
+            revoked.extend(serials.iter().cloned());
             let mut text = String::from("# Serial numbers of revoked certificates, one a line.\n");
             for serial in &revoked {
                 text.push_str(serial.as_str());
@@ -56,4 +78,18 @@ impl Pki {
         }
         Ok(revoked)
     }
+}
+
+/// A serial number per line, with comments after `#`.
+fn serials(path: &Path, bytes: &[u8]) -> Result<Revoked, PkiError> {
+    let text = String::from_utf8_lossy(bytes);
+    let mut found = Revoked::new();
+    for (line, text) in (1_usize..).zip(text.lines()) {
+        let entry = text.split('#').next().unwrap_or("").trim();
+        if !entry.is_empty() {
+            let serial = entry.parse().map_err(|_| PkiError::RevokedLine { path: path.to_owned(), line })?;
+            found.insert(serial);
+        }
+    }
+    Ok(found)
 }

@@ -18,6 +18,9 @@ use zeroize::Zeroizing;
 /// The largest secret or certificate file this product reads, in bytes.
 pub const SECRET_FILE_MAX_BYTES: u64 = 65_536;
 
+/// The longest list of serial numbers this product reads, in bytes: about 800,000 of them.
+const LIST_FILE_MAX_BYTES: u64 = 33_554_432;
+
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -40,6 +43,14 @@ pub enum FileError {
     /// It is larger than any key or certificate.
     #[error("{path} is larger than {SECRET_FILE_MAX_BYTES} bytes, so it is no key and no certificate")]
     TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is longer than any list of certificates.
+    #[error(
+        "{path} is larger than {LIST_FILE_MAX_BYTES} bytes; take out the serial numbers of certificates that have ended"
+    )]
+    ListTooLarge {
         /// The file.
         path: PathBuf,
     },
@@ -144,6 +155,16 @@ fn open(path: &Path) -> Result<File, FileError> {
         return Err(FileError::NotAFile { path: path.to_path_buf() });
     }
     Ok(file)
+}
+
+/// Reads a list that grows with the number of devices, at most [`LIST_FILE_MAX_BYTES`].
+pub(crate) fn read_long_file(path: &Path) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    open(path)?.take(LIST_FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::io("read", path))?;
+    if bytes.len() as u64 > LIST_FILE_MAX_BYTES {
+        return Err(FileError::ListTooLarge { path: path.to_path_buf() });
+    }
+    Ok(bytes)
 }
 
 fn read_open(file: &File, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {

@@ -6,7 +6,7 @@
 //! subscriptions, sessions and quality of service. The exchange is level-triggered: a message is an optimisation and
 //! the next report repairs whatever was lost.
 
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::{Report, Request, Topic};
 use std::future::Future;
 use std::net::SocketAddr;
@@ -45,6 +45,12 @@ pub enum Incoming {
 pub trait Inbox: Send + Sync {
     /// Takes one message and returns at once; a full inbox keeps the latest report of each device and drops older ones.
     fn deliver(&self, device: DeviceId, incoming: Incoming);
+}
+
+/// Whose devices are. A broker in this process asks it about certificates, which name the organization they were made for.
+pub trait Owners: Send + Sync {
+    /// Whether the organization claims the device now or, if nobody does, was the last to. Returns at once.
+    fn is_owner(&self, organization: OrganizationId, device: &DeviceId) -> bool;
 }
 
 /// Why a message did not go out; the reconciler meets the device's next report anyway.

@@ -1,7 +1,7 @@
 //! A device with a valid certificate and curiosity: it reaches its own four topics and nothing else.
 
 use coterm_shared::enforcement::OperatingMode;
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_tests::cloud::{Cloud, MQTT_PORT};
 use coterm_tests::device::{Device, Obeys};
 use coterm_tests::mqtt::{Login, Neighbour};
@@ -105,7 +105,9 @@ fn nobody_connects_under_a_name_that_is_not_in_the_certificate() {
     let foreign = cloud.dir().join("foreign");
     std::fs::create_dir(&foreign).unwrap();
     let pki = coterm_certs::Pki::open_or_create(&cloud.dir().join("foreign-pki")).unwrap();
-    let made = pki.device_certificate(&"curious".parse::<DeviceId>().unwrap()).unwrap();
+    let made = pki
+        .device_certificate(&"curious".parse::<DeviceId>().unwrap(), OrganizationId::from_bytes([1; 16]))
+        .unwrap();
     std::fs::write(foreign.join("device.crt"), &made.certificate_pem).unwrap();
     std::fs::write(foreign.join("device.key"), made.key_pem.as_bytes()).unwrap();
     std::fs::copy(curious.dir().join("broker-ca.crt"), foreign.join("broker-ca.crt")).unwrap();
@@ -124,4 +126,47 @@ fn nobody_connects_under_a_name_that_is_not_in_the_certificate() {
     ] {
         assert!(Neighbour::connect(&login).is_err(), "must not connect with {what}");
     }
+}
+
+#[test]
+fn a_certificate_does_not_outlive_its_owner() {
+    let cloud = Cloud::start();
+    let first = cloud.vendor().organization("First", 60, 60);
+    let group = first.group("North");
+    first.license(&group, "camera", 1, 365 * 86_400);
+    first.device("cam-1", "North", CAMERA);
+    let kept = Device::provision(&cloud, &first, "cam-1", Obeys::BySupervision);
+    let own = login(&cloud, &kept);
+    let mut session = Neighbour::connect(&own).expect("its own certificate and name");
+    assert_eq!(session.subscribe("coterm/v1/d/cam-1/token"), Ok(true));
+
+    let _ = first.json(&["device", "retire", "cam-1", "--yes"]);
+    assert!(Neighbour::connect(&own).is_ok(), "nobody else's yet: it may come and be told");
+    let mut session = Neighbour::connect(&own).expect("its own certificate and name");
+    assert_eq!(session.subscribe("coterm/v1/d/cam-1/token"), Ok(true));
+
+    let second = cloud.vendor().organization("Second", 60, 60);
+    let other = second.group("South");
+    second.license(&other, "camera", 1, 365 * 86_400);
+    second.device("cam-1", "South", CAMERA);
+    assert!(!session.hears_anything(Duration::from_secs(3)), "no token of the second organization's");
+    assert_ne!(session.publish("coterm/v1/d/cam-1/report", b"{}", false), Ok(true), "its session is over");
+    assert!(Neighbour::connect(&own).is_err(), "the device has another owner");
+
+    // A new certificate takes the place of one that may be lost, within the organization too.
+    let provision = |name: &str| {
+        let path = cloud.dir().join(name);
+        let said = second.coterm(&["device", "provision", "cam-1", "-o", path.to_str().unwrap()]);
+        assert_eq!(said.code, 0, "{said:?}");
+        (path, said.stderr)
+    };
+    let (lost, said) = provision("lost");
+    assert!(said.contains("Revoked 1 older certificate"), "{said}");
+    assert!(Neighbour::connect(&Login { directory: &lost, ..own.clone() }).is_ok());
+    let (found, _) = provision("found");
+    coterm_tests::wait::eventually("the lost certificate is refused", || {
+        let login = Login { directory: &lost, ..own.clone() };
+        coterm_tests::wait::holds(Neighbour::connect(&login).is_err(), "it connects")
+    });
+    assert!(Neighbour::connect(&Login { directory: &found, ..own.clone() }).is_ok());
 }

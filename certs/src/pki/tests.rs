@@ -1,7 +1,9 @@
 use super::*;
+use crate::revocation::Revoked;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 const START: u64 = 1_800_000_000;
+const OURS: OrganizationId = OrganizationId::from_bytes([1; 16]);
 
 fn start() -> Timestamp {
     Timestamp::from_secs_clamped(START)
@@ -53,8 +55,9 @@ fn keys_are_private_and_the_directory_too() {
 fn a_device_is_known_by_its_common_name_and_can_only_be_a_client() {
     use x509_parser::prelude::{FromDer, X509Certificate};
     let (_dir, pki) = fresh();
-    let issued = pki.device_certificate(&device("cam-1")).unwrap();
+    let issued = pki.device_certificate(&device("cam-1"), OURS).unwrap();
     assert_eq!(issued.facts.common_name, "cam-1");
+    assert_eq!(issued.facts.organization, Some(OURS), "and whose it is");
     assert!(issued.facts.ends_at > start().saturating_add(Seconds::days(1_800)));
     assert!(issued.facts.ends_at < CertificateFacts::from_der(pki.ca_certificate()).unwrap().ends_at);
     let pem = rustls_pki_types::pem::PemObject::from_pem_slice(issued.certificate_pem.as_bytes());
@@ -64,7 +67,7 @@ fn a_device_is_known_by_its_common_name_and_can_only_be_a_client() {
     assert!(usage.client_auth && !usage.server_auth && !usage.any);
     assert!(!parsed.is_ca());
     assert!(is_signed_by(&der, pki.ca_certificate()));
-    let other = pki.device_certificate(&device("cam-1")).unwrap();
+    let other = pki.device_certificate(&device("cam-1"), OURS).unwrap();
     assert_ne!(other.facts.serial, issued.facts.serial, "every certificate can be revoked alone");
 }
 
@@ -113,7 +116,7 @@ fn without_its_key_an_authority_still_serves_and_says_so() {
     std::fs::remove_file(pki.dir.join("ca.key")).unwrap();
     let pki = Pki::open_at(&pki.dir, start).unwrap();
     assert!(pki.server_identity(&names()).is_ok());
-    assert!(matches!(pki.device_certificate(&device("cam-1")), Err(PkiError::NoAuthorityKey { .. })));
+    assert!(matches!(pki.device_certificate(&device("cam-1"), OURS), Err(PkiError::NoAuthorityKey { .. })));
 }
 
 #[test]
@@ -140,7 +143,7 @@ fn two_programs_starting_together_agree() {
 fn revocation_is_kept_and_a_damaged_list_is_not_ignored() {
     let (_dir, pki) = fresh();
     assert!(pki.revoked().unwrap().is_empty());
-    let stolen = pki.device_certificate(&device("cam-1")).unwrap().facts.serial;
+    let stolen = pki.device_certificate(&device("cam-1"), OURS).unwrap().facts.serial;
     pki.revoke(&stolen).unwrap();
     assert_eq!(pki.revoke(&stolen).unwrap().len(), 1);
     assert!(pki.revoked().unwrap().contains(&stolen));
@@ -149,6 +152,39 @@ fn revocation_is_kept_and_a_damaged_list_is_not_ignored() {
     assert!(pki.revoked().unwrap().contains(&stolen));
     std::fs::write(pki.revoked_file(), format!("{stolen}\ncam-2\n")).unwrap();
     assert!(matches!(pki.revoked(), Err(PkiError::RevokedLine { line: 2, .. })));
+}
+
+#[test]
+fn a_new_certificate_takes_the_place_of_every_older_one_of_the_same_device() {
+    let (_dir, pki) = fresh();
+    let issue = |name: &str, expected: usize| {
+        let serial = pki.device_certificate(&device(name), OURS).unwrap().facts.serial;
+        assert_eq!(pki.keep_only(&device(name), &serial).unwrap(), expected, "{name}");
+        serial
+    };
+    let first = issue("cam-1", 0);
+    let other = issue("cam-2", 0);
+    let second = issue("cam-1", 1);
+    let third = issue("cam-1", 1);
+    assert_eq!(pki.revoked().unwrap(), Revoked::from([first, second]));
+    // As after a crash between both lists.
+    pki.revoke(&third).unwrap();
+    let fourth = issue("cam-1", 1);
+    let revoked = pki.revoked().unwrap();
+    assert!(revoked.len() == 3 && !revoked.contains(&fourth) && !revoked.contains(&other));
+}
+
+#[test]
+fn revocations_at_once_lose_none() {
+    let (_dir, pki) = fresh();
+    let serials: Vec<_> =
+        (0..8).map(|_| pki.device_certificate(&device("cam-1"), OURS).unwrap().facts.serial).collect();
+    std::thread::scope(|scope| {
+        for serial in &serials {
+            scope.spawn(|| pki.revoke(serial).unwrap());
+        }
+    });
+    assert_eq!(pki.revoked().unwrap().len(), serials.len());
 }
 
 #[test]

@@ -1,14 +1,18 @@
 //! What the HTTP interface asks of the rest of the daemon.
 
-use crate::http::{self, BrokerAddress, Fleet, Provisioner, Readiness};
+use crate::books::Books;
+use crate::http::{self, BrokerAddress, Fleet, Provisioned, Provisioner, Readiness};
 use crate::mqtt::external::LinkStatus;
+use crate::ports::Owners;
 use crate::reconcile::{DeviceStatus, Held, Link, Reconciler};
 use crate::signer::Trust;
-use coterm_certs::{DeviceCertificate, Pki, PkiError};
+use coterm_certs::{Pki, PkiError};
 use coterm_shared::id::{DeviceId, OrganizationId};
+use coterm_shared::licensing::{Device, DeviceState};
+use coterm_shared::time::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Makes devices ready to connect, from the PKI and the chain of trust.
 #[derive(Debug)]
@@ -16,11 +20,18 @@ pub(super) struct DeviceKits {
     pub(super) pki: Pki,
     pub(super) trust: Arc<Trust>,
     pub(super) broker: BrokerAddress,
+    /// Told when certificates were revoked.
+    pub(super) revoked: Arc<Notify>,
 }
 
 impl Provisioner for DeviceKits {
-    fn certificate(&self, device: &DeviceId) -> Result<DeviceCertificate, PkiError> {
-        self.pki.device_certificate(device)
+    fn certificate(&self, device: &DeviceId, organization: OrganizationId) -> Result<Provisioned, PkiError> {
+        let certificate = self.pki.device_certificate(device, organization)?;
+        let replaced = self.pki.keep_only(device, &certificate.facts.serial)?;
+        if replaced > 0 {
+            self.revoked.notify_one();
+        }
+        Ok(Provisioned { certificate, replaced })
     }
 
     fn trust(&self) -> http::Trust {
@@ -34,6 +45,33 @@ impl Provisioner for DeviceKits {
 
     fn broker(&self) -> BrokerAddress {
         self.broker.clone()
+    }
+}
+
+/// Whose devices are, from the books.
+#[derive(Debug)]
+pub(super) struct Claims(pub(super) Books);
+
+impl Owners for Claims {
+    fn is_owner(&self, organization: OrganizationId, device: &DeviceId) -> bool {
+        let record = |id| self.0.organization(id).and_then(|books| books.device(device).cloned());
+        let Some(theirs) = record(organization) else { return false };
+        let Some(retired_at) = retired_at(&theirs) else { return true };
+        // Nobody's device is still its last owner's, so that it can be told of its retirement. When two let it go in
+        // the same second it is neither's: no token of the one may reach the other.
+        self.0
+            .organizations()
+            .into_iter()
+            .filter(|other| *other != organization)
+            .filter_map(record)
+            .all(|other| self::retired_at(&other).is_some_and(|at| at < retired_at))
+    }
+}
+
+fn retired_at(device: &Device) -> Option<Timestamp> {
+    match device.state {
+        DeviceState::Active | DeviceState::Trial(_) => None,
+        DeviceState::Retired { at, .. } => Some(at),
     }
 }
 

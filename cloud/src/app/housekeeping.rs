@@ -1,13 +1,18 @@
-//! What has to be done now and then: token keys rotated, the broker's certificate renewed, revocations read.
+//! What has to be done now and then: token keys rotated, the broker's certificate renewed, revocations read; and
+//! connections ended whose devices changed hands.
 
 use super::mqtt::Started;
-use crate::books::Books;
+use crate::books::{Books, Touch};
 use crate::config::Config;
 use crate::signer::Trust;
 use coterm_certs::Pki;
+#[cfg(feature = "embedded-broker")]
+use coterm_shared::id::DeviceId;
+use coterm_shared::id::OrganizationId;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 /// The longest time between two rounds.
@@ -20,15 +25,20 @@ pub(super) fn start(
     trust: Arc<Trust>,
     pki: Pki,
     mqtt: Started,
+    revoked: Arc<Notify>,
     mut stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     // Often enough that a key is rotated well within its notice, also with the short leases of a demonstration.
     let round = ROUND.min(Duration::from_secs(config.tokens.lease.0 / 4)).max(Duration::from_secs(1));
+    let mut feed = books.subscribe();
     tokio::spawn(async move {
         let mut rounds = tokio::time::interval(round);
         loop {
             tokio::select! {
                 _ = stop.changed() => return,
+                // A new certificate took the place of another, which must not serve a moment longer.
+                () = revoked.notified() => renew(&pki, &mqtt).await,
+                touches = feed.changed() => change_hands(&mqtt, touches).await,
                 _ = rounds.tick() => {
                     rotate(&books, &trust).await;
                     renew(&pki, &mqtt).await;
@@ -67,6 +77,24 @@ async fn renew(pki: &Pki, mqtt: &Started) {
         Err(error) => tracing::error!(%error, "the broker keeps its old list of revoked certificates"),
     }
 }
+
+/// Ends the connections of devices that have another owner now.
+#[cfg(feature = "embedded-broker")]
+async fn change_hands(mqtt: &Started, touches: BTreeMap<OrganizationId, Touch>) {
+    let Some((broker, _)) = &mqtt.embedded else { return };
+    for touch in touches.into_values() {
+        match touch {
+            Touch::Everything => broker.end_disowned(None).await,
+            Touch::Some { devices, .. } => {
+                let devices: Vec<DeviceId> = devices.into_iter().collect();
+                broker.end_disowned(Some(&devices)).await;
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "embedded-broker"))]
+async fn change_hands(_: &Started, _: BTreeMap<OrganizationId, Touch>) {}
 
 #[cfg(not(feature = "embedded-broker"))]
 async fn renew(_: &Pki, _: &Started) {}

@@ -26,7 +26,7 @@ use crate::ports::{Broker, Inbox};
 use crate::reconcile::{Counters, LatestInbox, Policy, Reconciler, Settings, SigningLedger, TokenPolicy};
 use crate::signer::{Trust, TrustPolicy};
 use crate::store::sqlite::SqliteStore;
-use adapters::{DeviceKits, Obstacles, Statuses};
+use adapters::{Claims, DeviceKits, Obstacles, Statuses};
 use coterm_certs::Pki;
 use std::fs;
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 /// How long stopping waits for HTTP requests under way.
@@ -110,7 +110,8 @@ async fn serve(
 
     let inbox = Arc::new(LatestInbox::new(Arc::new(Counters::default())));
     let ours: Arc<dyn Inbox> = Arc::clone(&inbox) as Arc<dyn Inbox>;
-    let mqtt = mqtt::start(&config.mqtt, config.limits.publish_deadline, &pki, ours).await?;
+    let owners = Arc::new(Claims(books.clone()));
+    let mqtt = mqtt::start(&config.mqtt, config.limits.publish_deadline, &pki, ours, owners).await?;
     let broker = Arc::clone(&mqtt.broker);
     let reconciler = match reconcile(config, books, &trust, &mqtt, inbox).await {
         Ok(reconciler) => Arc::new(reconciler),
@@ -120,6 +121,7 @@ async fn serve(
         }
     };
 
+    let revoked = Arc::new(Notify::new());
     let (stopping, stop_seen) = watch::channel(false);
     let deps = Deps {
         books: books.clone(),
@@ -128,6 +130,7 @@ async fn serve(
             pki: pki.clone(),
             trust: Arc::clone(&trust),
             broker: mqtt.address.clone(),
+            revoked: Arc::clone(&revoked),
         }),
         fleet: Arc::new(Statuses(Arc::clone(&reconciler))),
         readiness: Arc::new(Obstacles { external: mqtt.status.clone(), stopping: stop_seen.clone() }),
@@ -139,7 +142,8 @@ async fn serve(
     });
     let http = tokio::spawn(async move { server.await });
     let mqtt_addr = broker.local_addr();
-    let housekeeping = housekeeping::start(config, books.clone(), Arc::clone(&trust), pki, mqtt, stop_seen);
+    let housekeeping =
+        housekeeping::start(config, books.clone(), Arc::clone(&trust), pki, mqtt, revoked, stop_seen);
     let books = books.clone();
     Ok(Running {
         http_addr,

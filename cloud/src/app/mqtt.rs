@@ -4,7 +4,7 @@ use super::StartError;
 use crate::config::{EmbeddedMqtt, ExternalMqtt, Mqtt};
 use crate::http::BrokerAddress;
 use crate::mqtt::external::{ExternalBroker, ExternalConfig, LinkStatus};
-use crate::ports::{Broker, Inbox};
+use crate::ports::{Broker, Inbox, Owners};
 use coterm_certs::{Identity, Pki, read_bounded_file};
 use coterm_shared::time::Seconds;
 use rustls_pki_types::CertificateDer;
@@ -35,9 +35,10 @@ pub(super) async fn start(
     deadline: Seconds,
     pki: &Pki,
     inbox: Arc<dyn Inbox>,
+    owners: Arc<dyn Owners>,
 ) -> Result<Started, StartError> {
     match config {
-        Mqtt::Embedded(config) => start_embedded(config, pki, inbox).await,
+        Mqtt::Embedded(config) => start_embedded(config, pki, inbox, owners).await,
         Mqtt::External(config) => start_external(config, deadline, inbox),
     }
 }
@@ -47,6 +48,7 @@ async fn start_embedded(
     config: &EmbeddedMqtt,
     pki: &Pki,
     inbox: Arc<dyn Inbox>,
+    owners: Arc<dyn Owners>,
 ) -> Result<Started, StartError> {
     let identity = pki.server_identity(&config.server_names)?;
     let settings = EmbeddedConfig {
@@ -63,6 +65,7 @@ async fn start_embedded(
         std::slice::from_ref(pki.ca_certificate()),
         revoked,
         inbox,
+        owners,
     )
     .await?;
     let broker = Arc::new(broker);
@@ -74,7 +77,12 @@ async fn start_embedded(
 }
 
 #[cfg(not(feature = "embedded-broker"))]
-async fn start_embedded(_: &EmbeddedMqtt, _: &Pki, _: Arc<dyn Inbox>) -> Result<Started, StartError> {
+async fn start_embedded(
+    _: &EmbeddedMqtt,
+    _: &Pki,
+    _: Arc<dyn Inbox>,
+    _: Arc<dyn Owners>,
+) -> Result<Started, StartError> {
     Err(StartError::NoEmbeddedBroker)
 }
 

@@ -1,9 +1,11 @@
 //! The daemon in one piece: what a start leaves on disk, what it signs, what keeps it from starting.
 
+use super::adapters::Claims;
 use super::*;
 use crate::books::{Change, Request};
 use crate::clock::testing::ManualClock;
 use crate::config::Sources;
+use crate::ports::Owners as _;
 use coterm_shared::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use coterm_shared::licensing::{ClaimMode, Command, FoundOrganization, NewDevice, OrderLine, SettingsChange};
 use coterm_shared::platform::code::KeyCode;
@@ -229,22 +231,34 @@ async fn who_retired_a_device_sees_nothing_of_it_once_another_claims_it() {
         id: second,
         name: String::from("Next"),
         default_group: group(9),
-        license_groups: false,
         settings,
+        license_groups: false,
     };
     execute(&running, Change::FoundOrganization(founding)).await;
-    let (site, model, product) = (SiteId::from_bytes([7; 16]), String::from("CAM-1"), ProductType::CAMERA);
+    let owners = Claims(running.books.clone());
+    let owns = |organization| owners.is_owner(organization, &device);
+    assert!((owns(ORGANIZATION), owns(second)) == (true, false), "nobody claims it: it is its last owner's");
+    let site = SiteId::from_bytes([7; 16]);
+    let claimed = NewDevice {
+        id: device.clone(),
+        model: String::from("CAM-1"),
+        product: ProductType::CAMERA,
+        units: 1,
+        trial_secs: None,
+    };
     for command in [
         Command::CreateSite { id: site, name: String::from("Lobby"), parent: None, group: None },
-        Command::ClaimDevice {
-            device: NewDevice { id: device.clone(), model, product, units: 1, trial_secs: None },
-            site,
-        },
+        Command::ClaimDevice { device: claimed, site },
     ] {
         execute(&running, Change::Organization { id: second, command }).await;
     }
     until(&running, "the second is told", |_| statuses.status(second, &device).is_some()).await;
     assert_eq!(statuses.status(ORGANIZATION, &device), None);
+    assert!((owns(ORGANIZATION), owns(second)) == (false, true));
+    // In the same second as the first one, on this clock: then it is nobody's.
+    let retire = Command::RetireDevice { id: device.clone() };
+    execute(&running, Change::Organization { id: second, command: retire }).await;
+    assert!((owns(ORGANIZATION), owns(second)) == (false, false));
     running.stop().await;
 }
 

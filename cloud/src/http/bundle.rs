@@ -41,6 +41,7 @@ pub(super) fn bundle(
     organization: OrganizationId,
     product: ProductType,
     certificate: &DeviceCertificate,
+    replaced: usize,
     trust: &Trust,
     broker: &BrokerAddress,
 ) -> Result<Value> {
@@ -51,6 +52,7 @@ pub(super) fn bundle(
         "certificate": {
             "serial": certificate.facts.serial.as_str(),
             "ends_at": certificate.facts.ends_at,
+            "replaced": replaced,
         },
         "files": [
             { "name": "agent.toml", "text": toml },

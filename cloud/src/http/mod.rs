@@ -25,7 +25,7 @@ mod routes;
 mod tests;
 
 pub use bundle::{BrokerAddress, Trust};
-pub use ports::{Fleet, Provisioner, Readiness, Unknown};
+pub use ports::{Fleet, Provisioned, Provisioner, Readiness, Unknown};
 
 use crate::auth::TokenStore;
 use crate::books::Books;

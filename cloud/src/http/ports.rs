@@ -5,13 +5,22 @@ use coterm_certs::{DeviceCertificate, PkiError};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use serde_json::Value;
 
+/// A device's new certificate.
+#[derive(Debug)]
+pub struct Provisioned {
+    /// The certificate, with the only copy of its key.
+    pub certificate: DeviceCertificate,
+    /// How many certificates of the device it takes the place of; they are revoked.
+    pub replaced: usize,
+}
+
 /// Makes a device ready to connect.
 pub trait Provisioner: Send + Sync + 'static {
-    /// A new certificate for a device, with the only copy of its key. Blocks on the disk.
+    /// A new certificate for a device of this organization; it takes the place of all older ones. Blocks on the disk.
     ///
     /// # Errors
     /// The PKI refuses.
-    fn certificate(&self, device: &DeviceId) -> Result<DeviceCertificate, PkiError>;
+    fn certificate(&self, device: &DeviceId, organization: OrganizationId) -> Result<Provisioned, PkiError>;
     /// What a device must trust from the start.
     fn trust(&self) -> Trust;
     /// Where devices connect.

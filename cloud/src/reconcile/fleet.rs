@@ -65,7 +65,9 @@ impl Fleet {
             fleet.remember(&device, issued);
         }
         for said in memory.said {
-            if let Some(entry) = fleet.entry(&said.device) {
+            // What it said to one organization is not told to the next.
+            let theirs = fleet.organization(&said.device).is_none_or(|owner| owner == said.organization);
+            if theirs && let Some(entry) = fleet.entry(&said.device) {
                 entry.held = held(&said.report);
                 entry.heard_at = Some(said.heard_at);
                 entry.report = Some(said.report);
@@ -98,9 +100,13 @@ impl Fleet {
             self.strangers = self.strangers.saturating_sub(1);
         }
         if entry.organization.is_some_and(|before| before != organization) {
-            // What it said to one organization is not told to the next.
-            entry.report = None;
-            entry.quarantine = None;
+            // What it said to one organization is not told to the next, and says nothing about what it will hold.
+            *entry = Entry {
+                link: entry.link,
+                issued: entry.issued,
+                in_flight: entry.in_flight,
+                ..Entry::default()
+            };
         }
         entry.organization = Some(organization);
     }
@@ -315,7 +321,8 @@ impl Fleet {
             .into_iter()
             .filter_map(|device| {
                 let entry = self.devices.get(&device)?;
-                Some(Said { heard_at: entry.heard_at?, report: entry.report.clone()?, device })
+                let organization = entry.organization?;
+                Some(Said { heard_at: entry.heard_at?, report: entry.report.clone()?, device, organization })
             })
             .collect()
     }

@@ -132,7 +132,12 @@ impl Ledger for SigningLedger {
                 .into_iter()
                 .filter_map(|status| {
                     let report = Report::parse(&status.body).ok()?;
-                    Some(Said { device: status.device, heard_at: status.heard_at, report: Arc::new(report) })
+                    Some(Said {
+                        device: status.device,
+                        organization: status.organization,
+                        heard_at: status.heard_at,
+                        report: Arc::new(report),
+                    })
                 })
                 .collect();
             Ok(Memory { issued, said })
@@ -143,9 +148,9 @@ impl Ledger for SigningLedger {
         Box::pin(async move {
             let statuses = said
                 .into_iter()
-                .filter_map(|Said { device, heard_at, report }| {
+                .filter_map(|Said { device, organization, heard_at, report }| {
                     let body = report.to_payload().ok()?;
-                    Some(books::DeviceStatus { device, heard_at, body })
+                    Some(books::DeviceStatus { device, organization, heard_at, body })
                 })
                 .collect();
             self.books.record_statuses(statuses).await.map_err(failed)

@@ -86,6 +86,8 @@ pub struct Fresh {
 pub struct Said {
     /// The device.
     pub device: DeviceId,
+    /// Whose it was when it said so.
+    pub organization: OrganizationId,
     /// When it was heard.
     pub heard_at: Timestamp,
     /// Its report.

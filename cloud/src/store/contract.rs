@@ -235,6 +235,7 @@ fn keeps_the_last_status_and_the_last_instant(store: &mut impl EventStore) {
 
     let status = |secs: u64| DeviceStatus {
         device: "cam-1".parse().unwrap(),
+        organization: OrganizationId::from_bytes([7; 16]),
         heard_at: at(secs),
         body: secs.to_string().into_bytes(),
     };

@@ -237,6 +237,8 @@ pub struct Issued {
 pub struct DeviceStatus {
     /// The device.
     pub device: DeviceId,
+    /// To whom it said it.
+    pub organization: OrganizationId,
     /// Cloud time at which it was heard.
     pub heard_at: Timestamp,
     /// What it said.

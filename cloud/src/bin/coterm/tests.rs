@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::failure::Exit;
-use coterm_certs::{DeviceCertificate, Pki, PkiError};
+use coterm_certs::{Pki, PkiError};
 use coterm_cloud::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};
 use coterm_cloud::books::{Books, Mode};
 use coterm_cloud::clock::SystemClock;
-use coterm_cloud::http::{Api, BrokerAddress, Deps, Provisioner, Trust, Unknown, router};
+use coterm_cloud::http::{Api, BrokerAddress, Deps, Provisioned, Provisioner, Trust, Unknown, router};
 use coterm_cloud::store::sqlite::SqliteStore;
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,8 +24,10 @@ struct Server {
 struct Kits(Pki);
 
 impl Provisioner for Kits {
-    fn certificate(&self, device: &DeviceId) -> Result<DeviceCertificate, PkiError> {
-        self.0.device_certificate(device)
+    fn certificate(&self, device: &DeviceId, organization: OrganizationId) -> Result<Provisioned, PkiError> {
+        let certificate = self.0.device_certificate(device, organization)?;
+        let replaced = self.0.keep_only(device, &certificate.facts.serial)?;
+        Ok(Provisioned { certificate, replaced })
     }
 
     fn trust(&self) -> Trust {

@@ -116,7 +116,9 @@ async fn nothing_is_issued_while_the_time_is_in_doubt() {
 async fn statuses_survive_a_restart_and_the_latest_wins() {
     let (books, clock, dir) = fresh().await;
     for body in [b"old", b"new"] {
-        let status = DeviceStatus { device: device(1), heard_at: books.now(), body: body.to_vec() };
+        let organization = OrganizationId::from_bytes([1; 16]);
+        let (device, heard_at, body) = (device(1), books.now(), body.to_vec());
+        let status = DeviceStatus { device, organization, heard_at, body };
         books.record_statuses(vec![status]).await.unwrap();
     }
     books.close().await;

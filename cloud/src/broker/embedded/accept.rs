@@ -11,9 +11,9 @@ use super::gate::{Gate, Place};
 use super::registry::{Counters, NotAdmitted, Registry};
 use super::tls::{ServerCertificate, TlsError, server_config};
 use super::{EmbeddedConfig, STOP_TIMEOUT};
-use crate::ports::Inbox;
+use crate::ports::{Inbox, Owners};
 use coterm_certs::{CertificateFacts, Identity, Revoked};
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use rustls_pki_types::CertificateDer;
 use std::io;
 use std::net::SocketAddr;
@@ -68,16 +68,27 @@ impl Shared {
         client_authorities: &[CertificateDer<'static>],
         revoked: Revoked,
         inbox: Arc<dyn Inbox>,
+        owners: Arc<dyn Owners>,
     ) -> Result<Shared, StartError> {
         let (tls, server_certificate) = server_config(identity, client_authorities)?;
         Ok(Shared {
             acceptor: TlsAcceptor::from(tls),
             gate: Gate::new(config.max_devices, config.max_pending, config.max_connections_per_address),
             server_certificate,
-            registry: Arc::new(Registry::new(config.max_devices, revoked, inbox)),
+            registry: Arc::new(Registry::new(config.max_devices, revoked, inbox, owners)),
             engine: Engine::new(&config),
             config,
         })
+    }
+
+    /// Ends connections made for an earlier owner of this device, at once: what comes next is not for them.
+    pub(super) async fn end_disowned(&self, device: &DeviceId) {
+        let mut insisting = JoinSet::new();
+        for ending in self.registry.disowned(device) {
+            tracing::warn!(code = "BROKER_OWNER_CHANGED", %device, "a connection of the device's earlier owner is ended");
+            insisting.spawn(ending.insist(Duration::ZERO));
+        }
+        while insisting.join_next().await.is_some() {}
     }
 
     /// Ends the connections of these devices: asks all first, then insists with all at once.
@@ -200,11 +211,14 @@ async fn converse(
     peer: SocketAddr,
     place: Place,
 ) -> Result<(), String> {
-    let (facts, device) = identify(&stream)?;
-    let registration = shared.registry.admit(&device, &facts.serial).map_err(|not_admitted| {
+    let (facts, device, organization) = identify(&stream)?;
+    let registration = shared.registry.admit(&device, organization, &facts.serial).map_err(|not_admitted| {
         Counters::count(&shared.registry.counters.refused);
         let reason = match not_admitted {
             NotAdmitted::Revoked => "its certificate is revoked",
+            NotAdmitted::NotTheirs => {
+                "the organization in its certificate neither claims it nor was the last to: provision it for its owner"
+            }
             NotAdmitted::Full => {
                 "too many devices for an embedded broker: raise its limit or use an external broker"
             }
@@ -228,8 +242,8 @@ fn tune(socket: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// The device behind a verified certificate.
-fn identify(stream: &TlsStream<TcpStream>) -> Result<(CertificateFacts, DeviceId), String> {
+/// The device behind a verified certificate, and the organization it was made for.
+fn identify(stream: &TlsStream<TcpStream>) -> Result<(CertificateFacts, DeviceId, OrganizationId), String> {
     let (_, session) = stream.get_ref();
     let leaf = session
         .peer_certificates()
@@ -237,5 +251,8 @@ fn identify(stream: &TlsStream<TcpStream>) -> Result<(CertificateFacts, DeviceId
         .ok_or("the peer showed no certificate")?;
     let facts = CertificateFacts::from_der(leaf).map_err(|error| error.to_string())?;
     let device = facts.common_name.parse().map_err(|error| format!("common name: {error}"))?;
-    Ok((facts, device))
+    let organization = facts.organization.ok_or(
+        "the certificate does not name the organization it was made for: provision the device again",
+    )?;
+    Ok((facts, device, organization))
 }

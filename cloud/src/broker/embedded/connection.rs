@@ -138,6 +138,11 @@ impl BrokerEventHandler for Connection {
     }
 
     fn on_client_publish<'a>(&'a self, event: ClientPublishEvent) -> Boxed<'a, PublishAction> {
+        if !self.registration.is_theirs() {
+            self.refused("PUBLISH", "the device has another owner by now");
+            self.registration.kill.notify_one();
+            return now(PublishAction::Handled);
+        }
         // The rule was asked already; the topic is parsed again because this is where it becomes a meaning.
         match understand(&event.topic, &event.payload) {
             Ok((device, incoming)) if device == self.registration.device => {

@@ -18,10 +18,11 @@ pub use accept::StartError;
 pub use registry::{CounterValues, Counters};
 pub use tls::TlsError;
 
-use crate::ports::{BoxFuture, Broker, Inbox, Outgoing, PublishError};
+use crate::ports::{BoxFuture, Broker, Inbox, Outgoing, Owners, PublishError};
 use accept::Shared;
 use coterm_certs::{Identity, Revoked};
 use coterm_shared::id::DeviceId;
+use coterm_shared::protocol::Topic;
 use rustls_pki_types::CertificateDer;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -73,8 +74,8 @@ pub struct EmbeddedBroker {
 }
 
 impl EmbeddedBroker {
-    /// Starts listening. Devices must show a certificate that one of `client_authorities` signed and that is not in
-    /// `revoked`.
+    /// Starts listening. Devices must show a certificate that one of `client_authorities` signed, that is not in
+    /// `revoked`, and that was made for the device's owner.
     ///
     /// # Errors
     /// [`StartError`] when the address cannot be listened on or the certificates cannot be used.
@@ -84,8 +85,9 @@ impl EmbeddedBroker {
         client_authorities: &[CertificateDer<'static>],
         revoked: Revoked,
         inbox: Arc<dyn Inbox>,
+        owners: Arc<dyn Owners>,
     ) -> Result<EmbeddedBroker, StartError> {
-        let shared = Arc::new(Shared::new(config, identity, client_authorities, revoked, inbox)?);
+        let shared = Arc::new(Shared::new(config, identity, client_authorities, revoked, inbox, owners)?);
         let (stop, stop_seen) = watch::channel(false);
         let (stopped_set, stopped) = watch::channel(false);
         let address = accept::listen(Arc::clone(&shared), stop_seen, stopped_set).await?;
@@ -106,6 +108,23 @@ impl EmbeddedBroker {
         self.shared.end(&hit).await;
     }
 
+    /// Ends connections of these devices, or of all, that were made for owners they no longer have. A token for a new
+    /// owner does the same before it goes out.
+    pub async fn end_disowned(&self, devices: Option<&[DeviceId]>) {
+        match devices {
+            Some(devices) => {
+                for device in devices {
+                    self.shared.end_disowned(device).await;
+                }
+            }
+            None => {
+                for device in self.shared.registry.devices() {
+                    self.shared.end_disowned(&device).await;
+                }
+            }
+        }
+    }
+
     /// What happened so far, for metrics.
     #[must_use]
     pub fn counters(&self) -> CounterValues {
@@ -118,6 +137,9 @@ impl Broker for EmbeddedBroker {
         Box::pin(async move {
             if *self.stop.borrow() {
                 return Err(PublishError::Stopping);
+            }
+            if let Topic::Token(device) = &message.topic {
+                self.shared.end_disowned(device).await;
             }
             self.shared.engine.publish(message).await
         })

@@ -5,9 +5,9 @@
 //! **Method.** Every connection has an entry here from the moment its device is known until it is gone, whatever ends
 //! it; the inbox is told `Connected` for each connection that stands and `Disconnected` when the last one is gone.
 
-use crate::ports::{Inbox, Incoming};
+use crate::ports::{Inbox, Incoming, Owners};
 use coterm_certs::{Revoked, Serial};
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 pub(super) struct Registry {
     max_devices: usize,
     inbox: Arc<dyn Inbox>,
+    owners: Arc<dyn Owners>,
     revoked: RwLock<Revoked>,
     devices: Mutex<HashMap<DeviceId, Vec<Entry>>>,
     next_id: AtomicU64,
@@ -26,6 +27,7 @@ pub(super) struct Registry {
 struct Entry {
     id: u64,
     serial: Serial,
+    organization: OrganizationId,
     established: bool,
     kill: Arc<Notify>,
     gone: watch::Receiver<()>,
@@ -35,6 +37,7 @@ struct Entry {
 pub(super) struct Registration {
     registry: Arc<Registry>,
     pub(super) device: DeviceId,
+    organization: OrganizationId,
     pub(super) kill: Arc<Notify>,
     id: u64,
     // Dropped with the registration: whoever waits for `gone` sees it closed.
@@ -51,14 +54,21 @@ pub(super) struct Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotAdmitted {
     Revoked,
+    NotTheirs,
     Full,
 }
 
 impl Registry {
-    pub(super) fn new(max_devices: usize, revoked: Revoked, inbox: Arc<dyn Inbox>) -> Registry {
+    pub(super) fn new(
+        max_devices: usize,
+        revoked: Revoked,
+        inbox: Arc<dyn Inbox>,
+        owners: Arc<dyn Owners>,
+    ) -> Registry {
         Registry {
             max_devices,
             inbox,
+            owners,
             revoked: RwLock::new(revoked),
             devices: Mutex::default(),
             next_id: AtomicU64::new(0),
@@ -66,10 +76,11 @@ impl Registry {
         }
     }
 
-    /// Gives a connection its entry, unless its certificate is revoked or there are too many devices.
+    /// Gives a connection its entry, unless its certificate is revoked or another owner's, or there are too many devices.
     pub(super) fn admit(
         self: &Arc<Registry>,
         device: &DeviceId,
+        organization: OrganizationId,
         serial: &Serial,
     ) -> Result<Registration, NotAdmitted> {
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,16 +88,33 @@ impl Registry {
         if self.revoked.read().unwrap_or_else(PoisonError::into_inner).contains(serial) {
             return Err(NotAdmitted::Revoked);
         }
+        if !self.owners.is_owner(organization, device) {
+            return Err(NotAdmitted::NotTheirs);
+        }
         if devices.len() >= self.max_devices && !devices.contains_key(device) {
             return Err(NotAdmitted::Full);
         }
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let (alive, gone) = watch::channel(());
         let kill = Arc::new(Notify::new());
-        let entry = Entry { id, serial: serial.clone(), established: false, kill: Arc::clone(&kill), gone };
+        let entry = Entry {
+            id,
+            serial: serial.clone(),
+            organization,
+            established: false,
+            kill: Arc::clone(&kill),
+            gone,
+        };
         devices.entry(device.clone()).or_default().push(entry);
         drop(devices);
-        Ok(Registration { registry: Arc::clone(self), device: device.clone(), kill, id, _alive: alive })
+        Ok(Registration {
+            registry: Arc::clone(self),
+            device: device.clone(),
+            organization,
+            kill,
+            id,
+            _alive: alive,
+        })
     }
 
     /// Takes another revocation list; returns the devices whose connections it ends.
@@ -109,6 +137,22 @@ impl Registry {
     /// The device's connections that are older than this one.
     pub(super) fn older(&self, than: &Registration) -> Vec<Ending> {
         self.endings_before(&than.device, than.id)
+    }
+
+    /// The device's connections that were made with the certificate of an owner before the present one.
+    pub(super) fn disowned(&self, device: &DeviceId) -> Vec<Ending> {
+        let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = devices.get(device).map(Vec::as_slice).unwrap_or_default();
+        entries
+            .iter()
+            .filter(|entry| !self.owners.is_owner(entry.organization, device))
+            .map(|entry| Ending { kill: Arc::clone(&entry.kill), gone: entry.gone.clone() })
+            .collect()
+    }
+
+    /// Every device that is connected.
+    pub(super) fn devices(&self) -> Vec<DeviceId> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     fn endings_before(&self, device: &DeviceId, id: u64) -> Vec<Ending> {
@@ -144,6 +188,11 @@ impl Registry {
 }
 
 impl Registration {
+    /// Whether the device is still that of the organization in its certificate.
+    pub(super) fn is_theirs(&self) -> bool {
+        self.registry.owners.is_owner(self.organization, &self.device)
+    }
+
     /// The connection stands: MQTT has accepted it.
     pub(super) fn established(&self) {
         let mut devices = self.registry.devices.lock().unwrap_or_else(PoisonError::into_inner);

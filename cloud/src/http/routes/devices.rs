@@ -1,6 +1,7 @@
 //! `/organizations/{organization}/devices`
 
 use super::super::bundle::bundle;
+use super::super::ports::Provisioned;
 use super::*;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -71,7 +72,7 @@ pub(super) async fn retire(
 /// `POST .../devices/{device}/provision`: a new certificate and everything else the agent needs.
 ///
 /// It changes no licenses, so it is in the daemon's log and not among the transactions; repeated, it makes another
-/// certificate. The key is in this answer and nowhere else.
+/// certificate and revokes the older one, so that a lost directory is worth nothing. The key is in this answer and nowhere else.
 pub(super) async fn provision(
     State(api): State<Api>,
     Path((id, device)): Path<(String, String)>,
@@ -93,14 +94,15 @@ pub(super) async fn provision(
     let (name, product) = (device.id.clone(), device.product);
     let provisioner = api.provisioner().clone();
     let made = tokio::task::spawn_blocking(move || {
-        let certificate = provisioner.certificate(&name)?;
+        let certificate = provisioner.certificate(&name, id)?;
         Ok::<_, coterm_certs::PkiError>((certificate, provisioner.trust(), provisioner.broker()))
     });
     let made = made.await.map_err(|error| Problem::failed(&error))?;
-    let (certificate, trust, broker) = made.map_err(|error| Problem::failed(&error))?;
-    tracing::info!(device = %certificate.device, actor = %ask.principal, serial = certificate.facts.serial.as_str(),
+    let (Provisioned { certificate, replaced }, trust, broker) =
+        made.map_err(|error| Problem::failed(&error))?;
+    tracing::info!(device = %certificate.device, actor = %ask.principal, serial = certificate.facts.serial.as_str(), replaced,
         "made a device certificate");
-    let body = bundle(id, product, &certificate, &trust, &broker)?;
+    let body = bundle(id, product, &certificate, replaced, &trust, &broker)?;
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 

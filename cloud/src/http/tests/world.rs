@@ -4,12 +4,12 @@ use crate::auth::{RoleName, Secret, TokenId, TokenRecord, TokenStore};
 use crate::books::{Books, Mode};
 use crate::clock::Clock;
 use crate::clock::testing::ManualClock;
-use crate::http::{Api, BrokerAddress, Deps, Provisioner, Trust, Unknown, router};
+use crate::http::{Api, BrokerAddress, Deps, Provisioned, Provisioner, Trust, Unknown, router};
 use crate::store::sqlite::SqliteStore;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use coterm_certs::{DeviceCertificate, Pki, PkiError};
+use coterm_certs::{Pki, PkiError};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Timestamp;
 use serde_json::{Value, json};
@@ -55,8 +55,10 @@ impl Answer {
 struct TestProvisioner(Pki);
 
 impl Provisioner for TestProvisioner {
-    fn certificate(&self, device: &DeviceId) -> Result<DeviceCertificate, PkiError> {
-        self.0.device_certificate(device)
+    fn certificate(&self, device: &DeviceId, organization: OrganizationId) -> Result<Provisioned, PkiError> {
+        let certificate = self.0.device_certificate(device, organization)?;
+        let replaced = self.0.keep_only(device, &certificate.facts.serial)?;
+        Ok(Provisioned { certificate, replaced })
     }
 
     fn trust(&self) -> Trust {

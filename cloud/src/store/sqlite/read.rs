@@ -152,12 +152,15 @@ impl Reads for Connection {
     }
 
     fn each_status(&self, each: &mut dyn FnMut(DeviceStatus)) -> Result<()> {
-        let mut statement = self.prepare("SELECT device, heard_at, body FROM device_status")?;
+        let mut statement = self.prepare("SELECT device, organization, heard_at, body FROM device_status")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let status =
-                DeviceStatus { device: device(row, 0)?, heard_at: instant(row, 1)?, body: row.get(2)? };
-            each(status);
+            each(DeviceStatus {
+                device: device(row, 0)?,
+                organization: OrganizationId::from_bytes(row.get(1)?),
+                heard_at: instant(row, 2)?,
+                body: row.get(3)?,
+            });
         }
         Ok(())
     }

@@ -204,10 +204,16 @@ impl Transaction for SqliteTransaction<'_> {
     fn record_status(&mut self, status: &DeviceStatus) -> Result<()> {
         self.transaction
             .prepare_cached(
-                "INSERT INTO device_status (device, heard_at, body) VALUES ($1, $2, $3)
-                 ON CONFLICT (device) DO UPDATE SET heard_at = excluded.heard_at, body = excluded.body",
+                "INSERT INTO device_status (device, organization, heard_at, body) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (device) DO UPDATE SET organization = excluded.organization,
+                 heard_at = excluded.heard_at, body = excluded.body",
             )?
-            .execute((status.device.as_str(), integer(status.heard_at.as_secs())?, &status.body))?;
+            .execute((
+                status.device.as_str(),
+                status.organization.as_bytes(),
+                integer(status.heard_at.as_secs())?,
+                &status.body,
+            ))?;
         Ok(())
     }
 

@@ -2,14 +2,15 @@
 
 use super::client::{self, Login, within};
 use super::suite::suite;
-use super::{Bench, Recorder, id, report};
+use super::{Bench, OURS, Recorder, id, report};
 use coterm_certs::{DeviceCertificate, Pki, Revoked};
 use coterm_cloud::broker::embedded::{EmbeddedBroker, EmbeddedConfig};
-use coterm_cloud::ports::{Broker, Inbox, Incoming};
+use coterm_cloud::ports::{Broker, Inbox, Incoming, Owners};
+use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Topic;
 use rumqttc::v5::mqttbytes::QoS;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,7 +23,20 @@ fn config() -> EmbeddedConfig {
     EmbeddedConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..EmbeddedConfig::default() }
 }
 
+/// All devices have the same owner.
+struct Owner(Mutex<OrganizationId>);
+
+impl Owners for Owner {
+    fn is_owner(&self, organization: OrganizationId, _device: &DeviceId) -> bool {
+        *self.0.lock().unwrap() == organization
+    }
+}
+
 async fn launch(config: EmbeddedConfig) -> (Bench, Arc<EmbeddedBroker>) {
+    launch_for(config, Arc::new(Owner(Mutex::new(OURS)))).await
+}
+
+async fn launch_for(config: EmbeddedConfig, owner: Arc<Owner>) -> (Bench, Arc<EmbeddedBroker>) {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::open_or_create(dir.path()).unwrap();
     let inbox = Arc::new(Recorder::default());
@@ -33,6 +47,7 @@ async fn launch(config: EmbeddedConfig) -> (Bench, Arc<EmbeddedBroker>) {
         std::slice::from_ref(pki.ca_certificate()),
         Revoked::new(),
         Arc::clone(&inbox) as Arc<dyn Inbox>,
+        owner,
     )
     .await
     .unwrap();
@@ -189,6 +204,31 @@ async fn a_revoked_certificate_ends_its_connection_and_never_connects_again() {
     assert!(other.publish("coterm/v1/d/cam-2/report", b"{}").await.is_ok(), "others go on");
     let mut replaced = bench.connect("cam-1").await;
     assert!(replaced.subscribe("coterm/v1/d/cam-1/token").await.is_ok(), "the device has a new certificate");
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_earlier_owner_gets_and_says_nothing() {
+    let theirs = OrganizationId::from_bytes([2; 16]);
+    let owner = Arc::new(Owner(Mutex::new(theirs)));
+    let (bench, broker) = launch_for(config(), Arc::clone(&owner)).await;
+    assert!(within("refusal", bench.login("cam-1").connect()).await.is_err(), "never the owner");
+
+    // The owner changes while the earlier one is connected.
+    *owner.0.lock().unwrap() = OURS;
+    let mut silent = bench.connect("cam-1").await;
+    silent.subscribe("coterm/v1/d/cam-1/token").await.unwrap();
+    let mut talking = bench.connect("cam-2").await;
+    let _idle = bench.connect("cam-3").await;
+    *owner.0.lock().unwrap() = theirs;
+    bench.publish(Topic::Token(id("cam-1")), b"for the new owner").await;
+    bench.inbox.until_has(&id("cam-1"), &Incoming::Disconnected).await;
+    silent.end().await;
+    let _ = talking.publish("coterm/v1/d/cam-2/report", &report(1).to_payload().unwrap()).await;
+    bench.inbox.until_has(&id("cam-2"), &Incoming::Disconnected).await;
+    assert_eq!(bench.inbox.count(|_, incoming| matches!(incoming, Incoming::Report(_))), 0);
+    within("end", broker.end_disowned(None)).await;
+    assert_eq!((ends(&bench, "cam-3"), broker.counters().devices), (1, 0));
+    assert!(within("refusal", bench.login("cam-1").connect()).await.is_err());
 }
 
 #[tokio::test]

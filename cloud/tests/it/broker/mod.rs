@@ -10,11 +10,14 @@ use client::{Login, within};
 use coterm_certs::{DeviceCertificate, Pki};
 use coterm_cloud::ports::{Broker, Inbox, Incoming, Outgoing};
 use coterm_shared::enforcement::{BootId, DeviceClass, EnforcementState, OperatingMode, TimeSource};
-use coterm_shared::id::DeviceId;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::{FormatV1, Report, Topic};
 use coterm_shared::time::Timestamp;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
+
+/// Whose devices are unless a test says otherwise.
+const OURS: OrganizationId = OrganizationId::from_bytes([1; 16]);
 
 /// An inbox that keeps everything.
 #[derive(Default)]
@@ -65,7 +68,7 @@ struct Bench {
 
 impl Bench {
     fn certificate(&self, device: &str) -> DeviceCertificate {
-        self.pki.device_certificate(&device.parse().unwrap()).unwrap()
+        self.pki.device_certificate(&device.parse().unwrap(), OURS).unwrap()
     }
 
     fn login(&self, device: &str) -> Login {

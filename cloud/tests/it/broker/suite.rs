@@ -1,6 +1,6 @@
 //! What holds for every broker. Each test runs once per broker, see [`suite!`].
 
-use super::{Bench, client, id, report, within};
+use super::{Bench, OURS, client, id, report, within};
 use coterm_cloud::ports::{Incoming, Outgoing, PublishError};
 use coterm_shared::protocol::{FormatV1, Request, Topic};
 use rumqttc::v5::mqttbytes::QoS;
@@ -193,7 +193,7 @@ pub(super) async fn a_certificate_of_our_authority_is_needed(bench: &Bench) {
 
     let elsewhere = tempfile::tempdir().unwrap();
     let other = coterm_certs::Pki::open_or_create(elsewhere.path()).unwrap();
-    let forged = other.device_certificate(&id("cam-1")).unwrap();
+    let forged = other.device_certificate(&id("cam-1"), OURS).unwrap();
     login.tls = client::tls(bench.pki.ca_certificate(), Some(&forged));
     assert!(within("refusal", login.connect()).await.is_err(), "a certificate of another authority");
 

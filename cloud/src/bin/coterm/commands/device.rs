@@ -42,7 +42,8 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Make a device's certificate and write everything coterm-agent needs into a new directory
+    /// Make a device's certificate and write everything coterm-agent needs into a new directory; older certificates of
+    /// the device no longer connect
     Provision {
         device: String,
         /// The directory to write; it must not exist or be empty
@@ -142,6 +143,12 @@ fn fill(context: &Context, device: &str, out: &Path) -> Result<(), Failure> {
         let target = out.join(&name);
         coterm_certs::create_secret_file(&target, &content).map_err(Failure::internal)?;
         output::print(&target.display().to_string())?;
+    }
+    let replaced = answer.pointer("/certificate/replaced").and_then(Value::as_u64).unwrap_or(0);
+    if replaced > 0 {
+        eprintln!(
+            "Revoked {replaced} older certificate(s) of {device}: only this directory lets it connect now."
+        );
     }
     eprintln!("Bring this directory to the device, then: coterm-agent run --config agent.toml");
     Ok(())
