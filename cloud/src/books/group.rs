@@ -42,7 +42,8 @@ pub(super) fn carry_out(
     request: Request,
 ) -> Result<Answer, StoreError> {
     let (now, mode) = (group.now, group.mode);
-    let Request { actor, request_id, change, expected_version, idempotency, respond } = request;
+    let Request { actor, request_id, change, expected_version, expected_preview, idempotency, respond } =
+        request;
     let view = Overlay { ledger, tail: &group.tail };
     if let Some(key) = &idempotency
         && let Some(kept) = tx.reads().idempotency(&key.principal, &key.key)?
@@ -62,6 +63,7 @@ pub(super) fn carry_out(
     let planned = catch_unwind(AssertUnwindSafe(|| {
         check_version(&view, change.organization(), expected_version)?;
         let plan = rules::plan(&view, &change, now, mode)?;
+        plan.check_preview(expected_preview.as_ref())?;
         let mut committed = committed(&view, &plan, now);
         committed.response = respond.map(|respond| respond(&committed));
         let appends = plan.appends()?;

@@ -4,7 +4,7 @@ use crate::clock::TimeDoubt;
 use crate::store::StoreError;
 use coterm_shared::id::{GroupId, KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    ClaimMode, Command, Dated, FoundOrganization, Organization, PartRequest, Refusals,
+    ClaimMode, Command, Dated, FoundOrganization, Organization, PartRequest, PreviewDigest, Refusals,
 };
 use coterm_shared::platform::PlatformCommand;
 use coterm_shared::platform::code::{CodeHash, KeyCode};
@@ -115,6 +115,8 @@ pub struct Request {
     pub change: Change,
     /// Refuse unless the organization (or the platform) is at this version.
     pub expected_version: Option<u64>,
+    /// Refuse unless what a change of one organization touches is as its preview showed it.
+    pub expected_preview: Option<PreviewDigest>,
     /// Answer a repetition alike.
     pub idempotency: Option<Idempotency>,
     /// Makes the response; without it a repetition is answered with status 204 and no body.
@@ -129,6 +131,7 @@ impl Request {
             request_id: request_id.into(),
             change,
             expected_version: None,
+            expected_preview: None,
             idempotency: None,
             respond: None,
         }
@@ -142,6 +145,7 @@ impl fmt::Debug for Request {
             .field("request_id", &self.request_id)
             .field("change", &self.change)
             .field("expected_version", &self.expected_version)
+            .field("expected_preview", &self.expected_preview)
             .field("idempotency", &self.idempotency)
             .finish_non_exhaustive()
     }

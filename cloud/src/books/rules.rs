@@ -8,8 +8,8 @@ use super::request::{BooksError, Change, NewPart};
 use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
 use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    self, ClaimMode, Command, Context, Dated, Decision, IssuedKey, Limits, Organization, Preview, Refusal,
-    RefusalCode, Refusals, ReservedKind,
+    self, ClaimMode, Command, Context, Dated, Decision, IssuedKey, Limits, Organization, Preview,
+    PreviewDigest, Refusal, RefusalCode, Refusals, ReservedKind,
 };
 use coterm_shared::platform::{
     self, DatedPlatformEvent, IssuedPart, Platform, PlatformCommand, PlatformDecision,
@@ -288,6 +288,14 @@ impl Plan {
                 Reservation { stream: id.into(), kind, value: reserved.value, act }
             })
             .collect()
+    }
+
+    /// Refuses a change of an organization on anything else than what its preview showed.
+    pub(super) fn check_preview(&self, shown: Option<&PreviewDigest>) -> Result<(), Refusals> {
+        match (&self.organization, shown) {
+            (Some(plan), Some(shown)) => licensing::check_digest(&plan.decision, shown),
+            (Some(_) | None, _) => Ok(()),
+        }
     }
 
     /// What it would do to its organization; `None` if it founds one or touches the platform alone.

@@ -12,6 +12,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use coterm_shared::id::OrganizationId;
+use coterm_shared::licensing::PreviewDigest;
 use coterm_shared::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
@@ -187,6 +188,25 @@ impl Ask {
         match (version, values.next()) {
             (Some(version), None) => Ok(Some(version)),
             (Some(_) | None, _) => Err(stale()),
+        }
+    }
+
+    /// The digest of the preview the caller has seen, from `Preview-Digest`; `None` if any state will do.
+    ///
+    /// # Errors
+    /// 422 for what is not the digest of a preview.
+    pub fn expected_preview(&self) -> Result<Option<PreviewDigest>> {
+        let mut values = self.headers.get_all("preview-digest").iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        let digest = value.to_str().unwrap_or_default().trim().parse();
+        match (digest, values.next()) {
+            (Ok(digest), None) => Ok(Some(digest)),
+            (Ok(_) | Err(_), _) => Err(Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "BAD_PREVIEW_DIGEST",
+                "Preview-Digest is not the digest of a preview.",
+                "Send the field `digest` of the preview as it came: 64 hexadecimal digits.",
+            )),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::books::{BooksError, Change, Committed, Idempotency, Request, StoredRe
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use coterm_shared::licensing::{RefusalCode, RefusalKind, Refusals};
+use coterm_shared::licensing::{PreviewDigest, RefusalCode, RefusalKind, Refusals, outdated};
 use serde_json::{Value, json};
 
 /// Says that a response is that of an earlier request with the same key.
@@ -27,9 +27,10 @@ pub(super) async fn make(
     show: impl FnOnce(&Committed) -> Option<Value> + Send + 'static,
 ) -> Result<Response> {
     let expected_version = ask.expected_version()?;
+    let expected_preview = ask.expected_preview()?;
     let idempotency = ask.idempotency_key()?;
     if ask.dry_run()? {
-        return preview(api, change, expected_version).await;
+        return preview(api, change, expected_version, expected_preview).await;
     }
     let respond = move |committed: &Committed| match show(committed) {
         Some(body) => StoredResponse { status: status.as_u16(), body: body.to_string().into_bytes() },
@@ -40,6 +41,7 @@ pub(super) async fn make(
         request_id: ask.request_id.clone(),
         change,
         expected_version,
+        expected_preview,
         idempotency: idempotency.map(|(key, fingerprint)| Idempotency {
             principal: ask.principal.id.clone(),
             key,
@@ -61,13 +63,21 @@ pub(super) async fn make(
     Ok(answer)
 }
 
-async fn preview(api: &Api, change: Change, expected: Option<u64>) -> Result<Response> {
+async fn preview(
+    api: &Api,
+    change: Change,
+    expected: Option<u64>,
+    shown: Option<PreviewDigest>,
+) -> Result<Response> {
     let preview = api.books().preview(change).await.map_err(|error| refused(&error))?;
     let Some(preview) = preview else {
         return Ok(Json(json!({ "groups": [], "events": [] })).into_response());
     };
     if expected.is_some_and(|expected| expected != preview.version) {
         return Err(stale());
+    }
+    if shown.is_some_and(|shown| shown != preview.digest) {
+        return Err(refusal(&outdated()));
     }
     Ok(([(header::ETAG, etag(preview.version))], Json(preview)).into_response())
 }

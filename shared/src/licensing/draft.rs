@@ -50,6 +50,17 @@ pub struct Decision {
     pub after: Organization,
     /// What they touched.
     pub touched: Touched,
+    /// The organization with all that was due, before the command itself.
+    pub base: Organization,
+    /// How many of the events were due anyway; the rest is the command's own.
+    pub due_events: usize,
+}
+
+impl Decision {
+    /// The events of the command itself, without what was due anyway.
+    pub fn own_events(&self) -> impl Iterator<Item = &Dated> + '_ {
+        self.events.iter().skip(self.due_events)
+    }
 }
 
 /// What a group was judged by before the change in the making.
@@ -63,6 +74,8 @@ pub(super) struct Draft<'a> {
     pub(super) after: Organization,
     pub(super) limits: &'a Limits,
     pub(super) now: Timestamp,
+    base: Organization,
+    due_events: usize,
     events: Vec<Dated>,
     touched: Touched,
     open: BTreeMap<GroupId, (Before, Occasion)>,
@@ -75,6 +88,8 @@ impl<'a> Draft<'a> {
             now: now.max(organization.as_of()),
             after: organization.clone(),
             limits,
+            base: organization.clone(),
+            due_events: 0,
             events: Vec::new(),
             touched: Touched::default(),
             open: BTreeMap::new(),
@@ -99,6 +114,7 @@ impl<'a> Draft<'a> {
                 return Err(broken(&format!("something stays due at {due_at}")));
             }
         }
+        (self.base, self.due_events) = (self.after.clone(), self.events.len());
         Ok(())
     }
 
@@ -172,7 +188,8 @@ impl<'a> Draft<'a> {
             let now = self.now;
             self.judge(group, now)?;
         }
-        Ok(Decision { events: self.events, after: self.after, touched: self.touched })
+        let Draft { after, events, touched, base, due_events, .. } = self;
+        Ok(Decision { events, after, touched, base, due_events })
     }
 
     fn record(&mut self, at: Timestamp, event: Event) -> Result<(), Refusals> {

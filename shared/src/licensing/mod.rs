@@ -16,6 +16,7 @@ mod compliance;
 pub mod coterm;
 mod decide;
 mod device;
+mod digest;
 mod draft;
 mod event;
 pub mod explain;
@@ -43,13 +44,16 @@ pub use compliance::{
 };
 pub use decide::{Context, decide, found};
 pub use device::{Device, DeviceState, Trial};
+pub use digest::{PreviewDigest, PreviewDigestError, check_digest, outdated};
 pub use draft::{Decision, Touched};
 pub use event::{Dated, Event, Reservation, Reserved, ReservedKind, Retirement, SplitPart};
 pub use group::{DateMoved, Group};
 pub use license_key::{IssuedKey, KeyLine, KeyPlace, KeyState, LicenseKey, OrderLine};
 pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use organization::Organization;
-pub use preview::{GroupChange, GroupState, Preview, compare, preview};
+pub use preview::{
+    DeviceMove, GroupChange, GroupState, KeyChange, Preview, SiteMove, Warning, WarningCode, compare, preview,
+};
 pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
 pub use settings::{Limits, Overrides, Scope, ScopeError, Settings};

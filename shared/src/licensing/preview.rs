@@ -1,9 +1,13 @@
 //! What a command would do, by the very code that does it (domain K9).
 
+mod changes;
+mod warnings;
+
 use super::command::Command;
 use super::compliance::{Figures, Units};
 use super::coterm::ExactInstant;
 use super::decide::{Context, decide};
+use super::digest::PreviewDigest;
 use super::draft::Decision;
 use super::group::Group;
 use super::organization::Organization;
@@ -14,7 +18,9 @@ use crate::id::GroupId;
 use crate::time::Timestamp;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+pub use changes::{DeviceMove, KeyChange, SiteMove};
 use serde::Serialize;
+pub use warnings::{Warning, WarningCode};
 
 /// A group at one side of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -89,6 +95,16 @@ pub struct Preview {
     pub at: Timestamp,
     /// Every group touched.
     pub groups: Vec<GroupChange>,
+    /// Every key that would be put elsewhere.
+    pub keys: Vec<KeyChange>,
+    /// Every site that would be put elsewhere.
+    pub sites: Vec<SiteMove>,
+    /// Every device that would come, go or be put elsewhere by itself.
+    pub devices: Vec<DeviceMove>,
+    /// What a person should know first, in words.
+    pub warnings: Vec<Warning>,
+    /// Of all this was computed from: the change can be applied on condition that it is still so.
+    pub digest: PreviewDigest,
     /// What would be written to the log.
     pub events: Vec<String>,
 }
@@ -123,6 +139,11 @@ pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Pre
         version: before.version(),
         at,
         groups: groups.collect(),
+        keys: changes::keys(decision),
+        sites: changes::sites(decision),
+        devices: changes::devices(decision),
+        warnings: warnings::warnings(decision, at),
+        digest: PreviewDigest::of(decision),
         events: decision.events.iter().map(|dated| dated.event.name().to_string()).collect(),
     }
 }

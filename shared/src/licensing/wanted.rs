@@ -104,6 +104,28 @@ impl Organization {
         }
     }
 
+    /// How many devices of a group its present findings are enforced on (domain C3).
+    pub(super) fn enforced_on(&self, group: &Group) -> u64 {
+        let whole = |finding: &Finding| !is_shortfall(finding);
+        let findings = &group.assessment.findings;
+        match self.settings_of(group).scope {
+            Scope::Product if !findings.iter().any(whole) => findings
+                .iter()
+                .map(|finding| match finding {
+                    Finding::OverCapacity { product, shortfall } => {
+                        let beyond = self.newest_beyond(group, *product, *shortfall);
+                        u64::try_from(beyond.len()).unwrap_or(u64::MAX)
+                    }
+                    Finding::TermEnded
+                    | Finding::NoLicense
+                    | Finding::TrialEnded
+                    | Finding::OfflineBudget => 0,
+                })
+                .sum(),
+            Scope::Group | Scope::Product => group.figures.active_devices,
+        }
+    }
+
     /// The newest devices of a product type, until the rest fits (domain C3).
     fn newest_beyond(&self, group: &Group, product: ProductType, shortfall: u64) -> BTreeSet<DeviceId> {
         let mut devices: Vec<&Device> =

@@ -62,12 +62,12 @@ impl Client {
             }
             eprintln!("{}", describe(&preview.body));
             confirm()?;
-            seen = preview.etag;
+            seen = seen_in(preview);
         }
         let key = fresh_key()?;
         let mut headers = vec![("idempotency-key", key.as_str())];
-        // What is applied is what was shown: if the books moved on meanwhile, the server says so.
-        headers.extend(seen.as_deref().map(|etag| ("if-match", etag)));
+        // What is applied is what was shown: if any of it has changed meanwhile, the server says so.
+        headers.extend(seen.as_ref().map(|(name, value)| (*name, value.as_str())));
         let first = self.send(change.method.clone(), change.path, body, &headers);
         match first {
             // The answer may have been lost after the change was made; the key makes asking again harmless.
@@ -78,6 +78,13 @@ impl Client {
             other => other.map(Some),
         }
     }
+}
+
+/// The condition that what a preview showed is still so: its digest, which changes elsewhere do not touch, or else the
+/// version of the whole organization.
+fn seen_in(preview: Answer) -> Option<(&'static str, String)> {
+    let digest = preview.body.get("digest").and_then(Value::as_str).map(str::to_owned);
+    digest.map(|digest| ("preview-digest", digest)).or(preview.etag.map(|etag| ("if-match", etag)))
 }
 
 /// A name for one request, so that a repetition is recognised.
@@ -105,10 +112,17 @@ fn confirm() -> Result<(), Failure> {
     }
 }
 
-/// A preview for people: every group whose figures would change, what differs in it, and what would be logged.
+/// A preview for people: what to know first, every group whose figures would change, what differs in it, and what would be logged.
 fn describe(preview: &Value) -> String {
     let none = Vec::new();
-    let mut lines = vec![String::from("This would change:")];
+    let warnings = preview.get("warnings").and_then(Value::as_array).unwrap_or(&none);
+    let mut lines: Vec<String> = warnings
+        .iter()
+        .filter_map(|warning| warning.get("sentence"))
+        .map(|it| format!("* {}", leaf(it)))
+        .collect();
+    lines.push(String::from("This would change:"));
+    let heading = lines.len();
     for group in preview.get("groups").and_then(Value::as_array).unwrap_or(&none) {
         let (before, after) = (group.get("before"), group.get("after"));
         let (before, after) = (before.unwrap_or(&Value::Null), after.unwrap_or(&Value::Null));
@@ -123,7 +137,7 @@ fn describe(preview: &Value) -> String {
             }
         }
     }
-    if lines.len() == 1 {
+    if lines.len() == heading {
         lines.push(String::from("  no group's dates, figures or compliance"));
     }
     let events = preview.get("events").and_then(Value::as_array).unwrap_or(&none);
@@ -184,7 +198,8 @@ mod tests {
 
     #[test]
     fn a_preview_shows_what_differs() {
-        let preview = serde_json::json!({"version": 7, "groups": [
+        let preview = serde_json::json!({"version": 7,
+            "warnings": [{"code": "DATE_LATER", "sentence": "North ends 365 days LATER."}], "groups": [
             {"name": "North",
                 "before": {"coterm_at": "2027-01-01T00:00:00Z", "compliant": true, "capacity": {"camera": 1}},
                 "after": {"coterm_at": "2028-01-01T00:00:00Z", "compliant": true, "capacity": {"camera": 3}}},
@@ -192,6 +207,7 @@ mod tests {
             {"name": "West", "before": null, "after": {"coterm_at": null}}],
             "events": ["key-claimed"]});
         let expect = [
+            "* North ends 365 days LATER.",
             "This would change:",
             "  group North: its licenses end later",
             "    capacity / camera: 1 -> 3",

@@ -112,3 +112,44 @@ async fn nobody_overwrites_what_they_have_not_seen() {
     let answer = world.call_with(&world.admin, Method::GET, &world.at(""), Value::Null, &unchanged).await;
     assert_eq!((answer.status, answer.text.as_str()), (StatusCode::NOT_MODIFIED, ""));
 }
+
+#[tokio::test]
+async fn a_preview_is_applied_as_it_was_shown_or_not_at_all() {
+    let world = World::new().await;
+    let default = world.get(&world.admin, &world.at("")).await.text("/default_group");
+    let north = world.ok(&world.admin, Method::POST, &world.at("/groups"), json!({"name": "North"})).await;
+    let claim = |code: String, group: &str| json!({ "code": code, "group": group });
+    let body = claim(world.issue(5, 730).await, &default);
+    let preview =
+        world.ok(&world.admin, Method::POST, &world.at("/keys/claim?dry_run=true"), body.clone()).await;
+    assert_eq!(preview.body["warnings"][0]["code"], "DATE_SET", "{}", preview.text);
+    let digest = preview.text("/digest");
+    let shown = [("preview-digest", digest.as_str())];
+
+    // What happens in another group changes the version, and nothing that was shown.
+    let elsewhere = claim(world.issue(1, 365).await, &north.text("/id"));
+    world.ok(&world.admin, Method::POST, &world.at("/keys/claim"), elsewhere).await;
+    let again = world.at("/keys/claim?dry_run=true");
+    let again = world.call_with(&world.admin, Method::POST, &again, body.clone(), &shown).await;
+    assert_eq!((again.status, again.text("/digest")), (StatusCode::OK, digest.clone()));
+
+    // What happens in this one does.
+    let here = claim(world.issue(1, 365).await, &default);
+    world.ok(&world.admin, Method::POST, &world.at("/keys/claim"), here).await;
+    for query in ["", "?dry_run=true"] {
+        let path = world.at(&format!("/keys/claim{query}"));
+        let late = world.call_with(&world.admin, Method::POST, &path, body.clone(), &shown).await;
+        assert_eq!((late.status, late.code()), (StatusCode::CONFLICT, "PREVIEW_OUTDATED"), "{query}");
+    }
+    let preview =
+        world.ok(&world.admin, Method::POST, &world.at("/keys/claim?dry_run=true"), body.clone()).await;
+    let digest = preview.text("/digest");
+    let path = world.at("/keys/claim");
+    let shown = [("preview-digest", digest.as_str())];
+    let done = world.call_with(&world.admin, Method::POST, &path, body, &shown).await;
+    assert_eq!(done.status, StatusCode::CREATED, "{}", done.text);
+    let bad = [("preview-digest", "v7")];
+    let (path, body) = (world.at("/groups"), json!({"name": "South"}));
+    let answer = world.call_with(&world.admin, Method::POST, &path, body, &bad).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "BAD_PREVIEW_DIGEST"));
+}

@@ -51,8 +51,10 @@ pub fn found(command: &FoundOrganization, context: &Context) -> Result<Decision,
     let after = Organization::open(&dated).map_err(|error| {
         Refusals::from(Refusal::new(RefusalCode::InternalContradiction, format!("{error}"), "report this"))
     })?;
-    let groups = core::iter::once(command.default_group).collect();
-    Ok(Decision { events: Vec::from([dated]), after, touched: Touched { groups, ..Touched::default() } })
+    let touched = Touched { groups: core::iter::once(command.default_group).collect(), ..Touched::default() };
+    // Nothing was there before: its first state stands for it.
+    let base = after.clone();
+    Ok(Decision { events: Vec::from([dated]), after, touched, base, due_events: 0 })
 }
 
 /// Decides a command.

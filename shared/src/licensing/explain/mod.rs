@@ -11,7 +11,9 @@ mod ladder;
 mod text;
 
 pub use cure::Cure;
+pub(super) use cure::missing;
 pub use date::{DateExplanation, DateLine, Direction, MoveExplanation, RenewalExplanation};
+pub(super) use date::{Distance, distance};
 pub use ladder::{Cause, CauseExplanation, LadderStep, PausedClock};
 
 use super::coterm::Fraction;

@@ -6,6 +6,7 @@ mod keys;
 mod ladder;
 mod moves;
 mod paper;
+mod preview;
 mod refusals;
 mod rules;
 mod world;

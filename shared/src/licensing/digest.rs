@@ -1,0 +1,189 @@
+//! What a preview read, in 32 bytes: a change is applied to what was shown, or not at all.
+//!
+//! **Problem.** The version of an organization moves with every device anybody claims anywhere; a person who looks at
+//! a preview for a minute would hardly ever get to apply it. **Method.** The digest covers only what the command itself
+//! read: every group it touches, whole, and the keys, sites and devices it names, all as they were before it.
+//! **Deliberately absent:** the version, and ids made for this very request; both differ between a preview and its
+//! deed although nothing changed.
+
+use super::draft::Decision;
+use super::event::Event;
+use super::license_key::KeyPlace;
+use super::refusal::{Refusal, RefusalCode, Refusals};
+use super::site::Place;
+use crate::id::{DeviceId, GroupId, KeyId, SiteId};
+use alloc::collections::BTreeSet;
+use alloc::string::ToString;
+use core::fmt;
+use core::str::FromStr;
+use serde::{Serialize, Serializer};
+use sha2::{Digest, Sha256};
+
+/// SHA-256 of what a preview read. Text is 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PreviewDigest([u8; 32]);
+
+impl PreviewDigest {
+    /// The digest of what a decision read.
+    #[must_use]
+    pub fn of(decision: &Decision) -> PreviewDigest {
+        let mut sha = Sha256::new();
+        let base = &decision.base;
+        let mut named = Named::default();
+        for dated in decision.own_events() {
+            named.add(decision, &dated.event);
+            if !matches!(dated.event, Event::GroupAssessed { .. }) {
+                part(&mut sha, dated.event.name());
+            }
+        }
+        part(&mut sha, &base.groups_enabled());
+        if named.settings {
+            part(&mut sha, base.settings());
+        }
+        for group in named.groups.iter().filter_map(|id| base.group(*id)) {
+            part(&mut sha, group);
+            part(&mut sha, &base.settings_of(group));
+        }
+        named.keys.iter().filter_map(|id| base.key(*id)).for_each(|key| part(&mut sha, key));
+        named.sites.iter().filter_map(|id| base.site(*id)).for_each(|site| part(&mut sha, site));
+        named.devices.iter().filter_map(|id| base.device(id)).for_each(|device| part(&mut sha, device));
+        PreviewDigest(sha.finalize().into())
+    }
+}
+
+/// Adds a part to a hash, its length first, so that two parts cannot pass for one.
+fn part(sha: &mut Sha256, value: &(impl Serialize + ?Sized)) {
+    // The books' own types always serialize: snapshots are made of them.
+    let bytes = serde_json::to_vec(value).unwrap_or_default();
+    sha.update((bytes.len() as u64).to_be_bytes());
+    sha.update(&bytes);
+}
+
+/// What the events of a command name.
+#[derive(Default)]
+struct Named {
+    groups: BTreeSet<GroupId>,
+    keys: BTreeSet<KeyId>,
+    sites: BTreeSet<SiteId>,
+    devices: BTreeSet<DeviceId>,
+    settings: bool,
+}
+
+impl Named {
+    fn add(&mut self, decision: &Decision, event: &Event) {
+        match event {
+            Event::OrganizationFounded { .. } | Event::GroupsEnabled | Event::SettingsChanged { .. } => {
+                self.settings = true;
+            }
+            Event::GroupCreated { group, .. }
+            | Event::GroupRenamed { group, .. }
+            | Event::GroupSettingsChanged { group, .. }
+            | Event::GroupDeleted { group }
+            | Event::RenewalsActivated { group, .. }
+            | Event::TermEnded { group, .. }
+            | Event::GroupAssessed { group, .. } => {
+                self.groups.insert(*group);
+            }
+            Event::SiteCreated { place, .. } => self.place(decision, place),
+            Event::SiteMoved { site, place } => {
+                self.site(decision, *site);
+                self.place(decision, place);
+            }
+            Event::SiteRenamed { site, .. } | Event::SiteDeleted { site } => self.site(decision, *site),
+            Event::DeviceClaimed { device, site, .. } | Event::DeviceMoved { device, site } => {
+                self.device(decision, device);
+                self.site(decision, *site);
+            }
+            Event::TrialConverted { device }
+            | Event::TrialEnded { device }
+            | Event::DeviceRetired { device, .. } => self.device(decision, device),
+            Event::KeyClaimed { place, .. } => self.groups.extend(place.group()),
+            Event::KeyPlaced { key, place } => self.key(decision, *key, [place]),
+            Event::KeySplit { key, parts } => {
+                self.key(decision, *key, parts.iter().map(|part| &part.place));
+            }
+            Event::KeyExpired { key } | Event::KeyTransferred { key, .. } => self.key(decision, *key, []),
+        }
+    }
+
+    fn key<'a>(&mut self, of: &Decision, key: KeyId, places: impl IntoIterator<Item = &'a KeyPlace>) {
+        self.keys.insert(key);
+        self.groups.extend(of.base.key(key).and_then(|key| key.state.group()));
+        self.groups.extend(places.into_iter().filter_map(KeyPlace::group));
+    }
+
+    fn site(&mut self, of: &Decision, site: SiteId) {
+        self.sites.insert(site);
+        self.groups.extend(of.base.group_of_site(site));
+    }
+
+    fn place(&mut self, of: &Decision, place: &Place) {
+        match place {
+            Place::Root { group } => {
+                self.groups.insert(*group);
+            }
+            Place::Unassigned { .. } => {}
+            Place::Within { parent } => self.site(of, *parent),
+        }
+    }
+
+    fn device(&mut self, of: &Decision, device: &DeviceId) {
+        self.devices.insert(device.clone());
+        self.groups.extend(of.base.device(device).and_then(|device| of.base.group_of_site(device.site)));
+    }
+}
+
+/// Refuses a decision on anything else than what was shown.
+///
+/// # Errors
+/// `PREVIEW_OUTDATED` if what the command reads has changed since the preview with digest `shown`; changes elsewhere
+/// do not count.
+pub fn check_digest(decision: &Decision, shown: &PreviewDigest) -> Result<(), Refusals> {
+    if PreviewDigest::of(decision) == *shown {
+        return Ok(());
+    }
+    Err(outdated())
+}
+
+/// The refusal of a change on anything else than what its preview showed.
+#[must_use]
+pub fn outdated() -> Refusals {
+    Refusal::new(
+        RefusalCode::PreviewOutdated,
+        "what this change touches is not what the preview showed any more",
+        "preview it again, look at what changed, and apply that",
+    )
+    .into()
+}
+
+impl fmt::Display for PreviewDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Why a text is not the digest of a preview.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not the digest of a preview: 64 lower-case hexadecimal digits, as the preview gave them")]
+pub struct PreviewDigestError;
+
+impl FromStr for PreviewDigest {
+    type Err = PreviewDigestError;
+
+    fn from_str(text: &str) -> Result<Self, PreviewDigestError> {
+        let mut bytes = [0; 32];
+        let plain = text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            let pair = index.checked_mul(2).and_then(|at| text.get(at..at.checked_add(2)?));
+            let value = pair.filter(|_| plain).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+            *byte = value.ok_or(PreviewDigestError)?;
+        }
+        Ok(PreviewDigest(bytes))
+    }
+}
+
+impl Serialize for PreviewDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_string())
+    }
+}

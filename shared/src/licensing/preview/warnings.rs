@@ -1,0 +1,282 @@
+//! What a person should know before a change, in words, the gravest first.
+//!
+//! A warning never refuses anything: what must not happen is refused by the rules. Each has a stable code for programs
+//! and a sentence that names the group, the date and the number.
+
+use super::changes;
+use crate::enforcement::{EnforcementState, Schedule};
+use crate::finding::Finding;
+use crate::id::GroupId;
+use crate::licensing::compliance::{Carried, Holder, Term};
+use crate::licensing::draft::Decision;
+use crate::licensing::explain::{Direction, Distance, days, distance, duration, missing, units};
+use crate::licensing::group::Group;
+use crate::licensing::license_key::{KeyState, LicenseKey};
+use crate::licensing::organization::Organization;
+use crate::licensing::site::Place;
+use crate::platform::code::masked;
+use crate::time::Timestamp;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use serde::Serialize;
+
+/// What a warning is about: a closed list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum WarningCode {
+    /// A group becomes noncompliant (domain C1).
+    BecomesNoncompliant,
+    /// Devices of a noncompliant group are put on another ladder: in grace, locked or stopped (domain E1).
+    DevicesEnforced,
+    /// A group's date moves to an earlier instant (domain D8).
+    DateEarlier,
+    /// A group loses its date: it has no key any more (domain K6).
+    DateRemoved,
+    /// The renewals that wait grant less than is in use (domain K3).
+    RenewalTooSmall,
+    /// A site moves and its licenses stay (domain G4).
+    LicensesStay,
+    /// What moves carries the clocks of its old group (domain E2).
+    ClocksCarried,
+    /// A key goes to Unassigned, where its term runs on (domain G3).
+    KeyUnassigned,
+    /// A site is in no group and not enforced until it joins one (domain G3).
+    SiteUnassigned,
+    /// A group is and stays noncompliant.
+    StaysNoncompliant,
+    /// A group becomes compliant.
+    BecomesCompliant,
+    /// A group gets a date.
+    DateSet,
+    /// A group's date moves to a later instant (domain D8).
+    DateLater,
+    /// No date, no capacity and no verdict changes.
+    NothingChanges,
+}
+
+/// A warning.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// What it is about.
+    pub code: WarningCode,
+    /// The group it is about, if it is about one.
+    pub group: Option<GroupId>,
+    /// It in a sentence.
+    pub sentence: String,
+}
+
+/// All warnings, the gravest first.
+pub(super) fn warnings(decision: &Decision, now: Timestamp) -> Vec<Warning> {
+    let mut all = All { decision, now, warnings: Vec::new() };
+    for id in &decision.touched.groups {
+        if let Some(after) = decision.after.group(*id) {
+            all.group(decision.base.group(*id), after);
+        }
+    }
+    all.sites();
+    all.keys();
+    if all.warnings.is_empty() && !figures_change(decision) {
+        let sentence = String::from("No group's date, capacity or verdict changes.");
+        all.warnings.push(Warning { code: WarningCode::NothingChanges, group: None, sentence });
+    }
+    all.warnings.sort_by_key(|warning| warning.code);
+    all.warnings
+}
+
+fn figures_change(decision: &Decision) -> bool {
+    let (base, after) = (&decision.base, &decision.after);
+    decision.touched.groups.iter().any(|id| {
+        base.group(*id).map(|group| (&group.figures, &group.assessment))
+            != after.group(*id).map(|group| (&group.figures, &group.assessment))
+    })
+}
+
+struct All<'a> {
+    decision: &'a Decision,
+    now: Timestamp,
+    warnings: Vec<Warning>,
+}
+
+impl All<'_> {
+    fn say(&mut self, code: WarningCode, group: Option<GroupId>, sentence: String) {
+        self.warnings.push(Warning { code, group, sentence });
+    }
+
+    fn group(&mut self, before: Option<&Group>, after: &Group) {
+        self.date(before, after);
+        let was = before.is_none_or(|group| group.assessment.is_compliant());
+        let (is, name) = (after.assessment.is_compliant(), after.name.to_string());
+        let why = || after.assessment.findings.iter().map(Finding::sentence).collect::<Vec<_>>().join("; ");
+        match (was, is) {
+            (true, true) => {}
+            (true, false) => {
+                let text = format!("{name} becomes NONCOMPLIANT: {}.", why());
+                self.say(WarningCode::BecomesNoncompliant, Some(after.id), text);
+            }
+            (false, false) => {
+                let text =
+                    format!("{name} stays noncompliant: {}; {} missing.", why(), units(&missing(after)));
+                self.say(WarningCode::StaysNoncompliant, Some(after.id), text);
+            }
+            (false, true) => {
+                let text = format!("{name} becomes compliant: its devices work in full at once.");
+                self.say(WarningCode::BecomesCompliant, Some(after.id), text);
+            }
+        }
+        let ladder = |group: &Group| (group.assessment.schedule(), group.figures.active_devices);
+        if !is && before.map(ladder) != Some(ladder(after)) {
+            let text = enforced(&self.decision.after, after, self.now);
+            self.say(WarningCode::DevicesEnforced, Some(after.id), text);
+        }
+        self.renewal(after);
+        self.carried(before, after);
+    }
+
+    fn date(&mut self, before: Option<&Group>, after: &Group) {
+        let old = before.and_then(|group| group.figures.term.coterm());
+        let new = after.figures.term.coterm();
+        let Some(Distance { direction, days: shown, .. }) = distance(old, new) else { return };
+        let name = &after.name;
+        let by = if shown == 0 { String::from("less than a day") } else { days(shown) };
+        let at = |instant: Option<crate::licensing::coterm::ExactInstant>| {
+            instant.map(|instant| instant.floor().to_string()).unwrap_or_default()
+        };
+        let (from, to) = (at(old), at(new));
+        let (code, text) = match direction {
+            Direction::Set => (
+                WarningCode::DateSet,
+                format!("{name} gets its date: all its licenses end together at {to}."),
+            ),
+            Direction::Later => {
+                (WarningCode::DateLater, format!("{name} ends {by} LATER: at {to} instead of {from}."))
+            }
+            Direction::Earlier => {
+                (WarningCode::DateEarlier, format!("{name} ends {by} EARLIER: at {to} instead of {from}."))
+            }
+            Direction::Removed => (
+                WarningCode::DateRemoved,
+                format!("{name} loses its date, which was {from}: it has no license key any more."),
+            ),
+        };
+        self.say(code, Some(after.id), text);
+    }
+
+    fn renewal(&mut self, after: &Group) {
+        let Some(renewal) = &after.figures.renewal else { return };
+        let ends_at = match after.figures.term {
+            Term::Running { coterm } => coterm.floor(),
+            Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => return,
+        };
+        for finding in after.figures.shortfalls(&renewal.capacity) {
+            if let Finding::OverCapacity { product, shortfall } = finding {
+                let text = format!(
+                    "The renewals of {} are too small: on {ends_at}, {shortfall} {product} units will be missing.",
+                    after.name
+                );
+                self.say(WarningCode::RenewalTooSmall, Some(after.id), text);
+            }
+        }
+    }
+
+    fn carried(&mut self, before: Option<&Group>, after: &Group) {
+        let known =
+            |holder: &Holder| before.is_some_and(|group| group.assessment.carried_by(holder).is_some());
+        // Clocks that say what the group's own say need no mention.
+        let own = after.assessment.clocks;
+        let new = after.assessment.carried.iter().filter(|c| !known(&c.holder) && c.clocks != own);
+        for carried in new {
+            let text = arrival(&self.decision.after, carried, after, self.now);
+            self.say(WarningCode::ClocksCarried, Some(after.id), text);
+        }
+    }
+
+    fn sites(&mut self) {
+        for site in changes::sites(self.decision) {
+            if let Some(Place::Unassigned { joins_at, .. }) = site.after {
+                let text = format!(
+                    "Site {} is in no group: its devices are not enforced until {joins_at}, when it joins {}.",
+                    site.name,
+                    default_group(&self.decision.after)
+                );
+                self.say(WarningCode::SiteUnassigned, None, text);
+            }
+            let left = site.from.filter(|from| site.to.is_some_and(|to| to != *from));
+            if let Some(left) = left.and_then(|id| self.decision.after.group(id)) {
+                let text = format!(
+                    "Site {} moves with its {} devices but without licenses: those stay in {}.",
+                    site.name, site.devices, left.name
+                );
+                self.say(WarningCode::LicensesStay, Some(left.id), text);
+            }
+        }
+    }
+
+    fn keys(&mut self) {
+        for change in changes::keys(self.decision) {
+            let Some(KeyState::Unassigned { joins_at, .. }) = change.after else { continue };
+            let Some(key) = self.decision.after.key(change.key) else { continue };
+            let text = unassigned(&self.decision.after, key, joins_at);
+            self.say(WarningCode::KeyUnassigned, None, text);
+        }
+    }
+}
+
+fn default_group(organization: &Organization) -> String {
+    organization.group(organization.default_group()).map(|group| group.name.to_string()).unwrap_or_default()
+}
+
+fn unassigned(organization: &Organization, key: &LicenseKey, joins_at: Timestamp) -> String {
+    let code = masked(&key.issued.code_tail);
+    if key.ends_at <= joins_at {
+        return format!("Key {code} goes to Unassigned, where its term runs on and ends at {}.", key.ends_at);
+    }
+    let group = default_group(organization);
+    format!("Key {code} goes to Unassigned, where its term runs on; it joins {group} at {joins_at}.")
+}
+
+/// What the ladder does to the devices of a noncompliant group.
+fn enforced(organization: &Organization, group: &Group, now: Timestamp) -> String {
+    let count = organization.enforced_on(group);
+    let whose = match count {
+        1 => format!("1 device of {}", group.name),
+        count => format!("{count} devices of {}", group.name),
+    };
+    let schedule = group.assessment.schedule();
+    let locks = announced(schedule.lock_at, "management locks", now);
+    let stops = announced(schedule.stop_at, "full stop", now);
+    match schedule.state_at(now) {
+        EnforcementState::Licensed | EnforcementState::Grace => {
+            format!("{whose} in grace: everything works on; {locks}; {stops}.")
+        }
+        EnforcementState::ManagementLocked => format!("{whose} management-locked AT ONCE; {stops}."),
+        EnforcementState::Stopped => format!("{whose} stopped AT ONCE."),
+    }
+}
+
+fn announced(at: Option<Timestamp>, what: &str, now: Timestamp) -> String {
+    match at {
+        Some(at) => format!("{what} at {at} (in {})", duration(at.since(now))),
+        None => format!("{what} never"),
+    }
+}
+
+/// Whose clocks came along, and what they leave.
+fn arrival(organization: &Organization, carried: &Carried, group: &Group, now: Timestamp) -> String {
+    let who = match &carried.holder {
+        Holder::Site(id) => match organization.site(*id) {
+            Some(site) => format!("Site {}", site.name),
+            None => format!("Site {id}"),
+        },
+        Holder::Device(id) => format!("Device {id}"),
+    };
+    let ahead: Schedule = carried.ahead.both();
+    let then = match ahead.lock_at {
+        Some(at) if at <= now => String::from("in the new group it is locked at once"),
+        Some(at) => {
+            format!("by them it locks at {at} at the latest if {} does not stay compliant", group.name)
+        }
+        None => String::from("a fault of the new group finds only what is left of its grace"),
+    };
+    format!("{who} carries the clocks of its old group along: {then}.")
+}
