@@ -61,7 +61,7 @@ pub(super) fn carry_out(
     }
     // A defect in a rule costs the request that met it, not the daemon: nothing it touched is kept.
     let planned = catch_unwind(AssertUnwindSafe(|| {
-        check_version(&view, change.organization(), expected_version)?;
+        check_version(&view, change.organization(), expected_version, now, mode)?;
         let plan = rules::plan(&view, &change, now, mode)?;
         plan.check_preview(expected_preview.as_ref())?;
         let mut committed = committed(&view, &plan, now);
@@ -122,12 +122,15 @@ fn check_version(
     view: &impl View,
     id: Option<OrganizationId>,
     expected: Option<u64>,
+    now: Timestamp,
+    mode: Mode,
 ) -> Result<(), BooksError> {
-    let actual = version(view, id);
-    match expected {
-        Some(expected) if expected != actual => Err(BooksError::VersionConflict { expected, actual }),
-        Some(_) | None => Ok(()),
-    }
+    let Some(expected) = expected else { return Ok(()) };
+    // Who read the organization saw it as of now, with what is due and not yet in the log.
+    let present = id.and_then(|id| view.organization(id));
+    let present = present.map(|organization| rules::present(organization, &view.platform(), now, mode));
+    let actual = present.as_ref().map_or_else(|| version(view, id), Organization::version);
+    if expected == actual { Ok(()) } else { Err(BooksError::VersionConflict { expected, actual }) }
 }
 
 fn committed(view: &impl View, plan: &Plan, now: Timestamp) -> Committed {

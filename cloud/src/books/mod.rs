@@ -98,8 +98,8 @@ impl fmt::Debug for Books {
     }
 }
 
-/// What a preview reads: the committed state.
-struct Present<'a>(Platform, &'a Books);
+/// What a preview reads: the committed state, and organizations as of its instant.
+struct Present<'a>(Platform, &'a Books, Timestamp);
 
 impl View for Present<'_> {
     fn platform(&self) -> Platform {
@@ -107,7 +107,7 @@ impl View for Present<'_> {
     }
 
     fn organization(&self, id: OrganizationId) -> Option<Organization> {
-        self.1.organization(id)
+        self.1.present(id, self.2)
     }
 }
 
@@ -146,7 +146,7 @@ impl Books {
         self.ask(|reply| Message::Execute(Box::new(request), reply)).await?
     }
 
-    /// What a change would do, by the code that would do it, on the committed state (domain K9). `None` if it would be
+    /// What a change would do, by the code that would do it, on the present state (domain K9). `None` if it would be
     /// accepted and founds an organization or changes the platform alone.
     ///
     /// # Errors
@@ -155,7 +155,7 @@ impl Books {
         let books = self.clone();
         blocking(move || {
             let now = books.now();
-            let present = Present(books.platform(), &books);
+            let present = Present(books.platform(), &books, now);
             let holder = |name: &Reservation| books.look(|reader| reader.holder(&name.kind, &name.value));
             if let Some(name) = rules::asked_for(&present, &change) {
                 rules::check_holder(&name, holder(&name)?)?;
@@ -172,6 +172,14 @@ impl Books {
             Ok(plan.preview(now))
         })
         .await
+    }
+
+    /// An organization as of an instant, which is what people see: a term that ended a second ago has ended, though the
+    /// timer has not come by yet. Nothing is written.
+    #[must_use]
+    pub fn present(&self, id: OrganizationId, now: Timestamp) -> Option<Organization> {
+        let organization = self.organization(id)?;
+        Some(rules::present(organization, &self.platform(), now, self.shared.mode))
     }
 
     /// A committed snapshot of an organization.

@@ -132,6 +132,19 @@ impl Mode {
     }
 }
 
+/// An organization as of now: what is due has happened, though no timer came by yet.
+///
+/// A defect of the rules is reported by the timer that meets it; those who read see what is stored.
+pub(super) fn present(of: Organization, platform: &Platform, now: Timestamp, mode: Mode) -> Organization {
+    match of.present(&Context { now, limits: mode.limits(platform) }) {
+        Ok(present) => present,
+        Err(error) => {
+            tracing::error!(organization = %of.id(), %error, "what is due cannot be brought up to date");
+            of
+        }
+    }
+}
+
 /// Decides a change on a state.
 pub(super) fn plan(
     view: &impl View,

@@ -30,6 +30,7 @@ mod settings;
 mod site;
 #[cfg(test)]
 mod tests;
+mod unassigned;
 pub mod view;
 mod wanted;
 
@@ -58,4 +59,5 @@ pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
 pub use settings::{Limits, Overrides, Scope, ScopeError, Settings};
 pub use site::{Home, Place, Site};
+pub use unassigned::{UnassignedView, Waiting};
 pub use wanted::Wanted;

@@ -167,9 +167,13 @@ pub struct SiteView {
     pub name: String,
     /// The site it is part of.
     pub parent: Option<SiteId>,
+    /// Its name.
+    pub parent_name: Option<String>,
     /// Its group, which is its root's; `None` while it is unassigned.
     pub group: Option<GroupId>,
-    /// When an unassigned site joins the default group.
+    /// The name of the group.
+    pub group_name: Option<String>,
+    /// When an unassigned site joins the default group, with its root.
     pub joins_at: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
@@ -183,15 +187,19 @@ impl SiteView {
     /// The view of a site.
     #[must_use]
     pub fn of(organization: &Organization, site: &Site) -> SiteView {
+        let group = organization.group_of_site(site.id);
+        let root = organization.path_to_root(site.id).last();
         SiteView {
             id: site.id,
             name: site.name.to_string(),
             parent: site.parent(),
-            group: organization.group_of_site(site.id),
-            joins_at: match site.place {
+            parent_name: site.parent().and_then(|parent| name_of_site(organization, parent)),
+            group,
+            group_name: group.and_then(|group| name_of_group(organization, group)),
+            joins_at: root.and_then(|root| match root.place {
                 Place::Unassigned { joins_at, .. } => Some(joins_at),
                 Place::Root { .. } | Place::Within { .. } => None,
-            },
+            }),
             created_at: site.created_at,
             sub_sites: site.children().count(),
             devices: site.devices().count(),
@@ -206,8 +214,12 @@ pub struct DeviceView {
     pub id: DeviceId,
     /// Its site, or the last one if it is retired.
     pub site: SiteId,
-    /// Its license group.
+    /// The name of the site; `None` if the site was deleted after the device was retired.
+    pub site_name: Option<String>,
+    /// Its license group; `None` while its site is unassigned.
     pub group: Option<GroupId>,
+    /// The name of the group.
+    pub group_name: Option<String>,
     /// Its model.
     pub model: String,
     /// The product type it consumes.
@@ -231,7 +243,9 @@ impl DeviceView {
         DeviceView {
             id: device.id.clone(),
             site: device.site,
+            site_name: name_of_site(organization, device.site),
             group,
+            group_name: group.and_then(|group| name_of_group(organization, group)),
             model: device.model.to_string(),
             product: device.product,
             units: device.units,
@@ -240,6 +254,14 @@ impl DeviceView {
             enforcement: organization.wanted(&device.id).map(|wanted| wanted.schedule.state_at(now)),
         }
     }
+}
+
+fn name_of_site(organization: &Organization, id: SiteId) -> Option<String> {
+    organization.site(id).map(|site| site.name.to_string())
+}
+
+fn name_of_group(organization: &Organization, id: GroupId) -> Option<String> {
+    organization.group(id).map(|group| group.name.to_string())
 }
 
 /// A claimed key, its code masked (domain K1).

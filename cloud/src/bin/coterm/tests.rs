@@ -1,5 +1,7 @@
 //! The command against a real interface on a real socket, from the first start to a provisioned device.
 
+mod places;
+
 use super::*;
 use crate::failure::Exit;
 use coterm_certs::{Pki, PkiError};

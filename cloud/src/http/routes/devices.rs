@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use coterm_shared::id::{DeviceId, SiteId};
 use coterm_shared::licensing::view::DeviceView;
 use coterm_shared::licensing::{Device, ModelName, NewDevice, Refusal, RefusalCode, Refusals};
+use coterm_shared::time::Seconds;
 use serde_json::json;
 
 /// `GET .../devices`
@@ -20,21 +21,46 @@ pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: As
     Ok(Json(devices).into_response())
 }
 
-/// `POST .../devices` `{"id", "site", "model"}`: claims it; the catalog says what it consumes.
+/// `POST .../devices` `{"id", "site", "model", "trial_days"? or "trial_secs"?}`: claims it; the catalog says what it
+/// consumes.
 pub(super) async fn claim(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = writable(&api, &ask, &id)?;
     let mut body = ask.body()?;
     let id = body.parsed::<DeviceId>("id");
     let site = body.parsed::<SiteId>("site");
     let model = body.parsed::<String>("model");
-    let (id, site, model) = body.finish(|| Some((id?, site?, model?)))?;
+    let trial = trial_of(&mut body);
+    let (id, site, model, trial_secs) = body.finish(|| Some((id?, site?, model?, trial?)))?;
+    let device = cataloged(&api, id.clone(), model, trial_secs)?;
+    let claim = Command::ClaimDevice { device, site };
+    command(&api, &ask, organization.id(), claim, StatusCode::CREATED, shown(id)).await
+}
+
+/// How long a trial a body asks for, in days or in seconds: `Some(None)` for none.
+#[expect(clippy::option_option, reason = "outer: could be read; inner: was given")]
+fn trial_of(body: &mut Fields) -> Option<Option<Seconds>> {
+    let days = body.optional_integer("trial_days", 0, u64::MAX);
+    let secs = body.optional_integer("trial_secs", 0, u64::MAX);
+    match (days?, secs?) {
+        (Some(_), Some(_)) => {
+            body.fault(
+                "CONFLICTING_FIELDS",
+                "trial_days",
+                "only one of `trial_days` and `trial_secs` can be given",
+            );
+            None
+        }
+        (Some(days), None) => Some(Some(Seconds(days.saturating_mul(Seconds::days(1).0)))),
+        (None, secs) => Some(secs.map(Seconds)),
+    }
+}
+
+/// A device with what the catalog says of its model.
+fn cataloged(api: &Api, id: DeviceId, model: String, trial_secs: Option<Seconds>) -> Result<NewDevice> {
     let name = ModelName::parse(&model).map_err(|refusal| change::refusal(&refusal.into()))?;
     let platform = api.books().platform();
     let known = platform.model(&name).ok_or_else(|| change::refusal(&unknown_model(&name)))?;
-    let (product, units) = (known.product, known.units);
-    let device = NewDevice { id: id.clone(), model, product, units, trial_secs: None };
-    let claim = Command::ClaimDevice { device, site };
-    command(&api, &ask, organization.id(), claim, StatusCode::CREATED, shown(id)).await
+    Ok(NewDevice { id, model, product: known.product, units: known.units, trial_secs })
 }
 
 fn unknown_model(name: &ModelName) -> Refusals {
@@ -56,17 +82,68 @@ pub(super) async fn show(
     Ok(Json(shown_with_status(&api, &organization, device, &ask)).into_response())
 }
 
-/// `POST .../devices/{device}/retire`
-pub(super) async fn retire(
+/// `POST .../devices/{device}/move` `{"site"}`
+pub(super) async fn relocate(
     State(api): State<Api>,
     Path((id, device)): Path<(String, String)>,
     ask: Ask,
 ) -> Result<Response> {
     let organization = writable(&api, &ask, &id)?;
+    let id: DeviceId = ids::of_path(&device, "device")?;
+    let mut body = ask.body()?;
+    let site = body.parsed::<SiteId>("site");
+    let site = body.finish(|| site)?;
+    let relocate = Command::MoveDevice { id: id.clone(), site };
+    command(&api, &ask, organization.id(), relocate, StatusCode::OK, shown(id)).await
+}
+
+/// `POST .../devices/{device}/replace` `{"id", "model"}`: another takes its place in one step (domain G9).
+pub(super) async fn replace(
+    State(api): State<Api>,
+    Path((id, device)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let old: DeviceId = ids::of_path(&device, "device")?;
+    let mut body = ask.body()?;
+    let id = body.parsed::<DeviceId>("id");
+    let model = body.parsed::<String>("model");
+    let (id, model) = body.finish(|| id.zip(model))?;
+    let new = cataloged(&api, id.clone(), model, None)?;
+    let replace = Command::ReplaceDevice { old, new };
+    command(&api, &ask, organization.id(), replace, StatusCode::CREATED, shown(id)).await
+}
+
+/// `POST .../devices/{device}/convert`: its trial ends now and it uses licenses (domain G8).
+pub(super) async fn convert(api: State<Api>, path: Path<(String, String)>, ask: Ask) -> Result<Response> {
+    on_device(api, path, ask, |id| Command::ConvertTrial { id }).await
+}
+
+/// `POST .../devices/{device}/retire`
+pub(super) async fn retire(api: State<Api>, path: Path<(String, String)>, ask: Ask) -> Result<Response> {
+    on_device(api, path, ask, |id| Command::RetireDevice { id }).await
+}
+
+/// `POST .../devices/{device}/stolen`: it cannot be claimed any more (domain G10).
+pub(super) async fn report_stolen(
+    api: State<Api>,
+    path: Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    on_device(api, path, ask, |id| Command::ReportStolen { id }).await
+}
+
+/// A change that needs to know nothing but the device.
+async fn on_device(
+    State(api): State<Api>,
+    Path((id, device)): Path<(String, String)>,
+    ask: Ask,
+    change: fn(DeviceId) -> Command,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
     ask.no_body()?;
     let id: DeviceId = ids::of_path(&device, "device")?;
-    let retire = Command::RetireDevice { id: id.clone() };
-    command(&api, &ask, organization.id(), retire, StatusCode::OK, shown(id)).await
+    command(&api, &ask, organization.id(), change(id.clone()), StatusCode::OK, shown(id)).await
 }
 
 /// `POST .../devices/{device}/provision`: a new certificate and everything else the agent needs.
@@ -81,7 +158,7 @@ pub(super) async fn provision(
     let id = ask.organization(&id, Action::Provision)?;
     ask.no_query()?;
     ask.no_body()?;
-    let organization = api.books().organization(id).ok_or_else(|| Problem::not_found("organization"))?;
+    let organization = api.books().present(id, ask.now).ok_or_else(|| Problem::not_found("organization"))?;
     let device = find(&organization, &device)?;
     if !device.is_active() {
         return Err(Problem::new(

@@ -38,15 +38,22 @@ pub(super) fn all(api: Api) -> Router {
     let in_organization = Router::new()
         .route("/", get(organizations::show))
         .route("/settings", patch(organizations::settings))
+        .route("/enable-groups", post(organizations::enable_groups))
+        .route("/unassigned", get(organizations::unassigned))
         .route("/groups", get(groups::list).post(groups::create))
         .route("/groups/{group}", get(groups::show).patch(groups::rename).delete(groups::remove))
         .route("/groups/{group}/explain", get(explain::group))
         .route("/groups/{group}/settings", patch(groups::settings))
         .route("/sites", get(sites::list).post(sites::create))
         .route("/sites/{site}", get(sites::show).patch(sites::rename).delete(sites::remove))
+        .route("/sites/{site}/move", post(sites::relocate))
         .route("/devices", get(devices::list).post(devices::claim))
         .route("/devices/{device}", get(devices::show))
+        .route("/devices/{device}/move", post(devices::relocate))
+        .route("/devices/{device}/convert", post(devices::convert))
+        .route("/devices/{device}/replace", post(devices::replace))
         .route("/devices/{device}/retire", post(devices::retire))
+        .route("/devices/{device}/stolen", post(devices::report_stolen))
         .route("/devices/{device}/provision", post(devices::provision))
         .route("/keys", get(keys::list))
         .route("/keys/inspect", post(keys::inspect))
@@ -102,16 +109,16 @@ async fn no_method() -> Response {
     .into_response()
 }
 
-/// The organization named in the path, for reading.
+/// The organization named in the path, for reading: as of now.
 fn read(api: &Api, ask: &Ask, organization: &str) -> Result<Organization> {
     let id = ask.organization(organization, Action::Read)?;
-    api.books().organization(id).ok_or_else(|| Problem::not_found("organization"))
+    api.books().present(id, ask.now).ok_or_else(|| Problem::not_found("organization"))
 }
 
 /// The organization named in the path, for changing.
 fn writable(api: &Api, ask: &Ask, organization: &str) -> Result<Organization> {
     let id = ask.organization(organization, Action::Change)?;
-    api.books().organization(id).ok_or_else(|| Problem::not_found("organization"))
+    api.books().present(id, ask.now).ok_or_else(|| Problem::not_found("organization"))
 }
 
 /// Makes a change of one organization and answers with `view` of it afterwards.

@@ -14,7 +14,7 @@ pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
     let own = ask.principal.role.organization();
     let all = api.books().organizations();
     let visible = all.into_iter().filter(|id| own.is_none_or(|own| own == *id));
-    let view = |id| api.books().organization(id).map(|organization| OrganizationView::of(&organization));
+    let view = |id| api.books().present(id, ask.now).map(|organization| OrganizationView::of(&organization));
     Ok(Json(page::of(visible, &page, |id| *id, view)).into_response())
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, ask: As
     page::tagged(organization.version(), ask.headers(), &OrganizationView::of(&organization))
 }
 
-/// `PATCH /organizations/{organization}/settings` `{"grace_secs"?, "stop_after_lock_secs"?, "time_zone"?}`
+/// `PATCH /organizations/{organization}/settings` `{"grace_secs"?, "stop_after_lock_secs"?, "time_zone"?, "scope"?, "countdown_secs"?}`
 pub(super) async fn settings(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = writable(&api, &ask, &id)?;
     let mut body = ask.body()?;
@@ -56,4 +56,27 @@ pub(super) async fn settings(State(api): State<Api>, Path(id): Path<String>, ask
         Some(json!(OrganizationView::of(o)))
     })
     .await
+}
+
+/// `POST /organizations/{organization}/enable-groups`: once, and for good (domain G1).
+pub(super) async fn enable_groups(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    ask.no_body()?;
+    command(&api, &ask, organization.id(), Command::EnableGroups, StatusCode::OK, |o, _| {
+        Some(json!(OrganizationView::of(o)))
+    })
+    .await
+}
+
+/// `GET /organizations/{organization}/unassigned`: keys and root sites in no group, and when they join one (domain G3).
+pub(super) async fn unassigned(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    let page: Page<String> = ask.page()?;
+    let waiting = page::of(organization.unassigned(ask.now), &page, |view| view.what.id(), |view| view);
+    // It counts down, so it differs from one second to the next: no tag.
+    Ok(Json(waiting).into_response())
 }

@@ -3,6 +3,7 @@
 use super::*;
 use axum::extract::{Path, State};
 use coterm_shared::id::{GroupId, SiteId};
+use coterm_shared::licensing::SiteTarget;
 use coterm_shared::licensing::view::SiteView;
 use serde_json::json;
 
@@ -52,6 +53,44 @@ pub(super) async fn rename(
     let name = body.parsed::<String>("name");
     let name = body.finish(|| name)?;
     command(&api, &ask, organization.id(), Command::RenameSite { id, name }, StatusCode::OK, shown(id)).await
+}
+
+/// `POST .../sites/{site}/move` `{"group"}`, `{"parent"}` or `{"root": true}`: with everything in it (domain G2, G4).
+pub(super) async fn relocate(
+    State(api): State<Api>,
+    Path((id, site)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let id = ids::of_path(&site, "site")?;
+    let mut body = ask.body()?;
+    let to = target_of(&mut body);
+    let to = body.finish(|| to)?;
+    command(&api, &ask, organization.id(), Command::MoveSite { id, to }, StatusCode::OK, shown(id)).await
+}
+
+/// Where a body asks to move a site: exactly one place.
+fn target_of(body: &mut Fields) -> Option<SiteTarget> {
+    let group = body.optional::<GroupId>("group");
+    let parent = body.optional::<SiteId>("parent");
+    let root = body.flag("root");
+    match (group?, parent?, root?) {
+        (Some(group), None, false) => Some(SiteTarget::Group(group)),
+        (None, Some(parent), false) => Some(SiteTarget::Within(parent)),
+        (None, None, true) => Some(SiteTarget::Root),
+        (None, None, false) => {
+            body.fault("MISSING_FIELD", "group", "one of `group`, `parent` and `root` is required");
+            None
+        }
+        (Some(_), _, _) | (None, Some(_), true) => {
+            body.fault(
+                "CONFLICTING_FIELDS",
+                "group",
+                "only one of `group`, `parent` and `root` can be given",
+            );
+            None
+        }
+    }
 }
 
 /// `DELETE .../sites/{site}`

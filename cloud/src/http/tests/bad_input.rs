@@ -122,6 +122,90 @@ async fn values_that_make_no_sense() {
 }
 
 #[tokio::test]
+async fn moves_trials_and_replacements_that_make_no_sense() {
+    let world = World::new().await;
+    let (depot, yard) = (world.site("Depot").await, world.site("Yard").await);
+    let default = world.get(&world.admin, &world.at("")).await.text("/default_group");
+    let none = "01900000000070008000000000000000";
+    let gate = json!({"name": "Gate", "parent": depot});
+    let gate = world.ok(&world.admin, Method::POST, &world.at("/sites"), gate).await.text("/id");
+    for (id, trial) in [("cam-1", json!(null)), ("cam-2", json!(30))] {
+        let claim = json!({"id": id, "site": depot, "model": "CAM-1", "trial_days": trial});
+        world.ok(&world.admin, Method::POST, &world.at("/devices"), claim).await;
+    }
+    world.ok(&world.admin, Method::POST, &world.at("/devices/cam-2/stolen"), Value::Null).await;
+    let to_group = json!({ "group": default });
+    world.ok(&world.admin, Method::POST, &world.at(&format!("/sites/{yard}/move")), to_group.clone()).await;
+    let (depot_move, yard_move) = (format!("/sites/{depot}/move"), format!("/sites/{yard}/move"));
+    let claim = |id: &str| json!({"id": id, "site": depot, "model": "CAM-1"});
+    let with = |mut body: Value, name: &str, value: Value| {
+        body[name] = value;
+        body
+    };
+    let trial = |name: &str, value: Value| with(claim("cam-9"), name, value);
+    let table: Vec<(&str, Value, u16, &str)> = vec![
+        ("/enable-groups", Value::Null, 409, "GROUPS_ALREADY_ENABLED"),
+        ("/enable-groups", json!({"x": 1}), 422, "UNKNOWN_FIELD"),
+        (&depot_move, json!({}), 422, "MISSING_FIELD"),
+        (&depot_move, json!({"root": false}), 422, "MISSING_FIELD"),
+        (&depot_move, json!({"root": "yes"}), 422, "WRONG_TYPE"),
+        (&depot_move, json!({"group": default, "root": true}), 422, "CONFLICTING_FIELDS"),
+        (&depot_move, json!({"group": default, "parent": yard}), 422, "CONFLICTING_FIELDS"),
+        (&depot_move, json!({"group": "North"}), 422, "INVALID_VALUE"),
+        (&depot_move, json!({"group": format!("grp_{none}")}), 404, "GROUP_NOT_FOUND"),
+        (&depot_move, json!({"parent": format!("site_{none}")}), 404, "SITE_NOT_FOUND"),
+        (&depot_move, json!({ "parent": gate }), 409, "SITE_CYCLE"),
+        (&depot_move, json!({"root": true}), 409, "ALREADY_THERE"),
+        (&yard_move, to_group, 409, "ALREADY_THERE"),
+        (&yard_move, json!({ "parent": depot }), 409, "NOT_TO_UNASSIGNED"),
+        ("/sites/7/move", json!({"root": true}), 404, "NOT_FOUND"),
+        ("/devices/cam-1/move", json!({}), 422, "MISSING_FIELD"),
+        ("/devices/cam-1/move", json!({"site": "Yard"}), 422, "INVALID_VALUE"),
+        ("/devices/cam-1/move", json!({ "site": depot }), 409, "ALREADY_THERE"),
+        ("/devices/cam-1/move", json!({"site": format!("site_{none}")}), 404, "SITE_NOT_FOUND"),
+        ("/devices/cam-2/move", json!({ "site": yard }), 409, "DEVICE_RETIRED"),
+        ("/devices/none/move", json!({ "site": yard }), 404, "DEVICE_NOT_FOUND"),
+        ("/devices/cam-1/convert", Value::Null, 409, "DEVICE_NOT_ON_TRIAL"),
+        ("/devices/cam-1/convert", json!({"x": 1}), 422, "UNKNOWN_FIELD"),
+        ("/devices/cam-1/replace", json!({"id": "cam-3"}), 422, "MISSING_FIELD"),
+        ("/devices/cam-1/replace", json!({"id": "cam-3", "model": "NOPE"}), 404, "MODEL_UNKNOWN"),
+        ("/devices/cam-1/replace", json!({"id": "cam-1", "model": "CAM-1"}), 409, "DEVICE_REPLACED"),
+        ("/devices/cam-1/replace", json!({"id": "cam-2", "model": "CAM-1"}), 409, "DEVICE_STOLEN"),
+        ("/devices/cam-2/stolen", Value::Null, 409, "DEVICE_STOLEN"),
+        ("/devices", claim("cam-2"), 409, "DEVICE_STOLEN"),
+        ("/devices", with(claim("cam-1"), "trial_days", json!(1)), 409, "DEVICE_ALREADY_CLAIMED"),
+        ("/devices", trial("trial_days", json!(0)), 422, "SETTING_OUT_OF_BOUNDS"),
+        ("/devices", trial("trial_days", json!(91)), 422, "SETTING_OUT_OF_BOUNDS"),
+        ("/devices", trial("trial_secs", json!(u64::MAX)), 422, "SETTING_OUT_OF_BOUNDS"),
+        ("/devices", trial("trial_days", json!(-1)), 422, "OUT_OF_RANGE"),
+        ("/devices", trial("trial_days", json!("30")), 422, "WRONG_TYPE"),
+        ("/devices", with(trial("trial_days", json!(1)), "trial_secs", json!(1)), 422, "CONFLICTING_FIELDS"),
+    ];
+    for (rest, body, status, code) in table {
+        let answer = world.call(&world.admin, Method::POST, &world.at(rest), body.clone()).await;
+        let found = (answer.status.as_u16(), answer.code());
+        assert_eq!(found, (status, code), "{rest} {body}: {}", answer.text);
+        let preview = world.at(&format!("{rest}?dry_run=true"));
+        let preview = world.call(&world.admin, Method::POST, &preview, body.clone()).await;
+        assert_eq!(
+            (preview.status.as_u16(), preview.code()),
+            found,
+            "a preview is refused alike: {rest} {body}"
+        );
+    }
+    let group = format!("/groups/{default}/settings");
+    for (rest, body, code) in [
+        ("/settings", json!({"scope": "all"}), "INVALID_VALUE"),
+        ("/settings", json!({"countdown_secs": 0}), "OUT_OF_RANGE"),
+        ("/settings", json!({"countdown_secs": 91 * 86_400}), "SETTING_OUT_OF_BOUNDS"),
+        (&group, json!({"countdown_secs": 86_400}), "SETTING_NOT_OF_GROUPS"),
+    ] {
+        let answer = world.call(&world.admin, Method::PATCH, &world.at(rest), body.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (422, code), "{rest} {body}");
+    }
+}
+
+#[tokio::test]
 async fn orders_that_make_no_sense() {
     let world = World::new().await;
     let order = |line: Value, term: Value, created: Value| json!({"order_number": "SO-1", "lines": [line], "term_days": term, "created_at": created});

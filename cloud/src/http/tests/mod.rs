@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod changes;
+mod places;
 mod roles;
 mod walk;
 mod world;

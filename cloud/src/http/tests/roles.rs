@@ -12,7 +12,16 @@ async fn every_route_asks_for_the_role_it_needs() {
     let world = World::new().await;
     let nobody = "01900000000070008000000000000000";
     let code = world.issue(1, 365).await;
-    let reads = ["", "/groups", "/sites", "/devices", "/keys", "/transactions", "/transactions/verify"];
+    let reads = [
+        "",
+        "/unassigned",
+        "/groups",
+        "/sites",
+        "/devices",
+        "/keys",
+        "/transactions",
+        "/transactions/verify",
+    ];
     let changes = [
         (Method::PATCH, String::from("/settings"), json!({"grace_secs": 864_000})),
         (Method::POST, "/groups".into(), json!({"name": "New"})),
@@ -27,6 +36,12 @@ async fn every_route_asks_for_the_role_it_needs() {
             "/devices".into(),
             json!({"id": "d", "site": format!("site_{nobody}"), "model": "CAM-1"}),
         ),
+        (Method::POST, "/enable-groups".into(), Value::Null),
+        (Method::POST, format!("/sites/site_{nobody}/move"), json!({"root": true})),
+        (Method::POST, "/devices/none/move".into(), json!({"site": format!("site_{nobody}")})),
+        (Method::POST, "/devices/none/convert".into(), Value::Null),
+        (Method::POST, "/devices/none/replace".into(), json!({"id": "d", "model": "CAM-1"})),
+        (Method::POST, "/devices/none/stolen".into(), Value::Null),
         (Method::POST, "/devices/none/retire".into(), Value::Null),
         (Method::POST, "/devices/none/provision".into(), Value::Null),
         (Method::POST, "/keys/inspect".into(), json!({ "code": code })),

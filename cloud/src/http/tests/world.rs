@@ -21,6 +21,7 @@ pub(super) struct World {
     pub(super) router: Router,
     pub(super) tokens: Arc<TokenStore>,
     pub(super) books: Books,
+    pub(super) clock: ManualClock,
     pub(super) vendor: String,
     pub(super) admin: String,
     pub(super) viewer: String,
@@ -77,7 +78,7 @@ impl World {
         let clock = ManualClock::at("2027-01-01T00:00:00Z");
         let now = clock.now();
         let store = SqliteStore::open(&dir.path().join("books.db")).unwrap();
-        let books = Books::start(store, Arc::new(clock), Mode::Production).unwrap();
+        let books = Books::start(store, Arc::new(clock.clone()), Mode::Production).unwrap();
         let tokens = Arc::new(TokenStore::open(&dir.path().join("tokens.db")).unwrap());
         let api = Api::new(Deps {
             books: books.clone(),
@@ -90,6 +91,7 @@ impl World {
             router: router(api),
             tokens,
             books,
+            clock,
             vendor: String::new(),
             admin: String::new(),
             viewer: String::new(),
@@ -215,7 +217,7 @@ impl World {
         self.ok(&self.vendor, Method::POST, "/api/v1/keys", body).await.text("/code")
     }
 
-    /// A site in the default group.
+    /// A root site in no group.
     pub(super) async fn site(&self, name: &str) -> String {
         self.ok(&self.admin, Method::POST, &self.at("/sites"), json!({ "name": name })).await.text("/id")
     }

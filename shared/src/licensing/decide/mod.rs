@@ -99,6 +99,24 @@ pub fn decide(
     draft.finish()
 }
 
+impl Organization {
+    /// The organization as of an instant: with everything that is due by then, whether or not a timer came by yet.
+    ///
+    /// What is due happens at its own instant and before anything else, so the version of the answer is the one the
+    /// log will have. Costs nothing if nothing is due.
+    ///
+    /// # Errors
+    /// A defect of the rules, which [`Command::Materialize`] would meet too.
+    pub fn present(&self, context: &Context) -> Result<Organization, Refusals> {
+        match self.next_due() {
+            Some(due_at) if due_at <= context.now => {
+                decide(self, &Command::Materialize, context).map(|decision| decision.after)
+            }
+            Some(_) | None => Ok(self.clone()),
+        }
+    }
+}
+
 fn free_group_name(organization: &Organization, name: &str) -> Result<Name, Refusal> {
     let name = Name::parse(name)?;
     if organization.has_group_named(&name) { Err(name_taken("group", &name)) } else { Ok(name) }

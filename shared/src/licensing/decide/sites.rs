@@ -88,7 +88,7 @@ pub(super) fn move_site(draft: &mut Draft<'_>, id: SiteId, to: SiteTarget) -> Re
         SiteTarget::Group(group) => match draft.after.group(group) {
             Some(_) => Some((Place::Root { group }, Home::Group(group))),
             None => {
-                findings.push(group_not_found(group).at("to"));
+                findings.push(group_not_found(group).at("group"));
                 None
             }
         },
@@ -163,7 +163,7 @@ fn within(
     findings: &mut Findings,
 ) -> Option<(Place, Home)> {
     let Some(home) = organization.home_of_site(parent) else {
-        findings.push(site_not_found(parent).at("to"));
+        findings.push(site_not_found(parent).at("parent"));
         return None;
     };
     if organization.path_to_root(parent).any(|above| above.id == site) {
@@ -173,7 +173,7 @@ fn within(
                 "a site cannot be moved into itself or into a site within it",
                 "choose a site outside of it",
             )
-            .at("to"),
+            .at("parent"),
         );
         return None;
     }

@@ -188,3 +188,19 @@ fn an_unrelated_change_touches_nothing() {
     assert!(renamed.touched.is_empty());
     assert!(world.ok(Command::Materialize).events.is_empty());
 }
+
+#[test]
+fn what_is_read_is_as_of_now_and_what_the_timer_will_find() {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    world.claim_key(key(1, &[(ProductType::CAMERA, 1, 199)], 30, world.now), group(1));
+    world.claim_camera(1, site(1));
+    let stored = world.organization.clone();
+    assert_eq!(stored.present(&world.context()).unwrap(), stored, "nothing is due");
+    world.now = at("2026-01-31T00:00:00Z");
+    let present = stored.present(&world.context()).unwrap();
+    assert!(!present.group(group(1)).unwrap().assessment.is_compliant());
+    assert_eq!(world.organization, stored);
+    // The timer comes by later and finds the same, then goes on.
+    world.ok(Command::Materialize);
+    assert_eq!(world.organization, present);
+}

@@ -18,6 +18,12 @@ pub(crate) enum DeviceCommand {
         /// Its model, as in the catalog
         #[arg(long)]
         model: String,
+        /// Start with a trial of so many days; until it ends the device uses no licenses
+        #[arg(long, value_name = "DAYS", conflicts_with = "trial_secs")]
+        trial_days: Option<u64>,
+        /// The same in seconds
+        #[arg(long, value_name = "SECONDS")]
+        trial_secs: Option<u64>,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -31,6 +37,48 @@ pub(crate) enum DeviceCommand {
     /// Show a device: what it should do, and what it said last
     Show {
         device: String,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Move a device to another site
+    Move {
+        device: String,
+        /// Where to, by id or name
+        #[arg(long)]
+        site: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// End a device's trial now; from then on it uses licenses
+    Convert {
+        device: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Replace a device by another at the same site in one step; the old one cannot come back
+    Replace {
+        /// The device that goes
+        device: String,
+        /// The id of the device that comes
+        #[arg(long, value_name = "DEVICE")]
+        by: String,
+        /// Its model, as in the catalog
+        #[arg(long)]
+        model: String,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Report a device stolen; it cannot be claimed any more
+    Stolen {
+        device: String,
+        #[command(flatten)]
+        change: ChangeArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -54,8 +102,8 @@ pub(crate) enum DeviceCommand {
 
 const COLUMNS: &[Column] = &[
     ("ID", "/id"),
-    ("SITE", "/site"),
-    ("GROUP", "/group"),
+    ("SITE", "/site_name"),
+    ("GROUP", "/group_name"),
     ("MODEL", "/model"),
     ("PRODUCT", "/product"),
     ("UNITS", "/units"),
@@ -68,13 +116,17 @@ const COLUMNS: &[Column] = &[
 
 const SHOW: &[Column] = &[
     ("ID", "/id"),
-    ("SITE", "/site"),
-    ("GROUP", "/group"),
+    ("SITE", "/site_name"),
+    ("GROUP", "/group_name"),
     ("MODEL", "/model"),
     ("PRODUCT", "/product"),
     ("UNITS", "/units"),
     ("CLAIM", "/state"),
     ("CLAIMED", "/claimed_at"),
+    ("TRIAL ENDS", "/ends_at"),
+    ("OUT OF USE SINCE", "/at"),
+    ("WHY", "/why"),
+    ("REPLACED BY", "/by"),
     ("ENFORCEMENT", "/enforcement"),
     ("CONNECTED", "/status/connected"),
     ("LAST SEEN", "/status/last_seen_at"),
@@ -91,11 +143,25 @@ const SHOW: &[Column] = &[
 
 pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failure> {
     match command {
-        DeviceCommand::Claim { device, site, model, change, output } => {
-            let path = context.path("/devices")?;
-            let body = Some(json!({ "id": device, "site": context.site(&site)?, "model": model }));
-            let request = Change { method: Method::POST, path: &path, body, ask: Ask::First };
-            show(context.client.change(&request, change, output)?, output, SHOW)
+        DeviceCommand::Claim { device, site, model, trial_days, trial_secs, change, output } => {
+            let site = context.site(&site)?;
+            let body = json!({ "id": device, "site": site, "model": model,
+                "trial_days": trial_days, "trial_secs": trial_secs });
+            post(context, "/devices", Some(body), change, output)
+        }
+        DeviceCommand::Move { device, site, change, output } => {
+            let body = json!({ "site": context.site(&site)? });
+            post(context, &verb(&device, "move"), Some(body), change, output)
+        }
+        DeviceCommand::Convert { device, change, output } => {
+            post(context, &verb(&device, "convert"), None, change, output)
+        }
+        DeviceCommand::Replace { device, by, model, change, output } => {
+            let body = json!({ "id": by, "model": model });
+            post(context, &verb(&device, "replace"), Some(body), change, output)
+        }
+        DeviceCommand::Stolen { device, change, output } => {
+            post(context, &verb(&device, "stolen"), None, change, output)
         }
         DeviceCommand::List { output } => {
             output::list(output, COLUMNS, context.client.list(&context.path("/devices")?)?)
@@ -105,12 +171,27 @@ pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failu
             output::one(output, SHOW, &context.client.get(&path)?.body)
         }
         DeviceCommand::Retire { device, change, output } => {
-            let path = context.path(&format!("/devices/{}/retire", part(&device)))?;
-            let request = Change { method: Method::POST, path: &path, body: None, ask: Ask::First };
-            show(context.client.change(&request, change, output)?, output, SHOW)
+            post(context, &verb(&device, "retire"), None, change, output)
         }
         DeviceCommand::Provision { device, out } => provision(context, &device, &out),
     }
+}
+
+/// The path of something that is done to a device.
+fn verb(device: &str, verb: &str) -> String {
+    format!("/devices/{}/{verb}", part(device))
+}
+
+fn post(
+    context: &Context,
+    rest: &str,
+    body: Option<Value>,
+    change: ChangeArgs,
+    output: OutputArgs,
+) -> Result<(), Failure> {
+    let path = context.path(rest)?;
+    let request = Change { method: Method::POST, path: &path, body, ask: Ask::First };
+    show(context.client.change(&request, change, output)?, output, SHOW)
 }
 
 fn provision(context: &Context, device: &str, out: &Path) -> Result<(), Failure> {

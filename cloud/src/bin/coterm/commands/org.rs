@@ -1,6 +1,7 @@
 //! `coterm org`: organizations.
 
 use super::prelude::*;
+use clap::ValueEnum;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum OrgCommand {
@@ -32,10 +33,44 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         settings: SettingsArgs,
         #[command(flatten)]
+        countdown: CountdownArgs,
+        #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Enable license groups, once and for good; what there is so far is in Group 1
+    EnableGroups {
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// List the keys and sites in no group, and when they join Group 1 by themselves
+    Unassigned {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+/// How long keys and sites may be in no group
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct CountdownArgs {
+    /// Days that keys and sites may be in no group before they join Group 1
+    #[arg(long, value_name = "DAYS", conflicts_with = "countdown_secs")]
+    countdown_days: Option<u64>,
+    /// The same in seconds
+    #[arg(long, value_name = "SECONDS")]
+    countdown_secs: Option<u64>,
+}
+
+/// Whom a shortfall is enforced on
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScopeArg {
+    /// Every device of the group
+    Group,
+    /// The newest devices of the products in shortfall, until the rest fits
+    Product,
 }
 
 /// Settings to change; what is not given stays
@@ -56,19 +91,40 @@ pub(crate) struct SettingsArgs {
     /// Time zone whose midnight a lock or stop lands on, such as Europe/Rome
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<String>,
+    /// Whom a shortfall is enforced on
+    #[arg(long, value_enum)]
+    scope: Option<ScopeArg>,
 }
 
 impl SettingsArgs {
     /// The settings as a request body; absent ones are null.
     pub(crate) fn body(&self) -> Value {
-        let secs =
-            |days: Option<u64>, secs: Option<u64>| secs.or(days.map(|days| days.saturating_mul(86_400)));
+        let scope = self.scope.map(|scope| match scope {
+            ScopeArg::Group => "group",
+            ScopeArg::Product => "product",
+        });
         json!({
             "grace_secs": secs(self.grace_days, self.grace_secs),
             "stop_after_lock_secs": secs(self.stop_after_lock_days, self.stop_after_lock_secs),
             "time_zone": self.time_zone,
+            "scope": scope,
         })
     }
+
+    /// The same with the countdown, which only an organization has.
+    fn with(&self, countdown: CountdownArgs) -> Value {
+        let mut body = self.body();
+        if let Some(fields) = body.as_object_mut() {
+            let countdown = secs(countdown.countdown_days, countdown.countdown_secs);
+            fields.insert(String::from("countdown_secs"), json!(countdown));
+        }
+        body
+    }
+}
+
+/// A duration given in days or in seconds.
+fn secs(days: Option<u64>, secs: Option<u64>) -> Option<u64> {
+    secs.or(days.map(|days| days.saturating_mul(86_400)))
 }
 
 const LIST: &[Column] = &[
@@ -86,11 +142,31 @@ const SHOW: &[Column] = &[
     ("VERSION", "/version"),
     ("GROUPS", "/groups"),
     ("NONCOMPLIANT GROUPS", "/noncompliant_groups"),
+    ("LICENSE GROUPS ENABLED", "/groups_enabled"),
+    ("UNASSIGNED SITES", "/unassigned_sites"),
+    ("UNASSIGNED KEYS", "/unassigned_keys"),
     ("ACTIVE DEVICES", "/active_devices"),
+    ("DEVICES ON TRIAL", "/trial_devices"),
     ("DEFAULT GROUP", "/default_group"),
     ("GRACE SECONDS", "/settings/grace_secs"),
     ("STOP AFTER LOCK SECONDS", "/settings/stop_after_lock_secs"),
     ("TIME ZONE", "/settings/time_zone"),
+    ("SHORTFALL ENFORCED ON", "/settings/scope"),
+    ("COUNTDOWN SECONDS", "/settings/countdown_secs"),
+];
+
+const UNASSIGNED: &[Column] = &[
+    ("KIND", "/kind"),
+    ("ID", "/id"),
+    ("NAME", "/name"),
+    ("CODE", "/code"),
+    ("LINES", "/lines"),
+    ("DEVICES", "/devices"),
+    ("ARRIVED", "/since"),
+    ("JOINS", "/joins"),
+    ("AT", "/joins_at"),
+    ("SECONDS LEFT", "/left_secs"),
+    ("KEY ENDS", "/ends_at"),
 ];
 
 pub(crate) fn run(context: &Context, command: OrgCommand) -> Result<(), Failure> {
@@ -111,8 +187,16 @@ pub(crate) fn run(context: &Context, command: OrgCommand) -> Result<(), Failure>
             let found = context.client.get(&format!("/api/v1/organizations/{id}"))?.body;
             output::one(output, SHOW, &found)
         }
-        OrgCommand::Settings { settings, change, output } => {
-            let body = settings.body();
+        OrgCommand::EnableGroups { change, output } => {
+            let path = context.path("/enable-groups")?;
+            let request = Change { method: Method::POST, path: &path, body: None, ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, SHOW)
+        }
+        OrgCommand::Unassigned { output } => {
+            output::list(output, UNASSIGNED, context.client.list(&context.path("/unassigned")?)?)
+        }
+        OrgCommand::Settings { settings, countdown, change, output } => {
+            let body = settings.with(countdown);
             let path = context.path("/settings")?;
             let request = Change { method: Method::PATCH, path: &path, body: Some(body), ask: Ask::First };
             show(context.client.change(&request, change, output)?, output, SHOW)

@@ -56,6 +56,12 @@ pub(crate) enum LimitsCommand {
         /// The shortest time from lock to stop
         #[arg(long, value_name = "DAYS")]
         stop_after_lock_min_days: Option<u64>,
+        /// The longest time keys and sites may be in no group
+        #[arg(long, value_name = "DAYS")]
+        countdown_max_days: Option<u64>,
+        /// The longest trial of a device
+        #[arg(long, value_name = "DAYS")]
+        trial_max_days: Option<u64>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -64,6 +70,8 @@ pub(crate) enum LimitsCommand {
 const LIMITS: &[Column] = &[
     ("GRACE AT MOST SECONDS", "/grace_max_secs"),
     ("STOP AFTER LOCK AT LEAST SECONDS", "/stop_after_lock_min_secs"),
+    ("COUNTDOWN AT MOST SECONDS", "/countdown_max_secs"),
+    ("TRIAL AT MOST SECONDS", "/trial_max_secs"),
     ("CLOCKS RESET AFTER SECONDS", "/clock_reset_secs"),
 ];
 
@@ -103,11 +111,19 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
     let path = "/api/v1/limits";
     match command {
         LimitsCommand::Show { output } => output::one(output, LIMITS, &context.client.get(path)?.body),
-        LimitsCommand::Set { grace_max_days, stop_after_lock_min_days, output } => {
+        LimitsCommand::Set {
+            grace_max_days,
+            stop_after_lock_min_days,
+            countdown_max_days,
+            trial_max_days,
+            output,
+        } => {
             let secs = |days: Option<u64>| days.map(|days| days.saturating_mul(86_400));
             let body = Some(json!({
                 "grace_max_secs": secs(grace_max_days),
                 "stop_after_lock_min_secs": secs(stop_after_lock_min_days),
+                "countdown_max_secs": secs(countdown_max_days),
+                "trial_max_secs": secs(trial_max_days),
             }));
             let request = Change { method: Method::PUT, path, body, ask: Ask::No };
             show(context.client.change(&request, NOW, output)?, output, LIMITS)

@@ -4,7 +4,7 @@ use super::prelude::*;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum SiteCommand {
-    /// Create a site; without --parent and --group it joins the default group
+    /// Create a site; without --parent and --group it is unassigned for a while, and then joins Group 1
     Create {
         name: String,
         /// The site it lies in, by id or name
@@ -40,6 +40,17 @@ pub(crate) enum SiteCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Move a site with everything in it: to a group, into another site, or out of the site it is part of
+    Move {
+        /// Id or name
+        site: String,
+        #[command(flatten)]
+        to: Target,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// Delete a site that has no sub-sites and no devices
     Delete {
         /// Id or name
@@ -51,11 +62,27 @@ pub(crate) enum SiteCommand {
     },
 }
 
+/// Where a site is moved to
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Target {
+    /// To this license group, by id or name, as a root site
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
+    /// Into this site, by id or name
+    #[arg(long, value_name = "SITE")]
+    into: Option<String>,
+    /// Out of the site it is part of; it stays in its group
+    #[arg(long)]
+    root: bool,
+}
+
 const COLUMNS: &[Column] = &[
     ("ID", "/id"),
     ("NAME", "/name"),
-    ("PARENT", "/parent"),
-    ("GROUP", "/group"),
+    ("PARENT", "/parent_name"),
+    ("GROUP", "/group_name"),
+    ("JOINS GROUP 1 AT", "/joins_at"),
     ("SUB-SITES", "/sub_sites"),
     ("DEVICES", "/devices"),
 ];
@@ -81,6 +108,16 @@ pub(crate) fn run(context: &Context, command: SiteCommand) -> Result<(), Failure
             let path = context.path(&format!("/sites/{}", context.site(&site)?))?;
             let body = Some(json!({ "name": new_name }));
             let request = Change { method: Method::PATCH, path: &path, body, ask: Ask::No };
+            show(context.client.change(&request, change, output)?, output, COLUMNS)
+        }
+        SiteCommand::Move { site, to, change, output } => {
+            let path = context.path(&format!("/sites/{}/move", context.site(&site)?))?;
+            let body = match to {
+                Target { group: Some(named), .. } => json!({ "group": context.group(&named)? }),
+                Target { into: Some(named), .. } => json!({ "parent": context.site(&named)? }),
+                Target { group: None, into: None, root } => json!({ "root": root }),
+            };
+            let request = Change { method: Method::POST, path: &path, body: Some(body), ask: Ask::First };
             show(context.client.change(&request, change, output)?, output, COLUMNS)
         }
         SiteCommand::Delete { site, change, output } => {
