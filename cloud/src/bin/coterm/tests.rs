@@ -121,6 +121,17 @@ fn from_the_first_start_to_a_provisioned_device() {
     }
     server.ok(&["log", "verify"]);
     server.ok(&["log", "list", "--csv"]);
+    server.ok(&["log", "list", "--group", "North", "--event", "group-assessed"]);
+    server.ok(&[
+        "log",
+        "list",
+        "--csv",
+        "--since",
+        "2026-01-01T00:00:00Z",
+        "--until",
+        "9999-01-01T00:00:00Z",
+    ]);
+    server.fails(&["log", "list", "--since", "yesterday"], Exit::Invalid, "");
     server.ok(&["group", "show", "North"]);
     server.ok(&["group", "explain", "North"]);
     server.ok(&["group", "explain", "North", "-o", "json"]);

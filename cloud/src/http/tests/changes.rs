@@ -153,3 +153,30 @@ async fn a_preview_is_applied_as_it_was_shown_or_not_at_all() {
     let answer = world.call_with(&world.admin, Method::POST, &path, body, &bad).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::UNPROCESSABLE_ENTITY, "BAD_PREVIEW_DIGEST"));
 }
+
+#[tokio::test]
+async fn t1_the_log_is_filtered_and_shows_dates_and_capacity_before_and_after() {
+    let world = World::new().await;
+    let default = world.get(&world.admin, &world.at("")).await.text("/default_group");
+    let claim = json!({ "code": world.issue(5, 730).await, "group": default });
+    world.ok(&world.admin, Method::POST, &world.at("/keys/claim"), claim).await;
+    world.site("Depot").await;
+    let path = |query: &str| world.at(&format!("/transactions?{query}"));
+    let found = world.get(&world.admin, &path(&format!("group={default}&event=group-assessed"))).await;
+    let change = &found.body["items"][0]["change"];
+    assert_eq!(change["before"]["coterm_at"], Value::Null);
+    assert_eq!(change["after"]["coterm_at"], "2028-12-31T00:00:00Z");
+    assert_eq!(change["after"]["capacity"], json!({ "camera": 5 }));
+    for (query, expect) in [
+        ("event=key-claimed", 1),
+        ("event=none", 0),
+        ("actor=nobody", 0),
+        ("until=2020-01-01T00:00:00Z", 0),
+        ("since=2999-01-01T00:00:00Z", 0),
+    ] {
+        let found = world.get(&world.admin, &path(query)).await;
+        assert_eq!(found.body["items"].as_array().unwrap().len(), expect, "{query}");
+    }
+    let csv = world.get(&world.admin, &path("format=csv&event=group-assessed")).await.text;
+    assert!(csv.contains("\"2028-12-31T00:00:00Z\",\"\",\"camera=5\""), "{csv}");
+}
