@@ -11,6 +11,7 @@ use coterm_cloud::clock::SystemClock;
 use coterm_cloud::http::{Api, BrokerAddress, Deps, Provisioned, Provisioner, Trust, Unknown, router};
 use coterm_cloud::store::sqlite::SqliteStore;
 use coterm_shared::id::{DeviceId, OrganizationId};
+use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,6 +88,19 @@ impl Server {
         }
     }
 
+    /// What the interface answers.
+    #[track_caller]
+    fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+        let token_file = self.token_file().display().to_string();
+        let line = ["coterm", "--server", &self.url, "--token-file", &token_file, "org", "list"];
+        let client = client::Client::open(&Cli::try_parse_from(line).unwrap().server).ok().unwrap();
+        let body = Some(body).filter(|body| !body.is_null());
+        match client.send(method.parse().unwrap(), path, body.as_ref(), &[]) {
+            Ok(answer) => answer.body,
+            Err(failure) => panic!("{method} {path}: {}", failure.text),
+        }
+    }
+
     #[track_caller]
     fn fails(&self, arguments: &[&str], exit: Exit, says: &str) {
         let failure = self.coterm(arguments).expect_err("it works");
@@ -147,6 +161,84 @@ fn from_the_first_start_to_a_provisioned_device() {
     let other = server.path("cam-2");
     server.fails(&["device", "provision", "cam-2", "-o", &other], Exit::NotFound, "NOT_FOUND");
     assert!(!std::path::Path::new(&other).exists(), "a failure leaves nothing behind");
+}
+
+#[test]
+fn a_key_is_claimed_moved_split_unclaimed_and_given_away() {
+    let server = Server::start();
+    server.ok(&["price", "set", "camera=199", "door=99"]);
+    for org in ["Acme", "Other"] {
+        server.ok(&["org", "create", org, "--license-groups"]);
+    }
+    let acme = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["--org", "Acme"]);
+        all.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    let ok = |arguments: &[&str]| {
+        let all = acme(arguments);
+        server.ok(&all.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    let fails = |arguments: &[&str], exit, says| {
+        let all = acme(arguments);
+        server.fails(&all.iter().map(String::as_str).collect::<Vec<_>>(), exit, says);
+    };
+    for group in ["North", "South"] {
+        ok(&["group", "create", group]);
+    }
+    let orgs = server.ask("GET", "/api/v1/organizations", Value::Null);
+    let id = |name: &str| {
+        let mut all = orgs["items"].as_array().unwrap().iter();
+        all.find(|org| org["name"] == name).unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let keys = |org: &str| {
+        let path = format!("/api/v1/organizations/{}/keys", id(org));
+        server.ask("GET", &path, Value::Null)["items"].as_array().unwrap().clone()
+    };
+    let lines = json!([{"product": "camera", "quantity": 5}, {"product": "door", "quantity": 1}]);
+    let order = json!({"order_number": "SO-1", "term_days": 365, "lines": lines});
+    let code = server.ask("POST", "/api/v1/keys", order)["code"].as_str().unwrap().to_owned();
+    let tail = &code[24..29];
+
+    ok(&["key", "claim", &code, "--as", "increase", "--dry-run"]);
+    assert!(keys("Acme").is_empty(), "a dry run claims nothing");
+    fails(&["key", "claim", &code, "--as", "renewal", "--yes"], Exit::Invalid, "MISSING_FIELD (group): ");
+    ok(&["key", "claim", &code, "--yes"]);
+    // By the end of its code, in any case.
+    ok(&["key", "move", &tail.to_lowercase(), "--group", "North", "--yes"]);
+    ok(&["key", "show", tail]);
+    fails(&["key", "move", tail, "--group", "north", "--yes"], Exit::Conflict, "ALREADY_THERE (group): ");
+    fails(&["key", "move", "ZZZZZ0", "--group", "North", "--yes"], Exit::NotFound, "NOT_FOUND");
+    let split = |first: &str, second: &str, how: &str| {
+        ok(&["key", "split", tail, "--part", first, "--part", second, how]);
+    };
+    split("camera=3,door=1@North", "camera=2", "--dry-run");
+    let odd = ["key", "split", tail, "--part", "camera=3", "--part", "camera=2", "--yes"];
+    fails(&odd, Exit::Invalid, "SPLIT_DOES_NOT_ADD_UP");
+    fails(
+        &["key", "split", tail, "--part", "camera=5,door=1", "--yes"],
+        Exit::Invalid,
+        "OUT_OF_RANGE (parts)",
+    );
+    assert_eq!(keys("Acme").len(), 1);
+    split("camera=3,door=1@North:renewal", "camera=2", "--yes");
+    let parts = keys("Acme");
+    let state = |n: usize| (parts[n]["state"].as_str().unwrap(), parts[n]["group_name"].as_str());
+    let mut states = [state(0), state(1), state(2)];
+    states.sort_unstable();
+    // The group was left with no active key, so its renewal did not wait.
+    assert_eq!(states, [("active", Some("North")), ("split", None), ("unassigned", None)]);
+    let free = parts.iter().find(|key| key["state"] == "unassigned").unwrap()["id"].as_str().unwrap();
+    ok(&["key", "list"]);
+
+    ok(&["key", "move", free, "--group", "South", "--yes"]);
+    fails(&["key", "transfer", free, "--to", "Other", "--yes"], Exit::Conflict, "KEY_NOT_UNASSIGNED");
+    ok(&["key", "unclaim", free, "--yes", "-o", "json"]);
+    ok(&["key", "transfer", free, "--to", "other", "--yes"]);
+    assert_eq!(
+        (keys("Other")[0]["id"].as_str(), keys("Other")[0]["state"].as_str()),
+        (Some(free), Some("unassigned"))
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a failing store, a full disk, a second daemon or a defect can do: lose nothing that was acknowledged.
 
+use super::keys::{state, transfer};
 use super::*;
 use crate::store::{
     ChangeSet, Conflict, DeviceStatus, Issued, Result as StoreResult, Snapshot, StoreError, Transaction,
@@ -224,6 +225,36 @@ async fn wherever_the_commit_path_dies_what_was_acknowledged_is_there_exactly_on
         }
     }
     assert!(died >= 8, "{died}");
+}
+
+#[tokio::test]
+async fn wherever_a_transfer_dies_the_key_is_with_one_organization() {
+    let mut outcomes = Vec::new();
+    for steps in 1..=4 {
+        for lie in [0, 1] {
+            let (books, faults, clock, dir) = faulty().await;
+            run(&books, [set_price(), issue_key(1, 365), claim_key(1, 1)]).await;
+            faults.lie.store(lie, Ordering::SeqCst);
+            faults.steps_left.store(steps, Ordering::SeqCst);
+            let acknowledged = books.execute(ask(transfer(1, 1, 2))).await.is_ok();
+            books.close().await;
+            let books = open(&dir.path().join("books.db"), &clock);
+            let found = (state(&books, 1, 1), state(&books, 2, 1));
+            let moved = found == (Some("transferred"), Some("unassigned"));
+            assert!(moved || found == (Some("unassigned"), None), "step {steps}, lie {lie}: {found:?}");
+            assert!(moved || !acknowledged);
+            for n in [1, 2] {
+                let verified = books.verify_log(Some(organization(n))).await.unwrap().unwrap();
+                assert_eq!(verified.entries, books.organization(organization(n)).unwrap().version());
+            }
+            // Whoever has it, and nobody else, can give it away.
+            let (holder, other) = if moved { (2, 1) } else { (1, 2) };
+            assert!(books.execute(ask(transfer(other, 1, holder))).await.is_err());
+            run(&books, [transfer(holder, 1, other)]).await;
+            outcomes.push(moved);
+        }
+    }
+    assert!(outcomes.contains(&true) && outcomes.contains(&false), "{outcomes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 mod changes;
 mod faults;
 mod issuing;
+mod keys;
 mod throughput;
 mod time;
 

@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod changes;
+mod keys;
 mod places;
 mod roles;
 mod walk;
+mod worked;
 mod world;

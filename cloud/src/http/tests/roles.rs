@@ -46,6 +46,9 @@ async fn every_route_asks_for_the_role_it_needs() {
         (Method::POST, "/devices/none/provision".into(), Value::Null),
         (Method::POST, "/keys/inspect".into(), json!({ "code": code })),
         (Method::POST, "/keys/claim".into(), json!({ "code": code })),
+        (Method::POST, format!("/keys/key_{nobody}/move"), json!({"group": format!("grp_{nobody}")})),
+        (Method::POST, format!("/keys/key_{nobody}/unclaim"), Value::Null),
+        (Method::POST, format!("/keys/key_{nobody}/split"), json!({"parts": []})),
     ];
     let foreign = |rest: &str| format!("/api/v1/organizations/{}{rest}", world.foreign);
     let unknown = |rest: &str| format!("/api/v1/organizations/org_{nobody}{rest}");
@@ -79,7 +82,9 @@ async fn every_route_asks_for_the_role_it_needs() {
         let admin = world.call(&world.admin, method.clone(), &world.at(&rest), body.clone()).await;
         assert!(![401, 403].contains(&admin.status.as_u16()), "{method} {rest}: {}", admin.text);
     }
+    let transfer = format!("{}/keys/key_{nobody}/transfer", world.at(""));
     let vendor_only = [
+        (Method::POST, transfer.as_str(), json!({ "to": world.foreign })),
         (Method::POST, "/api/v1/organizations", json!({"name": "N"})),
         (Method::POST, "/api/v1/keys", json!({})),
         (Method::GET, "/api/v1/keys", Value::Null),
