@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 const YEAR: u64 = 365;
 
 impl World {
-    async fn group(&self, name: &str) -> String {
+    async fn key_group(&self, name: &str) -> String {
         self.ok(&self.admin, Method::POST, &self.at("/groups"), json!({ "name": name })).await.text("/id")
     }
 
@@ -38,7 +38,7 @@ fn halves(first: u64, second: u64) -> Value {
 #[tokio::test]
 async fn a_renewal_waits_in_its_group_and_goes_on_waiting_when_moved() {
     let world = World::new().await;
-    let (north, south) = (world.group("North").await, world.group("South").await);
+    let (north, south) = (world.key_group("North").await, world.key_group("South").await);
     for group in [&north, &south] {
         world.claimed(1, Some(group)).await;
     }
@@ -68,7 +68,7 @@ async fn a_renewal_waits_in_its_group_and_goes_on_waiting_when_moved() {
 #[tokio::test]
 async fn a_split_makes_two_keys_whose_codes_are_shown_once() {
     let world = World::new().await;
-    let (north, south) = (world.group("North").await, world.group("South").await);
+    let (north, south) = (world.key_group("North").await, world.key_group("South").await);
     let code = world.issue(5, YEAR).await;
     let claim = json!({ "code": code, "group": north });
     let key = world.ok(&world.admin, Method::POST, &world.at("/keys/claim"), claim.clone()).await.text("/id");
@@ -127,7 +127,7 @@ async fn a_split_makes_two_keys_whose_codes_are_shown_once() {
 #[tokio::test]
 async fn the_vendor_divides_a_key_between_two_organizations() {
     let world = World::new().await;
-    let north = world.group("North").await;
+    let north = world.key_group("North").await;
     let key = world.claimed(5, Some(&north)).await;
     let transfer = json!({ "to": world.foreign });
     let early = world.key(&world.vendor, &key, "transfer", transfer.clone()).await;
@@ -170,7 +170,7 @@ async fn the_vendor_divides_a_key_between_two_organizations() {
 #[tokio::test]
 async fn what_cannot_be_done_with_a_key_is_refused_with_its_reason() {
     let world = World::new().await;
-    let (north, none) = (world.group("North").await, "01900000000070008000000000000000");
+    let (north, none) = (world.key_group("North").await, "01900000000070008000000000000000");
     let five = world.claimed(5, Some(&north)).await;
     let one = world.claimed(1, Some(&north)).await;
     let free = world.claimed(1, None).await;
