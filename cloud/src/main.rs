@@ -4,7 +4,7 @@
 //! configuration is wrong; 4 `check` found something; 5 it cannot start (data directory, keys, database, ports).
 
 use anyhow::{Context, anyhow};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use coterm_cloud::app::{App, Outcome, StartError, check, migrate};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example, in_force};
@@ -148,6 +148,24 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 impl Options {
+    /// The demonstration makes its own configuration; what would be ignored is refused instead.
+    fn refuse_for_demo(&self) {
+        // The variable is there for the daemon and says nothing about a demonstration.
+        let named = self.config.is_some() && std::env::var_os(ENVIRONMENT_FILE).is_none();
+        let given = [
+            ("--config", named),
+            ("--data-dir", self.data_dir.is_some()),
+            ("--set", !self.set.is_empty()),
+            ("--demonstration", self.demonstration),
+        ];
+        if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
+            let text = format!(
+                "`demo` takes no {flag}: it makes a configuration of its own in a temporary directory (--dir names another)"
+            );
+            Cli::command().error(clap::error::ErrorKind::ArgumentConflict, text).exit();
+        }
+    }
+
     fn sources(&self) -> Sources {
         let mut flags = self.set.clone();
         if let Some(dir) = &self.data_dir {
@@ -176,7 +194,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let load = || Config::load(&cli.options.sources());
     match &cli.command {
         Command::Serve { confirm_clock } => serve(load()?, *confirm_clock),
-        Command::Demo(options) => runtime()?.block_on(demo::run(options)).map_err(Failure::Running),
+        Command::Demo(options) => {
+            cli.options.refuse_for_demo();
+            runtime()?.block_on(demo::run(options)).map_err(Failure::Running)
+        }
         Command::DemoWorkload { dir, stage } => {
             demo::workload(dir, *stage).map_err(|error| Failure::Running(error.into()))
         }

@@ -7,7 +7,7 @@ use tracing_subscriber::EnvFilter;
 /// Starts logging for the whole process; a second call changes nothing.
 pub fn start(log: &Log) {
     // The filter was checked with the configuration; the fallback is for callers that made their own.
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info,mqtt5=error"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),

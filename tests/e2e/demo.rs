@@ -105,3 +105,25 @@ fn a_demonstration_nobody_watches_any_more_ends() {
     assert_eq!(String::from_utf8_lossy(&said.stderr), "");
     left_nothing(home.path());
 }
+
+#[test]
+fn a_demonstration_takes_no_settings_of_the_daemon_and_clears_what_a_killed_one_left() {
+    let home = TempDir::new().unwrap();
+    for flags in [["--data-dir", "x"].as_slice(), &["--set", "http.listen=127.0.0.1:1"], &["--demonstration"]]
+    {
+        let mut refused = Command::new(program("coterm-cloud"));
+        refused.arg("demo").args(flags).current_dir(home.path()).env_clear();
+        let output = refused.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("`demo` takes no {}", flags[0])), "{said}");
+    }
+    let mut next = command(home.path(), &["--scenario", "still", "--exit"]);
+    // No process has such a number.
+    let left = home.path().join("tmp/coterm-demo-4194999");
+    std::fs::create_dir(&left).unwrap();
+    let other = home.path().join("tmp/coterm-demo-notes");
+    std::fs::create_dir(&other).unwrap();
+    assert!(next.output().unwrap().status.success());
+    assert!(!left.exists() && other.exists());
+}

@@ -38,7 +38,12 @@ pub(crate) fn allows(
     let printed = match output {
         Some(Output::Json) => print_json(&answer),
         Some(Output::Table) => super::print(&sentence(answer)),
-        None => DONE,
+        None => {
+            if answer.basis == Basis::Nothing {
+                eprintln!("{} holds no state of this device: start coterm-agent", run_dir.display());
+            }
+            DONE
+        }
     };
     if answer.allowed && printed == DONE { DONE } else { FAILED }
 }

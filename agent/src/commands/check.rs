@@ -148,10 +148,13 @@ fn trusted_floor(config: &Config) -> Timestamp {
     }
 }
 
+/// Seconds a wall clock may be behind trusted time without a warning: tokens and clocks are rounded to seconds.
+const CLOCK_TOLERANCE_SECS: u64 = 5;
+
 fn clock(config: &Config, now: Timestamp) -> (Verdict, String) {
     match SystemClock::new(config.demonstration.as_ref()).reading() {
         Err(error) => bad(error.to_string()),
-        Ok(reading) if reading.wall < now => warning(format!(
+        Ok(reading) if now.since(reading.wall).0 > CLOCK_TOLERANCE_SECS => warning(format!(
             "the wall clock shows {}, but it is {now} or later; set it, or let NTP do so (it is not needed for licensing)",
             reading.wall
         )),

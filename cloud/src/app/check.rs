@@ -5,10 +5,11 @@ use super::{DATABASE_FILE, StartError, open_data_dir, trust_policy};
 use crate::config::{Config, Mqtt};
 use crate::signer::Trust;
 use crate::store::Reads;
-use crate::store::sqlite::SqliteStore;
+use crate::store::sqlite::{SqliteStore, is_owned};
 use coterm_certs::{FileState, Identity, Pki};
 use coterm_shared::time::Timestamp;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 
@@ -34,9 +35,9 @@ pub fn check(config: &Config, now: Timestamp) -> Vec<Outcome> {
         add("keys", keys(config, now));
         certificates(config, &mut add);
     }
-    add("http.listen", port(config.http.listen));
+    add("http.listen", port(config, config.http.listen));
     match &config.mqtt {
-        Mqtt::Embedded(mqtt) => add("mqtt.embedded.listen", port(mqtt.listen)),
+        Mqtt::Embedded(mqtt) => add("mqtt.embedded.listen", port(config, mqtt.listen)),
         Mqtt::External(mqtt) => {
             let identity = Identity::load(&mqtt.certificate_file, &mqtt.key_file);
             let identity = identity.map(|identity| format!("our certificate ends {}", identity.ends_at()));
@@ -113,12 +114,16 @@ fn certificates(config: &Config, add: &mut impl FnMut(&'static str, Result<Strin
     }
 }
 
-fn port(address: SocketAddr) -> Result<String, String> {
+fn port(config: &Config, address: SocketAddr) -> Result<String, String> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(format!("{address} is free")),
-        Err(error) => Err(format!(
-            "{address} cannot be listened on: {error}; if this is not the daemon running already, choose another address"
-        )),
+        // Only asked now: the look at the lock must not be in the way of a daemon that starts.
+        Err(error)
+            if error.kind() == ErrorKind::AddrInUse && is_owned(&config.data_dir.join(DATABASE_FILE)) =>
+        {
+            Ok(format!("{address} is in use, by the running daemon"))
+        }
+        Err(error) => Err(format!("{address} cannot be listened on: {error}; choose another address")),
     }
 }
 

@@ -17,7 +17,7 @@ mod tests;
 pub use check::{Outcome, check, migrate};
 pub use error::StartError;
 
-use crate::auth::{TokenStore, bootstrap};
+use crate::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};
 use crate::books::{Books, Mode};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -106,7 +106,13 @@ async fn serve(
     let trust = Arc::new(Trust::open_or_create(&data_dir, trust_policy(config), now)?);
     let pki = Pki::open_or_create(&data_dir.join("pki"))?;
     let tokens = Arc::new(TokenStore::open(&data_dir.join(DATABASE_FILE))?);
-    bootstrap(&tokens, &data_dir, now).map_err(|error| StartError::FirstToken(format!("{error:#}")))?;
+    let first =
+        bootstrap(&tokens, &data_dir, now).map_err(|error| StartError::FirstToken(format!("{error:#}")))?;
+    if first {
+        let file = data_dir.join(ADMIN_TOKEN_FILE);
+        tracing::info!(file = %file.display(), "the first API token is in this file: give it to `coterm` with \
+            COTERM_TOKEN_FILE");
+    }
 
     let inbox = Arc::new(LatestInbox::new(Arc::new(Counters::default())));
     let ours: Arc<dyn Inbox> = Arc::clone(&inbox) as Arc<dyn Inbox>;

@@ -306,6 +306,21 @@ async fn whatever_keeps_it_from_starting_is_one_sentence_with_a_way_out() {
 }
 
 #[tokio::test]
+async fn check_knows_the_ports_of_the_running_daemon() {
+    let dir = TempDir::new().unwrap();
+    let running = start(&dir, &clock()).await.unwrap();
+    let (http, mqtt) = (running.http_addr.to_string(), running.mqtt_addr.unwrap().to_string());
+    let beside = config(&dir, &[("http.listen", &http), ("mqtt.embedded.listen", &mqtt)]);
+    let outcomes = check(&beside, clock().now());
+    assert!(outcomes.iter().all(|outcome| outcome.finding.is_ok()), "{outcomes:?}");
+    let told = |outcome: &&Outcome| {
+        outcome.finding.as_ref().is_ok_and(|found| found.contains("by the running daemon"))
+    };
+    assert_eq!(outcomes.iter().filter(told).count(), 2, "{outcomes:?}");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn check_changes_nothing_and_finds_what_a_start_would() {
     let dir = TempDir::new().unwrap();
     let now = clock().now();

@@ -155,7 +155,7 @@ pub const FIELDS: &[Field] = &[
     ),
     field(
         "log.filter",
-        Literal("\"info,mqtt5=warn\""),
+        Literal("\"info,mqtt5=error\""),
         "What to log: error, warn, info, debug, trace, or per module, such as `info,coterm_cloud::reconcile=debug`.",
     ),
     field("log.format", Literal("\"text\""), "`text` for people, `json` for collectors."),

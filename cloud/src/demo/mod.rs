@@ -10,6 +10,7 @@
 mod api;
 mod cast;
 mod fleet;
+mod place;
 mod props;
 mod script;
 
@@ -24,6 +25,7 @@ use base64::engine::general_purpose::STANDARD;
 use cast::{HEADQUARTERS, Pace, ROLES, SHOPS, Stage, WAREHOUSES};
 use coterm_shared::time::{Seconds, Timestamp};
 use fleet::{Player, Programs};
+use place::Place;
 use script::{Narrator, Scene, Watch};
 use serde_json::Value;
 use std::fs;
@@ -174,7 +176,7 @@ fn configuration(dir: &Path) -> Result<Config, DemoError> {
 fn log_to(path: &Path) -> anyhow::Result<()> {
     let file = fs::File::create(path)?;
     let filter = tracing_subscriber::EnvFilter::try_from_env("COTERM_DEMO_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,mqtt5=error"));
     let subscriber =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(Arc::new(file));
     // A subscriber that is there already is as good.
@@ -186,29 +188,6 @@ fn tail(path: &Path, lines: usize) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_default();
     let all: Vec<String> = text.lines().map(str::to_owned).collect();
     all.get(all.len().saturating_sub(lines)..).unwrap_or_default().to_vec()
-}
-
-/// The directory of a demonstration; removed when it ends.
-struct Place {
-    dir: PathBuf,
-}
-
-impl Place {
-    fn make(chosen: Option<&Path>) -> Result<Place, DemoError> {
-        let unique = format!("coterm-demo-{}", std::process::id());
-        let dir = chosen.map_or_else(|| std::env::temp_dir().join(unique), Path::to_owned);
-        let what = format!("the directory {}", dir.display());
-        let made = fs::DirBuilder::new().mode(0o700).create(&dir);
-        made.map_err(|source| DemoError::Stage { what, source })?;
-        let dir = dir.canonicalize().unwrap_or(dir);
-        Ok(Place { dir })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.dir);
-    }
 }
 
 /// Everything a demonstration needs, on a thread of its own: it waits a lot.

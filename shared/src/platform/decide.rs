@@ -136,6 +136,14 @@ fn register(platform: &Platform, id: OrganizationId, name: &str) -> Result<Platf
                 .at("id"),
         );
     }
+    if let Some(name) = &name {
+        let folded = name.folded();
+        if platform.organizations().any(|(_, other)| other.folded() == folded) {
+            let message = format!("an organization is called {name} already, but for upper and lower case");
+            let hint = "choose another name: people tell organizations apart by it";
+            findings.push(Refusal::new(RefusalCode::NameTaken, message, hint).at("name"));
+        }
+    }
     let name = findings.finish_with(name)?;
     Ok(PlatformEvent::OrganizationRegistered { organization: id, name })
 }
@@ -238,4 +246,27 @@ fn issue_key(platform: &Platform, issue: &IssueKey, now: Timestamp) -> Result<Pl
         ends_at,
     };
     Ok(PlatformEvent::KeyIssued { key: Box::new(key), code_hash: *code_hash })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_organizations_do_not_share_a_name() {
+        let register = |platform: &Platform, id: u8, name: &str| {
+            let command = PlatformCommand::RegisterOrganization {
+                id: OrganizationId::from_bytes([id; 16]),
+                name: String::from(name),
+            };
+            decide(platform, &command, Timestamp::EPOCH)
+        };
+        let platform = register(&Platform::default(), 1, "Acme").unwrap().after;
+        for taken in ["Acme", "ACME"] {
+            let refusals = register(&platform, 2, taken).unwrap_err();
+            let codes: Vec<_> = refusals.all().iter().map(|refusal| refusal.code).collect();
+            assert_eq!(codes, [RefusalCode::NameTaken], "{taken}");
+        }
+        assert!(register(&platform, 2, "Acme North").is_ok());
+    }
 }

@@ -5,8 +5,9 @@ use clap::Args;
 use coterm_certs::read_secret_file;
 use coterm_cloud::auth::Secret;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use ureq::http::{Method, Request, Response};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
@@ -33,7 +34,7 @@ pub(crate) struct ServerArgs {
     server: String,
     /// File that holds the API token, readable by its owner alone; the daemon's first start writes admin.token
     #[arg(long, global = true, env = "COTERM_TOKEN_FILE", value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    token_file: Option<OsString>,
     /// PEM file of the authority that signed the server's certificate (https only; default: the public ones)
     #[arg(long, global = true, env = "COTERM_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -171,7 +172,8 @@ impl Client {
 
 fn token(args: &ServerArgs) -> Result<Secret, Failure> {
     let denied = |text: String| Failure::new(Exit::Denied, text);
-    if let Some(path) = &args.token_file {
+    // Set to nothing is not set: scripts say so.
+    if let Some(path) = args.token_file.as_deref().filter(|path| !path.is_empty()).map(Path::new) {
         let name = path.display();
         let bytes = read_secret_file(path).map_err(|error| denied(format!("TOKEN_FILE: {error}")))?;
         return std::str::from_utf8(&bytes)

@@ -168,6 +168,13 @@ fn connect(place: &Place, flags: OpenFlags) -> Result<Connection> {
     Ok(connection)
 }
 
+/// Whether a daemon has the database open: it holds the lock on `PATH.lock`.
+pub(crate) fn is_owned(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    File::open(name).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Takes the advisory lock on `PATH.lock`; the operating system releases it however the process ends.
 fn own(path: &Path) -> Result<File> {
     let mut name = path.as_os_str().to_owned();

@@ -198,9 +198,11 @@ fn provision(context: &Context, device: &str, out: &Path) -> Result<(), Failure>
     // The directory is made first: a certificate that cannot be kept must not be issued.
     let made = fresh_directory(out)?;
     let done = fill(context, device, out);
-    if done.is_err() && made {
-        // It may hold part of the files by now, and is then left for a person to look at.
-        let _kept = std::fs::remove_dir(out);
+    if done.is_err() {
+        for directory in &made {
+            // It may hold part of the files by now, and is then left for a person to look at.
+            let _kept = std::fs::remove_dir(directory);
+        }
     }
     done
 }
@@ -235,8 +237,8 @@ fn fill(context: &Context, device: &str, out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Makes the directory; `false` if it is there already, empty.
-fn fresh_directory(out: &Path) -> Result<bool, Failure> {
+/// Makes the directory and tells which directories that took, the deepest first; none if it is there already, empty.
+fn fresh_directory(out: &Path) -> Result<Vec<PathBuf>, Failure> {
     let name = out.display();
     match std::fs::read_dir(out) {
         Ok(mut entries) => {
@@ -245,14 +247,18 @@ fn fresh_directory(out: &Path) -> Result<bool, Failure> {
                     format!("NOT_EMPTY: {name} is not empty; give a directory that does not exist yet");
                 return Err(Failure::new(Exit::Conflict, text));
             }
-            Ok(false)
+            Ok(Vec::new())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(out)
-            .map(|()| true)
-            .map_err(|error| Failure::internal(format!("cannot make {name}: {error}"))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+            let made = out.ancestors().take_while(missing).map(Path::to_path_buf).collect();
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(out)
+                .map(|()| made)
+                .map_err(|error| Failure::internal(format!("cannot make {name}: {error}")))
+        }
         Err(error) => Err(Failure::internal(format!("cannot use {name}: {error}"))),
     }
 }
@@ -284,7 +290,12 @@ mod tests {
     fn a_directory_with_something_in_it_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fresh_directory(dir.path()).unwrap();
-        fresh_directory(&dir.path().join("new/deep")).unwrap();
+        let deep = dir.path().join("new/deep");
+        assert_eq!(
+            fresh_directory(&deep).unwrap(),
+            [deep, dir.path().join("new")],
+            "what a failure takes back"
+        );
         assert_eq!(fresh_directory(dir.path()).unwrap_err().exit, Exit::Conflict);
     }
 }
