@@ -17,6 +17,7 @@ mod tests;
 pub use check::{Outcome, check, migrate};
 pub use error::StartError;
 
+use crate::alarms::Alarms;
 use crate::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};
 use crate::books::{Books, Mode};
 use crate::clock::Clock;
@@ -127,6 +128,7 @@ async fn serve(
         }
     };
 
+    let alarms = Arc::new(Alarms::default());
     let revoked = Arc::new(Notify::new());
     let (stopping, stop_seen) = watch::channel(false);
     let deps = Deps {
@@ -140,6 +142,7 @@ async fn serve(
         }),
         fleet: Arc::new(Statuses(Arc::clone(&reconciler))),
         readiness: Arc::new(Obstacles { external: mqtt.status.clone(), stopping: stop_seen.clone() }),
+        alarms,
     };
     let mut http_stop = stop_seen.clone();
     let server = axum::serve(listener, router(Api::new(deps))).with_graceful_shutdown(async move {

@@ -27,6 +27,7 @@ mod tests;
 pub use bundle::{BrokerAddress, Trust};
 pub use ports::{Fleet, Provisioned, Provisioner, Readiness, Unknown};
 
+use crate::alarms::Alarms;
 use crate::auth::TokenStore;
 use crate::books::Books;
 use axum::Router;
@@ -47,6 +48,8 @@ pub struct Deps {
     pub fleet: Arc<dyn Fleet>,
     /// Whether the daemon does its work.
     pub readiness: Arc<dyn Readiness>,
+    /// What operators have to know.
+    pub alarms: Arc<Alarms>,
 }
 
 struct Inner {
@@ -89,6 +92,10 @@ impl Api {
 
     fn readiness(&self) -> &dyn Readiness {
         &*self.0.deps.readiness
+    }
+
+    fn alarms(&self) -> &Alarms {
+        &self.0.deps.alarms
     }
 
     fn redeeming(&self) -> &Limiter {

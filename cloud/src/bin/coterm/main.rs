@@ -55,6 +55,9 @@ enum Command {
     /// The vendor's bounds
     #[command(subcommand)]
     Limits(platform::LimitsCommand),
+    /// The installation as a whole
+    #[command(subcommand)]
+    Platform(platform::PlatformCommand),
     /// The transaction log
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -99,6 +102,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Price(command) => platform::price(&context()?, command),
         Command::Model(command) => platform::model(&context()?, command),
         Command::Limits(command) => platform::limits(&context()?, command),
+        Command::Platform(command) => platform::platform(&context()?, command),
         Command::Time(command) => time::run(&context()?, command),
         Command::Log(command) => log::run(&context()?, command),
         Command::Token(command) => token::run(&context()?, command),

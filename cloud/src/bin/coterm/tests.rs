@@ -57,6 +57,7 @@ impl Server {
             provisioner,
             fleet: Arc::new(Unknown),
             readiness: Arc::new(Unknown),
+            alarms: Arc::default(),
         });
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();

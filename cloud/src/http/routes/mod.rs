@@ -76,6 +76,7 @@ pub(super) fn all(api: Api) -> Router {
         .route("/models/{model}", put(platform::put_model))
         .route("/limits", get(platform::limits).put(platform::set_limits))
         .route("/transactions", get(transactions::list_platform))
+        .route("/platform/alarms", get(system::alarms))
         .route("/time", get(system::time))
         .route("/time/confirm", post(system::confirm_time))
         .route("/api-tokens", get(tokens::list).post(tokens::create))

@@ -35,6 +35,15 @@ pub(super) async fn whoami(ask: Ask) -> Result<Response> {
     .into_response())
 }
 
+/// `GET /platform/alarms`: what operators have to know, the worst first.
+pub(super) async fn alarms(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    let page: Page<usize> = ask.page()?;
+    // The cursor is the place in the list; the registry is bounded to what fits one page.
+    let alarms = api.alarms().list().into_iter().enumerate();
+    Ok(Json(page::of(alarms, &page, |(place, _)| *place, |(_, alarm)| json!(alarm))).into_response())
+}
+
 /// `GET /time`: cloud time, and why nothing is signed at present, if so.
 pub(super) async fn time(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ManagePlatform)?;

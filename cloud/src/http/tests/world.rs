@@ -86,6 +86,7 @@ impl World {
             provisioner: Arc::new(TestProvisioner(Pki::open_or_create(&dir.path().join("pki")).unwrap())),
             fleet: Arc::new(Unknown),
             readiness: Arc::new(Unknown),
+            alarms: Arc::default(),
         });
         let mut world = World {
             router: router(api),

@@ -1,4 +1,4 @@
-//! `coterm price`, `coterm model` and `coterm limits`: what the vendor keeps for everybody.
+//! `coterm price`, `coterm model`, `coterm limits` and `coterm platform`: what the vendor keeps for everybody.
 
 use super::key::Pair;
 use super::prelude::*;
@@ -67,6 +67,24 @@ pub(crate) enum LimitsCommand {
     },
 }
 
+#[derive(Subcommand, Debug)]
+pub(crate) enum PlatformCommand {
+    /// List the alarms that stand: what is wrong, or will be (vendor)
+    Alarms {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+}
+
+const ALARMS: &[Column] = &[
+    ("SEVERITY", "/severity"),
+    ("CODE", "/code"),
+    ("SUBJECT", "/subject"),
+    ("SINCE", "/since"),
+    ("WHAT", "/sentence"),
+    ("WHAT TO DO", "/hint"),
+];
+
 const LIMITS: &[Column] = &[
     ("GRACE AT MOST SECONDS", "/grace_max_secs"),
     ("STOP AFTER LOCK AT LEAST SECONDS", "/stop_after_lock_min_secs"),
@@ -104,6 +122,14 @@ pub(crate) fn model(context: &Context, command: ModelCommand) -> Result<(), Fail
             show(context.client.change(&request, NOW, output)?, output, MODELS)
         }
         ModelCommand::List { output } => output::list(output, MODELS, context.client.list("/api/v1/models")?),
+    }
+}
+
+pub(crate) fn platform(context: &Context, command: PlatformCommand) -> Result<(), Failure> {
+    match command {
+        PlatformCommand::Alarms { output } => {
+            output::list(output, ALARMS, context.client.list("/api/v1/platform/alarms")?)
+        }
     }
 }
 
