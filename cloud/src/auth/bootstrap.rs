@@ -20,7 +20,7 @@ pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// The file cannot be written, exists with a wider mode or without a token, or the store refuses.
 pub fn bootstrap(store: &TokenStore, data_dir: &Path, now: Timestamp) -> anyhow::Result<bool> {
     use anyhow::Context;
-    if !store.list().is_empty() {
+    if !store.is_empty() {
         return Ok(false);
     }
     let path = data_dir.join(ADMIN_TOKEN_FILE);

@@ -5,11 +5,13 @@
 //! ([`role::access`]) that one table tests. **Deliberately absent:** passwords, sessions and users. They join as other
 //! ways to a [`Principal`]; nothing behind the principal changes.
 
+mod answers;
 mod bootstrap;
 mod role;
 mod secret;
 mod store;
 
+pub use answers::KeptAnswer;
 pub use bootstrap::{ADMIN_TOKEN_FILE, bootstrap};
 pub use role::{Access, Action, Principal, Role, RoleName, access};
 pub use secret::{Secret, SecretHash, parse_bearer};

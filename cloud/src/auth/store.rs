@@ -4,17 +4,19 @@
 //! connection of its own: tokens are not licensing events, and change rarely. A request is authenticated from memory
 //! alone. What is acknowledged is on disk first, so a revoked token stays revoked.
 
+use super::answers::{self, KeptAnswer};
 use super::role::{Principal, Role, RoleName};
 use super::secret::SecretHash;
 use coterm_shared::id::OrganizationId;
 use coterm_shared::time::Timestamp;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, params};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::ops::Bound;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 /// How many tokens that are not revoked may exist at once.
@@ -29,7 +31,6 @@ CREATE TABLE IF NOT EXISTS api_token (
     organization  TEXT,
     created_at    INTEGER NOT NULL,
     created_by    TEXT NOT NULL,
-    request_key   TEXT UNIQUE,
     expires_at    INTEGER,
     revoked_at    INTEGER
 ) STRICT;";
@@ -108,15 +109,31 @@ pub enum TokenError {
     /// As many tokens as there may be.
     #[error("there are {MAX_TOKENS} tokens already; revoke some")]
     Full,
-    /// The same request made this token before; the token itself cannot be shown again.
-    #[error("this request already made the token {}", .0.as_str())]
-    AlreadyMade(TokenId),
 }
 
 /// The tokens. Its methods block on the disk when they write; reading is from memory.
 pub struct TokenStore {
     connection: Mutex<Connection>,
-    by_hash: RwLock<HashMap<SecretHash, TokenRecord>>,
+    tokens: RwLock<Tokens>,
+}
+
+/// All tokens, in memory.
+#[derive(Default)]
+struct Tokens {
+    by_hash: HashMap<SecretHash, TokenRecord>,
+    by_id: BTreeMap<TokenId, SecretHash>,
+}
+
+impl Tokens {
+    fn insert(&mut self, hash: SecretHash, record: TokenRecord) {
+        self.by_id.insert(record.id.clone(), hash);
+        self.by_hash.insert(hash, record);
+    }
+
+    fn after(&self, id: Option<&TokenId>) -> impl Iterator<Item = &SecretHash> + '_ {
+        let above = (id.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        self.by_id.range::<TokenId, _>(above).map(|(_, hash)| hash)
+    }
 }
 
 impl fmt::Debug for TokenStore {
@@ -141,60 +158,69 @@ impl TokenStore {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.execute_batch(SCHEMA)?;
-        let by_hash = load(&connection)?;
-        Ok(TokenStore { connection: Mutex::new(connection), by_hash: RwLock::new(by_hash) })
+        connection.execute_batch(answers::SCHEMA)?;
+        let tokens = load(&connection)?;
+        Ok(TokenStore { connection: Mutex::new(connection), tokens: RwLock::new(tokens) })
     }
 
     /// Who holds the token with this hash, if it works at `now`.
     #[must_use]
     pub fn principal(&self, hash: &SecretHash, now: Timestamp) -> Option<Principal> {
-        let tokens = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
-        let record = tokens.get(hash).filter(|record| record.works_at(now))?;
+        let tokens = self.tokens();
+        let record = tokens.by_hash.get(hash).filter(|record| record.works_at(now))?;
         Some(Principal { id: record.id.0.clone(), name: record.name.clone(), role: record.scope()? })
     }
 
-    /// All tokens that were not revoked and were not expired at `now`, oldest first.
+    /// At most `limit` tokens with ids above `after`, oldest first, also those that work no more: of one organization,
+    /// or all.
     #[must_use]
-    pub fn list(&self) -> Vec<TokenRecord> {
-        let tokens = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
-        let mut records: Vec<TokenRecord> = tokens.values().cloned().collect();
-        records.sort_by(|a, b| a.id.cmp(&b.id));
-        records
+    pub fn list_after(
+        &self,
+        after: Option<&TokenId>,
+        organization: Option<OrganizationId>,
+        limit: usize,
+    ) -> Vec<TokenRecord> {
+        let tokens = self.tokens();
+        let records = tokens.after(after).filter_map(|hash| tokens.by_hash.get(hash));
+        let wanted = records.filter(|record| organization.is_none() || record.organization == organization);
+        wanted.take(limit).cloned().collect()
+    }
+
+    /// Whether there is no token at all, not even one that works no more.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tokens().by_hash.is_empty()
     }
 
     /// The token with this id.
     #[must_use]
     pub fn find(&self, id: &TokenId) -> Option<TokenRecord> {
-        let tokens = self.by_hash.read().unwrap_or_else(PoisonError::into_inner);
-        tokens.values().find(|record| record.id == *id).cloned()
+        let tokens = self.tokens();
+        tokens.by_id.get(id).and_then(|hash| tokens.by_hash.get(hash)).cloned()
     }
 
-    /// Keeps a new token. `request_key` names the request that makes it, so that a repeated request makes no second.
+    /// Keeps a new token and, in the same transaction, what a repetition of the request is answered with.
     ///
     /// # Errors
-    /// The store is full, the request was seen before, or the disk refuses. Nothing is kept then.
+    /// The store is full, or the disk refuses. Nothing is kept then.
     pub fn insert(
         &self,
         hash: SecretHash,
         record: TokenRecord,
-        request_key: Option<&str>,
+        answer: Option<&KeptAnswer>,
     ) -> Result<(), TokenError> {
-        let connection = self.connection();
-        if let Some(key) = request_key {
-            let made: Option<String> = connection
-                .query_row("SELECT id FROM api_token WHERE request_key = ?1", [key], |row| row.get(0))
-                .optional()?;
-            if let Some(id) = made {
-                return Err(TokenError::AlreadyMade(TokenId(id)));
-            }
-        }
-        let working = self.list().iter().filter(|known| known.revoked_at.is_none()).count();
+        let mut connection = self.connection();
+        let working = self.tokens().by_hash.values().filter(|known| known.revoked_at.is_none()).count();
         if working >= MAX_TOKENS {
             return Err(TokenError::Full);
         }
-        connection.execute(
-            "INSERT INTO api_token (id, hash, name, role, organization, created_at, created_by, request_key, \
-             expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        let transaction = connection.transaction()?;
+        if let Some(answer) = answer {
+            answers::keep(&transaction, answer)?;
+        }
+        transaction.execute(
+            "INSERT INTO api_token (id, hash, name, role, organization, created_at, created_by, expires_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             params![
                 record.id.0,
                 hash.as_bytes().as_slice(),
@@ -203,11 +229,11 @@ impl TokenStore {
                 record.organization.map(|id| id.to_string()),
                 seconds(record.created_at),
                 record.created_by,
-                request_key,
                 record.expires_at.map(seconds),
             ],
         )?;
-        self.by_hash.write().unwrap_or_else(PoisonError::into_inner).insert(hash, record);
+        transaction.commit()?;
+        self.tokens.write().unwrap_or_else(PoisonError::into_inner).insert(hash, record);
         Ok(())
     }
 
@@ -220,14 +246,19 @@ impl TokenStore {
             "UPDATE api_token SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL",
             params![id.0, seconds(now)],
         )?;
-        let mut tokens = self.by_hash.write().unwrap_or_else(PoisonError::into_inner);
-        for record in tokens.values_mut().filter(|record| record.id == *id && record.revoked_at.is_none()) {
-            record.revoked_at = Some(now);
+        let mut tokens = self.tokens.write().unwrap_or_else(PoisonError::into_inner);
+        let Tokens { by_hash, by_id } = &mut *tokens;
+        if let Some(record) = by_id.get(id).and_then(|hash| by_hash.get_mut(hash)) {
+            record.revoked_at = record.revoked_at.or(Some(now));
         }
         Ok(changed > 0)
     }
 
-    fn connection(&self) -> MutexGuard<'_, Connection> {
+    fn tokens(&self) -> RwLockReadGuard<'_, Tokens> {
+        self.tokens.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic between two statements leaves no half-written row, so the connection is as good as before.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -237,12 +268,12 @@ fn seconds(at: Timestamp) -> i64 {
     i64::try_from(at.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn load(connection: &Connection) -> Result<HashMap<SecretHash, TokenRecord>, TokenError> {
+fn load(connection: &Connection) -> Result<Tokens, TokenError> {
     let mut statement = connection.prepare(
         "SELECT id, hash, name, role, organization, created_at, created_by, expires_at, revoked_at FROM api_token",
     )?;
     let mut rows = statement.query([])?;
-    let mut by_hash = HashMap::new();
+    let mut tokens = Tokens::default();
     while let Some(row) = rows.next()? {
         let id: String = row.get(0)?;
         let corrupt = || TokenError::Corrupt(id.clone());
@@ -262,9 +293,9 @@ fn load(connection: &Connection) -> Result<HashMap<SecretHash, TokenRecord>, Tok
             revoked_at: instant(8)?,
         };
         record.scope().ok_or_else(corrupt)?;
-        by_hash.insert(SecretHash::from_bytes(row.get(1)?), record);
+        tokens.insert(SecretHash::from_bytes(row.get(1)?), record);
     }
-    Ok(by_hash)
+    Ok(tokens)
 }
 
 #[cfg(test)]
@@ -296,13 +327,12 @@ mod tests {
         let (lasting, expiring) = (Secret::generate().unwrap(), Secret::generate().unwrap());
         let store = TokenStore::open(&path).unwrap();
         store.insert(lasting.hash(), record(1, None), None).unwrap();
-        store.insert(expiring.hash(), record(2, Some(at(200))), Some("k")).unwrap();
-        let again = store.insert(Secret::generate().unwrap().hash(), record(3, None), Some("k"));
-        assert!(matches!(again, Err(TokenError::AlreadyMade(id)) if id == TokenId::from_bytes([2; 16])));
+        store.insert(expiring.hash(), record(2, Some(at(200))), None).unwrap();
         drop(store);
 
         let store = TokenStore::open(&path).unwrap();
-        assert_eq!(store.list().len(), 2);
+        assert_eq!(store.list_after(None, None, 9).len(), 2);
+        assert_eq!(store.list_after(Some(&TokenId::from_bytes([1; 16])), None, 9).len(), 1);
         assert_eq!(store.principal(&expiring.hash(), at(199)).unwrap().name, "token 2");
         assert_eq!(store.principal(&expiring.hash(), at(200)), None);
         assert_eq!(store.principal(&Secret::generate().unwrap().hash(), at(100)), None);

@@ -38,6 +38,7 @@ use ledger::Ledger;
 pub use rules::Mode;
 use rules::View;
 use std::fmt;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -192,6 +193,13 @@ impl Books {
     #[must_use]
     pub fn organizations(&self) -> Vec<OrganizationId> {
         self.shared.read(|ledger| ledger.organizations.keys().copied().collect())
+    }
+
+    /// At most `limit` ids of organizations above `after`, sorted.
+    #[must_use]
+    pub fn organizations_after(&self, after: Option<OrganizationId>, limit: usize) -> Vec<OrganizationId> {
+        let above = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        self.shared.read(|ledger| ledger.organizations.range(above).take(limit).map(|(id, _)| *id).collect())
     }
 
     /// A committed snapshot of what spans organizations.

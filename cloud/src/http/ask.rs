@@ -254,21 +254,20 @@ pub struct Page<K> {
 }
 
 impl<K: FromStr> Page<K> {
-    /// Reads `limit` and `cursor`.
+    /// Reads `limit` and `cursor`. A cursor only ever says where in its own list to go on, so one that somebody made up
+    /// shows nothing that the list would not; one that cannot be of this list is refused.
     pub fn of(query: &mut Fields) -> Option<Page<K>> {
         let limit = query.optional_integer("limit", 1, MAX_LIMIT);
-        let after = query.optional::<Cursor<K>>("cursor");
+        let after = query.optional::<String>("cursor")?.map(|cursor| cursor.parse().ok());
+        if matches!(after, Some(None)) {
+            query.fault("BAD_CURSOR", "cursor", BAD_CURSOR);
+            return None;
+        }
         let limit = limit?.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(DEFAULT_LIMIT);
-        Some(Page { limit, after: after?.map(|cursor| cursor.0) })
+        Some(Page { limit, after: after.flatten() })
     }
 }
 
-struct Cursor<K>(K);
-
-impl<K: FromStr> FromStr for Cursor<K> {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        text.parse().map(Cursor).map_err(|_| "not the next_cursor of an earlier page")
-    }
-}
+/// What is said of a cursor that is none.
+pub const BAD_CURSOR: &str =
+    "`cursor` is not the `next_cursor` of an earlier page of this list: start without one";

@@ -82,7 +82,7 @@ async fn preview(
     Ok(([(header::ETAG, etag(preview.version))], Json(preview)).into_response())
 }
 
-fn send(stored: StoredResponse) -> Result<Response> {
+pub(super) fn send(stored: StoredResponse) -> Result<Response> {
     let status = StatusCode::from_u16(stored.status).map_err(|_| Problem::internal())?;
     if stored.body.is_empty() {
         return Ok(status.into_response());

@@ -17,6 +17,7 @@ mod fields;
 mod ids;
 pub mod layers;
 mod limiter;
+mod once;
 mod page;
 mod ports;
 pub mod problem;
@@ -35,6 +36,10 @@ use coterm_shared::time::Timestamp;
 use limiter::Limiter;
 use std::fmt;
 use std::sync::Arc;
+use tokio::sync::{Mutex, Semaphore};
+
+/// Exports of the log that are sent at the same time; more are told to come back.
+const MAX_EXPORTS: usize = 16;
 
 /// What the interface works with.
 pub struct Deps {
@@ -55,6 +60,8 @@ pub struct Deps {
 struct Inner {
     deps: Deps,
     redeeming: Limiter,
+    turns: Mutex<()>,
+    exports: Arc<Semaphore>,
 }
 
 /// The state handlers share.
@@ -71,7 +78,12 @@ impl Api {
     /// The interface on these parts.
     #[must_use]
     pub fn new(deps: Deps) -> Api {
-        Api(Arc::new(Inner { deps, redeeming: Limiter::default() }))
+        Api(Arc::new(Inner {
+            deps,
+            redeeming: Limiter::default(),
+            turns: Mutex::default(),
+            exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
+        }))
     }
 
     fn books(&self) -> &Books {
@@ -100,6 +112,14 @@ impl Api {
 
     fn redeeming(&self) -> &Limiter {
         &self.0.redeeming
+    }
+
+    fn turns(&self) -> &Mutex<()> {
+        &self.0.turns
+    }
+
+    fn exports(&self) -> &Arc<Semaphore> {
+        &self.0.exports
     }
 
     fn now(&self) -> Timestamp {

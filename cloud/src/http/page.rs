@@ -1,4 +1,7 @@
 //! Lists in pages: keyset cursors, so that a list that changes between pages neither repeats nor skips what stayed.
+//!
+//! Whoever makes a list starts it right after the cursor, by a walk down a tree or an index: the last page of a long list
+//! costs what the first does.
 
 use super::problem::Result;
 use axum::Json;
@@ -11,21 +14,20 @@ use std::fmt::Display;
 
 pub(super) use super::ask::Page;
 
-/// One page of `items`, which come in ascending order of `key`.
-pub(super) fn of<T, K: Ord + Display, V: Serialize>(
-    items: impl Iterator<Item = T>,
+/// One page: the first of `items`, which begin after the page before it and come in ascending order of `key`.
+pub(super) fn of<T, K: Display, V: Serialize>(
+    mut items: impl Iterator<Item = T>,
     page: &Page<K>,
     key: impl Fn(&T) -> K,
     view: impl Fn(T) -> V,
 ) -> Value {
-    let mut rest = items.skip_while(|item| page.after.as_ref().is_some_and(|after| key(item) <= *after));
     let mut shown = Vec::new();
     let mut last = None;
-    for item in rest.by_ref().take(page.limit) {
+    for item in items.by_ref().take(page.limit) {
         last = Some(key(&item));
         shown.push(json!(view(item)));
     }
-    let next = if rest.next().is_some() { last } else { None };
+    let next = if items.next().is_some() { last } else { None };
     json!({ "items": shown, "next_cursor": next.map(|key| key.to_string()) })
 }
 

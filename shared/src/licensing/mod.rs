@@ -52,6 +52,7 @@ pub use group::{DateMoved, Group};
 pub use license_key::{IssuedKey, KeyLine, KeyPlace, KeyState, LicenseKey, OrderLine};
 pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use organization::Organization;
+pub(crate) use organization::above;
 pub use preview::{
     DeviceMove, GroupChange, GroupState, KeyChange, Preview, SiteMove, Warning, WarningCode, compare, preview,
 };
@@ -59,5 +60,5 @@ pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
 pub use settings::{Limits, Overrides, Scope, ScopeError, Settings};
 pub use site::{Home, Place, Site};
-pub use unassigned::{UnassignedView, Waiting};
+pub use unassigned::{UnassignedView, Waiting, WaitingId};
 pub use wanted::Wanted;

@@ -14,6 +14,7 @@ use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::time::Timestamp;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Bound;
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,11 @@ pub(super) enum Due {
     Site(SiteId),
     /// The trial of a device ends.
     Trial(DeviceId),
+}
+
+/// The range of keys above one; of all, without one.
+pub(crate) fn above<K>(after: Option<K>) -> (Bound<K>, Bound<K>) {
+    (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
 }
 
 /// How deep sites may nest.
@@ -156,6 +162,11 @@ impl Organization {
         self.groups.values()
     }
 
+    /// License groups with ids above `after`, by id; getting to the first costs a walk down the tree.
+    pub fn groups_after(&self, after: Option<GroupId>) -> impl Iterator<Item = &Group> + '_ {
+        self.groups.range(above(after)).map(|(_, value)| value)
+    }
+
     /// A site.
     #[must_use]
     pub fn site(&self, id: SiteId) -> Option<&Site> {
@@ -165,6 +176,11 @@ impl Organization {
     /// All sites, by id.
     pub fn sites(&self) -> impl Iterator<Item = &Site> + '_ {
         self.sites.values()
+    }
+
+    /// Sites with ids above `after`, by id; getting to the first costs a walk down the tree.
+    pub fn sites_after(&self, after: Option<SiteId>) -> impl Iterator<Item = &Site> + '_ {
+        self.sites.range(above(after)).map(|(_, value)| value)
     }
 
     /// A device, active or retired.
@@ -178,6 +194,11 @@ impl Organization {
         self.devices.values()
     }
 
+    /// Devices with ids above `after`, by id; getting to the first costs a walk down the tree.
+    pub fn devices_after(&self, after: Option<DeviceId>) -> impl Iterator<Item = &Device> + '_ {
+        self.devices.range(above(after)).map(|(_, value)| value)
+    }
+
     /// A claimed key.
     #[must_use]
     pub fn key(&self, id: KeyId) -> Option<&LicenseKey> {
@@ -187,6 +208,11 @@ impl Organization {
     /// All claimed keys, by id.
     pub fn keys(&self) -> impl Iterator<Item = &LicenseKey> + '_ {
         self.keys.values()
+    }
+
+    /// Claimed keys with ids above `after`, by id; getting to the first costs a walk down the tree.
+    pub fn keys_after(&self, after: Option<KeyId>) -> impl Iterator<Item = &LicenseKey> + '_ {
+        self.keys.range(above(after)).map(|(_, value)| value)
     }
 
     /// The settings in force in a group.

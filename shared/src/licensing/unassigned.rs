@@ -1,13 +1,15 @@
 //! What is in no group yet, and when it will be (domain G3): a list that asks for a decision before a date does.
 
 use super::license_key::{KeyLine, KeyState, LicenseKey};
-use super::organization::Organization;
+use super::organization::{Organization, above};
 use super::site::{Place, Site};
-use crate::id::{KeyId, SiteId};
+use crate::id::{IdError, KeyId, SiteId};
 use crate::platform::code::masked;
 use crate::time::{Seconds, Timestamp};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
 use serde::Serialize;
 
 /// A key or a root site in no group.
@@ -53,21 +55,58 @@ pub enum Waiting {
 }
 
 impl Waiting {
-    /// The id as text. Those of keys sort before those of sites.
+    /// Its place in the list.
     #[must_use]
-    pub fn id(&self) -> String {
+    pub const fn id(&self) -> WaitingId {
         match self {
-            Waiting::Key { id, .. } => id.to_string(),
-            Waiting::Site { id, .. } => id.to_string(),
+            Waiting::Key { id, .. } => WaitingId::Key(*id),
+            Waiting::Site { id, .. } => WaitingId::Site(*id),
         }
     }
 }
 
+/// The id of what is unassigned: keys come before sites.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WaitingId {
+    /// Of a key.
+    Key(KeyId),
+    /// Of a root site.
+    Site(SiteId),
+}
+
+impl fmt::Display for WaitingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WaitingId::Key(id) => id.fmt(f),
+            WaitingId::Site(id) => id.fmt(f),
+        }
+    }
+}
+
+impl FromStr for WaitingId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(WaitingId::Key).or_else(|_| text.parse().map(WaitingId::Site))
+    }
+}
+
 impl Organization {
-    /// Everything unassigned at `now`, by [`Waiting::id`].
-    pub fn unassigned(&self, now: Timestamp) -> impl Iterator<Item = UnassignedView> + '_ {
-        let keys = self.unassigned_keys().filter_map(|key| self.waiting_key(key));
-        let sites = self.unassigned_sites().filter_map(|site| self.waiting_site(site));
+    /// Everything unassigned at `now` above `after`, by [`Waiting::id`].
+    pub fn unassigned_after(
+        &self,
+        after: Option<WaitingId>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = UnassignedView> + '_ {
+        let (after_key, after_site) = match after {
+            None => (Some(None), None),
+            Some(WaitingId::Key(key)) => (Some(Some(key)), None),
+            Some(WaitingId::Site(site)) => (None, Some(site)),
+        };
+        let keys = after_key.into_iter().flat_map(|after| self.unassigned_keys.range(above(after)));
+        let keys = keys.filter_map(|id| self.waiting_key(self.key(*id)?));
+        let sites = self.unassigned_sites.range(above(after_site));
+        let sites = sites.filter_map(|id| self.waiting_site(self.site(*id)?));
         let joins = self.group(self.default_group()).map(|group| group.name.to_string()).unwrap_or_default();
         keys.chain(sites).map(move |(what, since, joins_at)| UnassignedView {
             what,

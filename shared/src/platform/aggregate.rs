@@ -2,7 +2,7 @@
 
 use super::code::CodeHash;
 use crate::id::{KeyId, OrganizationId};
-use crate::licensing::{IssuedKey, Limits, ModelName, Name};
+use crate::licensing::{IssuedKey, Limits, ModelName, Name, above};
 use crate::product::ProductType;
 use crate::time::Timestamp;
 use alloc::boxed::Box;
@@ -176,6 +176,14 @@ impl Platform {
         self.prices.iter()
     }
 
+    /// Prices of product types above `after`, in their order.
+    pub fn prices_after(
+        &self,
+        after: Option<ProductType>,
+    ) -> impl Iterator<Item = (&ProductType, &Price)> + '_ {
+        self.prices.range(above(after))
+    }
+
     /// The list price of a product type.
     #[must_use]
     pub fn price(&self, product: ProductType) -> Option<&Price> {
@@ -185,6 +193,11 @@ impl Platform {
     /// The catalog, by model name.
     pub fn models(&self) -> impl Iterator<Item = &Model> + '_ {
         self.models.values()
+    }
+
+    /// Models with names above `after`, by name.
+    pub fn models_after(&self, after: Option<ModelName>) -> impl Iterator<Item = &Model> + '_ {
+        self.models.range(above(after)).map(|(_, model)| model)
     }
 
     /// A model of the catalog.
@@ -202,6 +215,11 @@ impl Platform {
     /// All issued keys, by id.
     pub fn keys(&self) -> impl Iterator<Item = &IssuedKey> + '_ {
         self.keys.values()
+    }
+
+    /// Issued keys with ids above `after`, by id.
+    pub fn keys_after(&self, after: Option<KeyId>) -> impl Iterator<Item = &IssuedKey> + '_ {
+        self.keys.range(above(after)).map(|(_, key)| key)
     }
 
     /// The key a code stands for.

@@ -3,6 +3,7 @@
 use super::super::bundle::bundle;
 use super::super::ports::Provisioned;
 use super::*;
+use crate::http::once::{self, Once};
 use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::id::{DeviceId, SiteId};
@@ -16,7 +17,7 @@ pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: As
     let organization = read(&api, &ask, &id)?;
     let page: Page<DeviceId> = ask.page()?;
     let view = |d: &Device| shown_with_status(&api, &organization, d, &ask);
-    let devices = page::of(organization.devices(), &page, |d| d.id.clone(), view);
+    let devices = page::of(organization.devices_after(page.after.clone()), &page, |d| d.id.clone(), view);
     // What devices report is no part of the organization's version, so this list has no tag.
     Ok(Json(devices).into_response())
 }
@@ -149,7 +150,8 @@ async fn on_device(
 /// `POST .../devices/{device}/provision`: a new certificate and everything else the agent needs.
 ///
 /// It changes no licenses, so it is in the daemon's log and not among the transactions; repeated, it makes another
-/// certificate and revokes the older one, so that a lost directory is worth nothing. The key is in this answer and nowhere else.
+/// certificate and revokes the older one, so that a lost directory is worth nothing. The key is in this answer and nowhere
+/// else: a repetition with the same Idempotency-Key makes nothing, and shows the other files.
 pub(super) async fn provision(
     State(api): State<Api>,
     Path((id, device)): Path<(String, String)>,
@@ -157,6 +159,10 @@ pub(super) async fn provision(
 ) -> Result<Response> {
     let id = ask.organization(&id, Action::Provision)?;
     ask.no_query()?;
+    let turn = match once::begin(&api, &ask).await? {
+        Once::Again(response) => return Ok(response),
+        Once::Work(turn) => turn,
+    };
     ask.no_body()?;
     let organization = api.books().present(id, ask.now).ok_or_else(|| Problem::not_found("organization"))?;
     let device = find(&organization, &device)?;
@@ -180,7 +186,19 @@ pub(super) async fn provision(
     tracing::info!(device = %certificate.device, actor = %ask.principal, serial = certificate.facts.serial.as_str(), replaced,
         "made a device certificate");
     let body = bundle(id, product, &certificate, replaced, &trust, &broker)?;
+    if let Some(turn) = turn {
+        turn.keep(&api, StatusCode::CREATED, Some(&without_key(&body))).await?;
+    }
     Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+/// What a repetition shows: the files without the private key, which is nowhere but in the first answer.
+fn without_key(body: &Value) -> Value {
+    let mut shown = body.clone();
+    if let Some(files) = shown.get_mut("files").and_then(Value::as_array_mut) {
+        files.retain(|file| file.get("name").and_then(Value::as_str) != Some("device.key"));
+    }
+    shown
 }
 
 fn find<'a>(organization: &'a Organization, device: &str) -> Result<&'a Device> {

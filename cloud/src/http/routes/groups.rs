@@ -10,8 +10,8 @@ use serde_json::json;
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;
     let page: Page<GroupId> = ask.page()?;
-    let groups =
-        page::of(organization.groups(), &page, |g| g.id, |g| GroupView::of(&organization, g, ask.now));
+    let groups = organization.groups_after(page.after);
+    let groups = page::of(groups, &page, |g| g.id, |g| GroupView::of(&organization, g, ask.now));
     page::tagged(organization.version(), ask.headers(), &groups)
 }
 

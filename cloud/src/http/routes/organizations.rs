@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::id::GroupId;
 use coterm_shared::licensing::FoundOrganization;
+use coterm_shared::licensing::WaitingId;
 use coterm_shared::licensing::view::OrganizationView;
 use serde_json::json;
 
@@ -12,10 +13,13 @@ use serde_json::json;
 pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
     let page: Page<OrganizationId> = ask.page()?;
     let own = ask.principal.role.organization();
-    let all = api.books().organizations();
-    let visible = all.into_iter().filter(|id| own.is_none_or(|own| own == *id));
+    let visible = match own {
+        Some(own) => Vec::from_iter((page.after < Some(own)).then_some(own)),
+        // One more than is shown says that there is a next page.
+        None => api.books().organizations_after(page.after, page.limit.saturating_add(1)),
+    };
     let view = |id| api.books().present(id, ask.now).map(|organization| OrganizationView::of(&organization));
-    Ok(Json(page::of(visible, &page, |id| *id, view)).into_response())
+    Ok(Json(page::of(visible.into_iter(), &page, |id| *id, view)).into_response())
 }
 
 /// `POST /organizations` `{"name", "settings"?, "license_groups"?}`
@@ -75,8 +79,9 @@ pub(super) async fn enable_groups(
 /// `GET /organizations/{organization}/unassigned`: keys and root sites in no group, and when they join one (domain G3).
 pub(super) async fn unassigned(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;
-    let page: Page<String> = ask.page()?;
-    let waiting = page::of(organization.unassigned(ask.now), &page, |view| view.what.id(), |view| view);
+    let page: Page<WaitingId> = ask.page()?;
+    let waiting = organization.unassigned_after(page.after, ask.now);
+    let waiting = page::of(waiting, &page, |view| view.what.id(), |view| view);
     // It counts down, so it differs from one second to the next: no tag.
     Ok(Json(waiting).into_response())
 }

@@ -14,25 +14,27 @@ pub(super) async fn prices(State(api): State<Api>, ask: Ask) -> Result<Response>
     let page: Page<ProductNumber> = ask.page()?;
     let platform = api.books().platform();
     let view = |(product, price): (&ProductType, &coterm_shared::platform::Price)| json!({ "product": product, "price": price.price, "version": price.version, "since": price.since });
-    let prices = page::of(platform.prices(), &page, |(product, _)| ProductNumber(product.number()), view);
+    let prices = platform.prices_after(page.after.map(|number| number.0));
+    let prices = page::of(prices, &page, |(product, _)| ProductNumber(**product), view);
     page::tagged(platform.version(), ask.headers(), &prices)
 }
 
 /// Prices come in the order of the products' numbers, so the cursor is the number.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct ProductNumber(u16);
+#[derive(Clone, Copy)]
+struct ProductNumber(ProductType);
 
 impl std::str::FromStr for ProductNumber {
-    type Err = std::num::ParseIntError;
+    type Err = &'static str;
 
     fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        text.parse().map(ProductNumber)
+        let number = text.parse().ok().and_then(ProductType::from_number);
+        number.map(ProductNumber).ok_or("not the number of a product type")
     }
 }
 
 impl std::fmt::Display for ProductNumber {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
+        self.0.number().fmt(f)
     }
 }
 
@@ -60,11 +62,11 @@ pub(super) async fn models(State(api): State<Api>, ask: Ask) -> Result<Response>
     let page: Page<ModelCursor> = ask.page()?;
     let platform = api.books().platform();
     let view = |model: &coterm_shared::platform::Model| json!({ "model": model.name, "product": model.product, "units": model.units });
-    let models = page::of(platform.models(), &page, |model| ModelCursor(model.name.clone()), view);
+    let models = platform.models_after(page.after.as_ref().map(|cursor| cursor.0.clone()));
+    let models = page::of(models, &page, |model| ModelCursor(model.name.clone()), view);
     page::tagged(platform.version(), ask.headers(), &models)
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct ModelCursor(ModelName);
 
 impl std::str::FromStr for ModelCursor {

@@ -11,7 +11,8 @@ use serde_json::json;
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;
     let page: Page<SiteId> = ask.page()?;
-    let sites = page::of(organization.sites(), &page, |s| s.id, |s| SiteView::of(&organization, s));
+    let sites = organization.sites_after(page.after);
+    let sites = page::of(sites, &page, |s| s.id, |s| SiteView::of(&organization, s));
     page::tagged(organization.version(), ask.headers(), &sites)
 }
 

@@ -1,6 +1,7 @@
 //! Whether the daemon lives and works, who is asking, and whether the time is to be believed.
 
 use super::*;
+use crate::http::once::{self, Once};
 use axum::Json;
 use axum::extract::State;
 use serde_json::json;
@@ -57,7 +58,14 @@ pub(super) async fn confirm_time(State(api): State<Api>, ask: Ask) -> Result<Res
     ask.may(Action::ManagePlatform)?;
     ask.no_query()?;
     ask.no_body()?;
+    let turn = match once::begin(&api, &ask).await? {
+        Once::Again(response) => return Ok(response),
+        Once::Work(turn) => turn,
+    };
     api.books().confirm_time().await.map_err(|error| refused(&error))?;
     tracing::warn!(actor = %ask.principal, "the time was confirmed");
+    if let Some(turn) = turn {
+        turn.keep(&api, StatusCode::NO_CONTENT, None).await?;
+    }
     Ok(StatusCode::NO_CONTENT.into_response())
 }

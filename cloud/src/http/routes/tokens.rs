@@ -1,7 +1,8 @@
 //! `/api-tokens`
 
 use super::*;
-use crate::auth::{RoleName, Secret, TokenError, TokenId, TokenRecord};
+use crate::auth::{RoleName, Secret, TokenId, TokenRecord};
+use crate::http::once::{self, Once};
 use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::time::Timestamp;
@@ -13,11 +14,13 @@ pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
     let own = ask.principal.role.organization();
     ask.may(Action::ListTokens(own))?;
     let page: Page<Cursor> = ask.page()?;
-    let visible = api.tokens().list().into_iter().filter(|token| own.is_none() || token.organization == own);
-    Ok(Json(page::of(visible, &page, |token| Cursor(token.id.clone()), |token| token)).into_response())
+    // One more than is shown says that there is a next page.
+    let after = page.after.as_ref().map(|cursor| &cursor.0);
+    let visible = api.tokens().list_after(after, own, page.limit.saturating_add(1));
+    let tokens = page::of(visible.into_iter(), &page, |token| Cursor(token.id.clone()), |token| token);
+    Ok(Json(tokens).into_response())
 }
 
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Cursor(TokenId);
 
 impl FromStr for Cursor {
@@ -46,12 +49,16 @@ impl FromStr for KnownRole {
 
 /// `POST /api-tokens` `{"name", "role", "organization"?, "expires_at"?}`
 ///
-/// The token is in this answer and nowhere else: a repetition with the same Idempotency-Key makes no second token and
-/// says so.
+/// The token is in this answer and nowhere else: a repetition with the same Idempotency-Key makes no second token, and is
+/// answered without it.
 pub(super) async fn create(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.no_query()?;
     // Who may not even list tokens is told so before anything is said about the body.
     ask.may(Action::ListTokens(ask.principal.role.organization()))?;
+    let turn = match once::begin(&api, &ask).await? {
+        Once::Again(response) => return Ok(response),
+        Once::Work(turn) => turn,
+    };
     let mut body = ask.body()?;
     let name = body.name("name");
     let role = body.parsed::<KnownRole>("role");
@@ -84,11 +91,11 @@ pub(super) async fn create(State(api): State<Api>, ask: Ask) -> Result<Response>
         expires_at,
         revoked_at: None,
     };
-    let request_key = ask.idempotency_key()?.map(|(key, _)| format!("{} {key}", ask.principal.id));
-    let (store, hash, kept) = (api.tokens().clone(), secret.hash(), record.clone());
-    blocking(move || store.insert(hash, kept, request_key.as_deref())).await?;
-    tracing::info!(token = record.id.as_str(), actor = %ask.principal, "made an API token");
     let mut body = json!(record);
+    let answer = turn.as_ref().map(|turn| turn.answer(StatusCode::CREATED, Some(&body)));
+    let (hash, kept) = (secret.hash(), record.clone());
+    once::with(api.tokens(), move |store| store.insert(hash, kept, answer.as_ref())).await?;
+    tracing::info!(token = record.id.as_str(), actor = %ask.principal, "made an API token");
     if let Some(fields) = body.as_object_mut() {
         fields.insert(String::from("token"), json!(secret.reveal()));
     }
@@ -108,29 +115,8 @@ pub(super) async fn revoke(State(api): State<Api>, Path(id): Path<String>, ask: 
         return Err(missing());
     }
     ask.may(Action::ManageToken(scope))?;
-    let (store, id, now) = (api.tokens().clone(), record.id.clone(), ask.now);
-    blocking(move || store.revoke(&id, now)).await?;
+    let (id, now) = (record.id.clone(), ask.now);
+    once::with(api.tokens(), move |store| store.revoke(&id, now)).await?;
     tracing::info!(token = record.id.as_str(), actor = %ask.principal, "revoked an API token");
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::result::Result<T, TokenError> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(|error| Problem::failed(&error))?;
-    done.map_err(|error| match error {
-        TokenError::AlreadyMade(_) => Problem::new(
-            StatusCode::CONFLICT,
-            "TOKEN_ALREADY_MADE",
-            format!("{error}; it was shown then and cannot be shown again."),
-            "If it did not arrive, revoke it and make another with a new Idempotency-Key.",
-        ),
-        TokenError::Full => Problem::new(
-            StatusCode::CONFLICT,
-            "TOO_MANY_TOKENS",
-            format!("{error}."),
-            "Revoke those nobody uses.",
-        ),
-        TokenError::Database(_) | TokenError::Corrupt(_) => Problem::failed(&error),
-    })
 }

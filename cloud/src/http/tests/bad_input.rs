@@ -72,7 +72,7 @@ async fn values_that_make_no_sense() {
         (Method::GET, "/groups?limit=0", Value::Null, 422, "OUT_OF_RANGE"),
         (Method::GET, "/groups?limit=1001", Value::Null, 422, "OUT_OF_RANGE"),
         (Method::GET, "/groups?limit=99999999999999999999", Value::Null, 422, "OUT_OF_RANGE"),
-        (Method::GET, "/groups?cursor=..", Value::Null, 422, "INVALID_VALUE"),
+        (Method::GET, "/groups?cursor=..", Value::Null, 422, "BAD_CURSOR"),
         (Method::GET, "/transactions?format=xml", Value::Null, 422, "INVALID_VALUE"),
         (Method::PATCH, "/settings", json!({}), 422, "NOTHING_TO_CHANGE"),
         (Method::PATCH, "/settings", json!({"grace_secs": -1}), 422, "OUT_OF_RANGE"),

@@ -37,9 +37,30 @@ async fn what_is_shown_once_is_not_shown_by_a_repetition() {
     let first = world.call_with(&world.admin, Method::POST, "/api/v1/api-tokens", body.clone(), &key).await;
     assert!(first.text("/token").starts_with("ctk_"));
     let second = world.call_with(&world.admin, Method::POST, "/api/v1/api-tokens", body, &key).await;
-    assert_eq!((second.status, second.code()), (StatusCode::CONFLICT, "TOKEN_ALREADY_MADE"));
+    assert_eq!((second.status, second.header("idempotent-replayed")), (StatusCode::CREATED, "true"));
+    assert_eq!((second.text("/id"), &second.body["token"]), (first.text("/id"), &Value::Null));
+    let other = json!({"name": "other", "role": "org-viewer", "organization": world.org});
+    let other = world.call_with(&world.admin, Method::POST, "/api/v1/api-tokens", other, &key).await;
+    assert_eq!((other.status, other.code()), (StatusCode::CONFLICT, "IDEMPOTENCY_KEY_REUSED"));
     let listed = world.get(&world.admin, "/api/v1/api-tokens").await;
     assert!(!listed.text.contains("ctk_") && listed.text.contains(&first.text("/id")));
+    assert_eq!(listed.text.matches("\"ci\"").count(), 1);
+
+    let device = json!({"id": "cam-1", "site": world.site("Depot").await, "model": "CAM-1"});
+    world.ok(&world.admin, Method::POST, &world.at("/devices"), device).await;
+    let (path, key) = (world.at("/devices/cam-1/provision"), [("idempotency-key", "k-3")]);
+    let first = world.call_with(&world.admin, Method::POST, &path, Value::Null, &key).await;
+    let second = world.call_with(&world.admin, Method::POST, &path, Value::Null, &key).await;
+    assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::CREATED));
+    assert_eq!(first.text("/certificate/serial"), second.text("/certificate/serial"));
+    assert!(first.text.contains("PRIVATE KEY") && !second.text.contains("PRIVATE KEY"));
+
+    let confirm = "/api/v1/time/confirm";
+    for (key, replayed) in [("k-4", ""), ("k-4", "true")] {
+        let headers = [("idempotency-key", key)];
+        let answer = world.call_with(&world.vendor, Method::POST, confirm, Value::Null, &headers).await;
+        assert_eq!((answer.status, answer.header("idempotent-replayed")), (StatusCode::NO_CONTENT, replayed));
+    }
 }
 
 #[tokio::test]

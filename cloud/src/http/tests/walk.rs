@@ -103,6 +103,73 @@ async fn the_log_says_who_did_what_in_json_and_csv_and_can_be_verified() {
 }
 
 #[tokio::test]
+async fn every_list_goes_on_where_the_page_before_ended_and_refuses_a_cursor_of_another_list() {
+    let world = World::new().await;
+    let v = &world.vendor;
+    for n in 0..4 {
+        let site = world.site(&format!("Site {n}")).await;
+        world.ok(v, Method::POST, &world.at("/groups"), json!({"name": format!("Pool {n}")})).await;
+        let device = json!({"id": format!("cam-{n}"), "site": site, "model": "CAM-1"});
+        world.ok(v, Method::POST, &world.at("/devices"), device).await;
+        let code = json!({ "code": world.issue(1, 365).await });
+        world.ok(v, Method::POST, &world.at("/keys/claim"), code).await;
+        let model = json!({"product": "door", "units": 4});
+        world.ok(v, Method::PUT, &format!("/api/v1/models/DOOR-{n}"), model).await;
+        world.ok(v, Method::PUT, &format!("/api/v1/prices/product-{}", 100 + n), json!({"price": 1})).await;
+        let name = format!("Org {n}");
+        world.ok(v, Method::POST, "/api/v1/organizations", json!({ "name": name })).await;
+    }
+    let own = ["/sites", "/groups", "/devices", "/keys", "/unassigned", "/transactions"].map(|p| world.at(p));
+    let all = ["organizations", "keys", "models", "prices", "api-tokens", "transactions"];
+    for path in own.into_iter().chain(all.map(|list| format!("/api/v1/{list}"))) {
+        let whole = world.get(v, &path).await.body["items"].as_array().unwrap().clone();
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = world.get(v, &format!("{path}?limit=2{cursor}")).await;
+            let items = page.body["items"].as_array().unwrap().clone();
+            assert!(items.len() <= 2 && !items.is_empty(), "{path}: no page is empty");
+            seen.extend(items);
+            match page.body["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert!(seen.len() > 2 && seen == whole, "{path}");
+        for forged in ["no%20cursor", "18446744073709551615", "evt_01900000000070008000000000000000"] {
+            if path.ends_with("/models") && !forged.starts_with("no")
+                || path.ends_with("/devices") && !forged.starts_with("no")
+            {
+                continue;
+            }
+            let answer = world.call(v, Method::GET, &format!("{path}?cursor={forged}"), Value::Null).await;
+            assert_eq!((answer.status.as_u16(), answer.code()), (422, "BAD_CURSOR"), "{path} {forged}");
+        }
+    }
+    let own = world.get(&world.admin, &format!("/api/v1/organizations?cursor={}", world.org)).await;
+    assert_eq!(own.body["items"], json!([]), "a tenant sees only itself, also after a cursor");
+}
+
+#[tokio::test]
+async fn t1_the_export_has_every_line_however_long_the_log_and_is_filtered() {
+    let world = World::new().await;
+    for n in 0..260 {
+        world.site(&format!("\"Site\", {n}")).await;
+    }
+    world.clock.advance(coterm_shared::time::Seconds(3600));
+    world.site("-Late").await;
+    let version: usize =
+        world.get(&world.viewer, &world.at("")).await.body["version"].as_u64().unwrap() as usize;
+    let csv = world.get(&world.viewer, &world.at("/transactions?format=csv")).await;
+    assert_eq!(csv.text.matches("\r\n").count(), version + 1, "a header, and every line of the log");
+    let late =
+        world.get(&world.viewer, &world.at("/transactions?format=csv&since=2027-01-01T00:30:00Z")).await;
+    let sites = late.text.matches("site-created").count();
+    assert!(late.text.contains("-Late") && sites >= 1 && !late.text.contains("Site"), "{}", late.text);
+    let page = world.get(&world.viewer, &world.at("/transactions?since=2027-01-01T00:30:00Z")).await;
+    assert_eq!(page.body["items"].as_array().unwrap().len() + 1, late.text.matches("\r\n").count());
+}
+
+#[tokio::test]
 async fn supervisors_need_no_credential_and_every_answer_is_named() {
     let world = World::new().await;
     for path in ["/health", "/ready"] {

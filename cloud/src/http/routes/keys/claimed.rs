@@ -13,7 +13,7 @@ pub(in super::super) async fn list(
     let organization = read(&api, &ask, &id)?;
     let page: Page<KeyId> = ask.page()?;
     let view = |key| KeyView::of(&organization, key, ask.now);
-    let keys = page::of(organization.keys(), &page, |key| key.issued.id, view);
+    let keys = page::of(organization.keys_after(page.after), &page, |key| key.issued.id, view);
     page::tagged(organization.version(), ask.headers(), &keys)
 }
 

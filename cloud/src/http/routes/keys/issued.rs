@@ -11,7 +11,7 @@ pub(in super::super) async fn list_issued(State(api): State<Api>, ask: Ask) -> R
     ask.may(Action::ManagePlatform)?;
     let page: Page<KeyId> = ask.page()?;
     let platform = api.books().platform();
-    let keys = page::of(platform.keys(), &page, |key| key.id, issued_view);
+    let keys = page::of(platform.keys_after(page.after), &page, |key| key.id, issued_view);
     page::tagged(platform.version(), ask.headers(), &keys)
 }
 

@@ -1,22 +1,25 @@
 //! `/organizations/{organization}/transactions` and the platform's own: the log, as stored.
+//!
+//! A page costs a page: without a condition it reads what it shows, `since` is found by halving, and any other condition
+//! looks at a bounded number of lines before it gives the turn back with a cursor.
+
+mod csv;
 
 use super::*;
-use crate::books::Envelope;
+use crate::books::{Books, Envelope};
+use crate::http::ask::BAD_CURSOR;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use coterm_shared::id::GroupId;
 use coterm_shared::licensing::{Event, Figures, Units};
 use coterm_shared::time::Timestamp;
 use serde_json::json;
 use std::fmt::Write;
 
-/// Lines of one CSV answer.
-const MAX_CSV_LINES: usize = 100_000;
-/// Lines that one request looks at; a filter that finds nothing among them goes on with the next page.
-const MAX_LOOKED_AT: usize = 200_000;
+/// Lines that one page looks at; a filter that finds too few among them goes on with the next page.
+const MAX_LOOKED_AT: usize = 20_000;
 /// Lines that are read at once.
-const READ_AT_ONCE: u32 = 1000;
+const READ_AT_ONCE: usize = 1000;
 
 #[derive(PartialEq, Eq)]
 enum Format {
@@ -38,16 +41,16 @@ impl std::str::FromStr for Format {
 
 /// `GET .../transactions?format=json|csv`: who, when, what, in the order it happened (domain T1).
 ///
-/// CSV has all lines up to 100,000 after the cursor, whatever the limit.
+/// CSV has all lines after the cursor, whatever the limit.
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;
-    answer(&api, &ask, Some(organization.id())).await
+    answer(&api, &ask, Some(organization.id()), organization.version()).await
 }
 
 /// `GET /transactions`: the platform's.
 pub(super) async fn list_platform(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ManagePlatform)?;
-    answer(&api, &ask, None).await
+    answer(&api, &ask, None, api.books().platform().version()).await
 }
 
 /// Which lines are wanted; without a condition, all.
@@ -72,6 +75,11 @@ impl Filter {
         Some(Filter { group, since: since?, until: until?, event: event?, actor: actor? })
     }
 
+    fn is_all(&self) -> bool {
+        let Filter { group, since, until, event, actor } = self;
+        group.is_none() && since.is_none() && until.is_none() && event.is_none() && actor.is_none()
+    }
+
     fn wants(&self, line: &Envelope) -> bool {
         let names = |group: &String| line.event.windows(group.len()).any(|part| part == group.as_bytes());
         self.since.is_none_or(|since| line.at >= since)
@@ -82,52 +90,91 @@ impl Filter {
     }
 }
 
-async fn answer(api: &Api, ask: &Ask, id: Option<OrganizationId>) -> Result<Response> {
+async fn answer(api: &Api, ask: &Ask, id: Option<OrganizationId>, version: u64) -> Result<Response> {
     let mut query = ask.query();
     let format = query.optional::<Format>("format");
     let page = Page::<u64>::of(&mut query);
+    if page.as_ref().is_some_and(|page| page.after > Some(version)) {
+        query.fault("BAD_CURSOR", "cursor", BAD_CURSOR);
+    }
     let filter = Filter::of(&mut query);
     let (format, page, filter) = query.finish(|| Some((format?, page?, filter?)))?;
-    let after = page.after.unwrap_or(0);
+    let mut log = Log { books: api.books().clone(), id, until: version, from: page.after.unwrap_or(0) };
+    log.skip_to(&filter).await?;
     if format == Some(Format::Csv) {
-        return csv(api, id, &filter, after).await;
+        return csv::export(api, log, filter).await;
     }
-    let (lines, next) = fetch(api, id, &filter, after, page.limit).await?;
-    let items: Vec<Value> = lines.iter().map(shown).collect();
-    Ok(Json(json!({ "items": items, "next_cursor": next.map(|seq| seq.to_string()) })).into_response())
-}
-
-/// At most `limit` lines after `after`, and after which line to go on, if there may be more.
-async fn fetch(
-    api: &Api,
-    id: Option<OrganizationId>,
-    filter: &Filter,
-    after: u64,
-    limit: usize,
-) -> Result<(Vec<Envelope>, Option<u64>)> {
     let mut lines: Vec<Envelope> = Vec::new();
-    let (mut from, mut looked_at) = (after, 0_usize);
-    loop {
-        let found = match id {
-            Some(id) => api.books().log(id, from, READ_AT_ONCE).await,
-            None => api.books().platform_log(from, READ_AT_ONCE).await,
-        };
-        let found = found.map_err(|error| refused(&error))?;
-        let Some(last) = found.last() else { return Ok((lines, None)) };
-        let end = last.seq;
+    let (mut looked_at, mut next) = (0_usize, None);
+    while looked_at < MAX_LOOKED_AT {
+        // Without a condition every line is wanted, and a page reads no more than it shows.
+        let wanted = page.limit.saturating_sub(lines.len()).saturating_add(1);
+        let found = log.read(if filter.is_all() { wanted } else { READ_AT_ONCE }).await?;
         looked_at = looked_at.saturating_add(found.len());
+        next = found.last().map(|line| line.seq);
+        if found.is_empty() {
+            break;
+        }
         for line in found.into_iter().filter(|line| filter.wants(line)) {
             // One more than is shown says that there is a next page.
-            if lines.len() >= limit {
-                return Ok((lines, Some(from)));
+            if lines.len() >= page.limit {
+                return Ok(page_of(&lines, lines.last().map(|line| line.seq)));
             }
-            from = line.seq;
             lines.push(line);
         }
-        from = end;
-        if looked_at >= MAX_LOOKED_AT {
-            return Ok((lines, Some(from)));
+    }
+    Ok(page_of(&lines, next))
+}
+
+/// A page; `next` is the line after which to go on.
+fn page_of(lines: &[Envelope], next: Option<u64>) -> Response {
+    let items: Vec<Value> = lines.iter().map(shown).collect();
+    Json(json!({ "items": items, "next_cursor": next.map(|seq| seq.to_string()) })).into_response()
+}
+
+/// A log being read from a line on, up to where it ended when the request came.
+struct Log {
+    books: Books,
+    /// Whose it is; the platform's without.
+    id: Option<OrganizationId>,
+    /// The last line to read.
+    until: u64,
+    /// The line after which to go on.
+    from: u64,
+}
+
+impl Log {
+    /// The next lines, at most `limit`; none at the end.
+    async fn read(&mut self, limit: usize) -> Result<Vec<Envelope>> {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        let mut lines = self.peek(self.from, limit).await?;
+        lines.retain(|line| line.seq <= self.until);
+        self.from = lines.last().map_or(self.from, |line| line.seq);
+        Ok(lines)
+    }
+
+    async fn peek(&self, after: u64, limit: u32) -> Result<Vec<Envelope>> {
+        let found = match self.id {
+            Some(id) => self.books.log(id, after, limit).await,
+            None => self.books.platform_log(after, limit).await,
+        };
+        found.map_err(|error| refused(&error))
+    }
+
+    /// Skips what was recorded before the instant the filter begins at, by halving: lines are recorded in the order of
+    /// time, and nothing is recorded before it happens.
+    async fn skip_to(&mut self, filter: &Filter) -> Result<()> {
+        let Some(since) = filter.since else { return Ok(()) };
+        let (mut low, mut high) = (self.from, self.until);
+        while low < high {
+            let middle = low.midpoint(high);
+            match self.peek(middle, 1).await?.first() {
+                Some(line) if line.recorded_at < since => low = middle.saturating_add(1),
+                Some(_) | None => high = middle,
+            }
         }
+        self.from = low;
+        Ok(())
     }
 }
 
@@ -159,14 +206,6 @@ struct Side {
     in_use: Units,
 }
 
-impl Side {
-    fn cells(&self) -> [String; 2] {
-        let date = self.coterm_at.map(|at| at.to_string()).unwrap_or_default();
-        let units: Vec<String> = self.capacity.iter().map(|(product, n)| format!("{product}={n}")).collect();
-        [date, units.join(" ")]
-    }
-}
-
 fn shown(line: &Envelope) -> Value {
     let change = change(line)
         .map(|(group, before, after)| json!({ "group": group, "before": before, "after": after }));
@@ -180,40 +219,6 @@ fn shown(line: &Envelope) -> Value {
         "change": change,
         "hash": hex(&line.hash),
     })
-}
-
-async fn csv(api: &Api, id: Option<OrganizationId>, filter: &Filter, after: u64) -> Result<Response> {
-    let mut text = String::from(
-        "seq,at,recorded_at,actor,request_id,type,group,coterm_before,coterm_after,capacity_before,\
-         capacity_after,event,hash\r\n",
-    );
-    for line in fetch(api, id, filter, after, MAX_CSV_LINES).await?.0 {
-        let event = event_of(&line);
-        let [group, old_date, new_date, old_units, new_units] = match change(&line) {
-            Some((group, before, after)) => {
-                let ([old_date, old_units], [new_date, new_units]) = (before.cells(), after.cells());
-                [group.to_string(), old_date, new_date, old_units, new_units]
-            }
-            None => Default::default(),
-        };
-        let cells = [&line.actor, &line.request_id, kind(&event), &group, &old_date, &new_date, &old_units]
-            .map(cell)
-            .join(",");
-        let rest = [&new_units, &event.to_string()].map(|text| cell(text)).join(",");
-        let (seq, at, recorded_at, hash) = (line.seq, line.at, line.recorded_at, hex(&line.hash));
-        let _ = write!(text, "{seq},{at},{recorded_at},{cells},{rest},{hash}\r\n");
-    }
-    let headers = [
-        (CONTENT_TYPE, "text/csv; charset=utf-8; header=present"),
-        (CONTENT_DISPOSITION, "attachment; filename=\"transactions.csv\""),
-    ];
-    Ok((headers, text).into_response())
-}
-
-/// A cell (RFC 4180). A leading apostrophe keeps spreadsheets from taking a name for a formula.
-fn cell(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
-    format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -233,18 +238,4 @@ pub(super) async fn verify(State(api): State<Api>, Path(id): Path<String>, ask: 
         Err(fault) => json!({ "intact": false, "fault": fault.to_string() }),
     };
     Ok(Json(body).into_response())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cell;
-
-    #[test]
-    fn a_cell_is_no_formula_and_no_second_cell() {
-        for (text, expect) in
-            [("a", "\"a\""), ("=1+1", "\"'=1+1\""), ("a\"b,c", "\"a\"\"b,c\""), ("", "\"\"")]
-        {
-            assert_eq!(cell(text), expect);
-        }
-    }
 }
