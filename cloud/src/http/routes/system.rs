@@ -41,7 +41,8 @@ pub(super) async fn alarms(State(api): State<Api>, ask: Ask) -> Result<Response>
     ask.may(Action::ManagePlatform)?;
     let page: Page<usize> = ask.page()?;
     // The cursor is the place in the list; the registry is bounded to what fits one page.
-    let alarms = api.alarms().list().into_iter().enumerate();
+    let seen = page.after.map_or(0, |place| place.saturating_add(1));
+    let alarms = api.alarms().list().into_iter().enumerate().skip(seen);
     Ok(Json(page::of(alarms, &page, |(place, _)| *place, |(_, alarm)| json!(alarm))).into_response())
 }
 
