@@ -204,10 +204,13 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), CodecError> {
 }
 
 /// Decodes deterministic CBOR; what encodes again to other bytes is refused.
+///
+/// After the walk the bytes are known to be the one encoding of something, so a difference means that serde was lenient
+/// about a type (it takes a byte string for a text), not that the encoding is wrong.
 pub(super) fn decode<'de, T: Deserialize<'de> + Serialize>(bytes: &'de [u8]) -> Result<T, CodecError> {
     check(bytes)?;
     let value: T = serde_cbor::from_slice(bytes).map_err(|_| CodecError::Malformed)?;
-    if encode(&value).as_deref() == Some(bytes) { Ok(value) } else { Err(CodecError::Encoding) }
+    if encode(&value).as_deref() == Some(bytes) { Ok(value) } else { Err(CodecError::Malformed) }
 }
 
 /// Encodes deterministically, given that `value` serializes its keys in order. `None` cannot happen for our types: a

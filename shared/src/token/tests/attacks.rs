@@ -366,6 +366,54 @@ fn restored_cloud_database() {
 }
 
 #[test]
+fn wrong_clock() {
+    // An issuer's clock that lost its battery, or ran ahead, takes what it issues out of its key's window ...
+    for secs in [0, ISSUED_SECS - 11 * DAY_SECS, ISSUED_SECS + 21 * DAY_SECS, 2 * ISSUED_SECS] {
+        assert_eq!(
+            refusal(&sign_token(&issued_at(secs), 31)),
+            Some(TokenRefusal::OutsideKeyWindow),
+            "{secs}"
+        );
+    }
+    // ... and one that is wrong within it is bounded by what comes after: the next honest token is newer within a day.
+    let ahead = mark_of(&sign_token(&later(DAY_SECS), 31));
+    assert_eq!(refusal_holding(&sign_token(&later(DAY_SECS + 1), 31), &ahead), None);
+    // Instants that contradict one another are refused, whichever clock was wrong.
+    let lease_ends = [&[0x04, 0x1a][..], &(1_800_604_800_u32).to_be_bytes()].concat();
+    let of_1970 = [0x04, 0x00];
+    assert_eq!(refusal(&sign_edited(&lease_ends, &of_1970)), Some(TokenRefusal::TimesUnordered));
+}
+
+#[test]
+fn malformed_content() {
+    // A part left out is not taken for a default, least of all for "never".
+    let [header, payload, _] = parts(&token());
+    let offline_lock = [&[0x08, 0x1a][..], &(1_803_456_000_u32).to_be_bytes()].concat();
+    let license = replace(&payload, &[0x70, 0xab, 0x01], &[0x70, 0xaa, 0x01]);
+    let without = replace(&license, &offline_lock, &[]);
+    assert_eq!(refusal(&sign_parts(header.clone(), without)), Some(TokenRefusal::ClaimsMalformed));
+    // Nor is a byte string taken for the text it spells, though a lenient decoder would.
+    let bytes = replace(&payload, &[0x01, 0x74], &[0x01, 0x54]);
+    assert_eq!(refusal(&sign_parts(header, bytes)), Some(TokenRefusal::ClaimsMalformed));
+}
+
+#[test]
+fn cloned_disk() {
+    // A copy of a device's disk is the same device: it opens what is stored, and takes the same next token.
+    let (original, clone) = (mark_of(&token()), mark_of(&token()));
+    let next = sign_token(&later(60), 31);
+    assert_eq!((refusal_holding(&next, &original), refusal_holding(&next, &clone)), (None, None));
+    // It cannot become another device, whose tokens name that other one ...
+    let other = Expected { device: "dev-clone".parse().unwrap(), ..expected() };
+    let opened = reopen_stored(&token(), &keyring(), &other);
+    assert_eq!(opened.unwrap_err(), TokenRefusal::WrongDevice);
+    // ... and an answer to the question of one proves nothing to the other.
+    let asked = Nonce::new(&[0x77; 16]).unwrap();
+    let accepted = verify_token(&token(), &keyring(), &expected(), None, Some(&asked)).unwrap();
+    assert!(!accepted.token().proves_freshness());
+}
+
+#[test]
 fn restored_state_file() {
     // The state file of last week opens (it is signed), and the first token of today replaces it.
     let old = reopen_stored(&token(), &keyring(), &expected()).unwrap();
