@@ -147,6 +147,9 @@ pub struct Assessment {
     /// Clocks that sites and devices brought along, by holder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<Carried>,
+    /// When a key that had been in a group before came last: it may be lent, to make a first claim look like a cure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_key_came_at: Option<Timestamp>,
 }
 
 impl Assessment {
@@ -174,10 +177,27 @@ impl Assessment {
 pub struct Occasion {
     /// A key came into a group for the first time since it was issued (domain E2).
     pub first_claim_of_a_key: bool,
+    /// A key came that was in a group before, here or elsewhere.
+    pub used_key_came: bool,
     /// Who came, with the clocks they had.
     pub arrivals: Vec<(Holder, Clocks)>,
     /// Who left.
     pub departures: Vec<Holder>,
+}
+
+impl Occasion {
+    /// `holder` is here with these clocks, whatever it had before.
+    #[must_use]
+    pub fn brings(holder: Holder, clocks: Clocks) -> Occasion {
+        if clocks.is_fresh() {
+            return Occasion::default();
+        }
+        Occasion {
+            departures: Vec::from([holder.clone()]),
+            arrivals: Vec::from([(holder, clocks)]),
+            ..Occasion::default()
+        }
+    }
 }
 
 /// All present findings (domain C1): never only the first, equality is compliant, no devices no fault.
@@ -215,9 +235,14 @@ pub fn assess(
     let over = findings.iter().any(|finding| !is_expiry(finding));
     let compliant = findings.is_empty();
     let compliant_since = compliant.then(|| previous.compliant_since.unwrap_or(at));
-    let cured = compliant && occasion.first_claim_of_a_key;
+    let used_key_came_at = if occasion.used_key_came { Some(at) } else { previous.used_key_came_at };
+    let lent = used_key_came_at.is_some_and(|came_at| at.since(came_at) < limits.clock_reset_secs);
+    // The new key must be what made the difference: not one for a group that was compliant without it, nor beside one
+    // that another group may have lent for a moment.
+    let cured = compliant && !previous.is_compliant() && occasion.first_claim_of_a_key && !lent;
     // E2: thirty consecutive compliant days give everything back, and so does a key's first claim ever if it cures.
-    let settle = |clocks: Clocks, since: Timestamp| {
+    // What a site or device brought from elsewhere is not this group's to give back: that takes the days.
+    let settle = |clocks: Clocks, since: Timestamp, cured: bool| {
         let reset_at = compliant_since.map(|s| s.max(since).saturating_add(limits.clock_reset_secs));
         let reset = cured || reset_at.is_some_and(|reset_at| reset_at <= at);
         let clocks = if reset { Clocks::FRESH } else { clocks };
@@ -225,7 +250,7 @@ pub fn assess(
         (clocks, reset_at.filter(|_| !clocks.is_fresh()))
     };
 
-    let (clocks, clocks_reset_at) = settle(previous.clocks, Timestamp::EPOCH);
+    let (clocks, clocks_reset_at) = settle(previous.clocks, Timestamp::EPOCH, cured);
     let here = ahead(&clocks, figures, clocks_reset_at, settings);
     let stayed = previous.carried.iter().filter(|c| !occasion.departures.contains(&c.holder));
     let stayed = stayed.map(|c| (c.holder.clone(), c.clocks, c.arrived_at));
@@ -233,7 +258,7 @@ pub fn assess(
     let mut carried: Vec<Carried> = stayed
         .chain(arrived)
         .filter_map(|(holder, clocks, arrived_at)| {
-            let (clocks, clocks_reset_at) = settle(clocks, arrived_at);
+            let (clocks, clocks_reset_at) = settle(clocks, arrived_at, false);
             let ahead = ahead(&clocks, figures, clocks_reset_at, settings);
             // Clocks on which nothing was spent say nothing the group's own do not.
             let kept = Carried { holder, clocks, arrived_at, ahead, clocks_reset_at };
@@ -251,6 +276,7 @@ pub fn assess(
         ahead: here,
         clocks_reset_at,
         carried,
+        used_key_came_at,
     }
 }
 

@@ -1,12 +1,12 @@
 //! Devices: active, on trial, or retired (domain G6-G10).
 
-use super::clock::Clocks;
+use super::clock::{CauseClock, Clocks, Run};
 use super::event::Retirement;
 use super::name::ModelName;
 use crate::enforcement::Schedule;
 use crate::id::{DeviceId, SiteId};
 use crate::product::ProductType;
-use crate::time::Timestamp;
+use crate::time::{Seconds, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// A device's trial (domain G8).
@@ -16,6 +16,20 @@ pub struct Trial {
     pub ends_at: Timestamp,
     /// The device's own ladder, from that end.
     pub schedule: Schedule,
+}
+
+impl Trial {
+    /// What the device has used up at `now` of the ladder that begins with the trial's end, paused; nothing before.
+    #[must_use]
+    pub fn clocks_at(&self, now: Timestamp) -> Clocks {
+        match (self.schedule.lock_at, self.schedule.stop_at) {
+            (Some(lock_at), Some(stop_at)) if self.ends_at < now => {
+                let run = Run { since: self.ends_at, spent_before_secs: Seconds::ZERO, lock_at, stop_at };
+                Clocks { capacity: CauseClock::Running(run).paused(now), ..Clocks::FRESH }
+            }
+            (Some(_) | None, Some(_) | None) => Clocks::FRESH,
+        }
+    }
 }
 
 /// Where a device stands.

@@ -145,7 +145,8 @@ impl<'a> Draft<'a> {
             return self.record(at, Event::KeyExpired { key: id });
         }
         let group = self.after.default_group();
-        self.watch(group, Occasion { first_claim_of_a_key, ..Occasion::default() });
+        let used_key_came = !first_claim_of_a_key;
+        self.watch(group, Occasion { first_claim_of_a_key, used_key_came, ..Occasion::default() });
         self.record(at, Event::KeyPlaced { key: id, place: KeyPlace::Active { group, ends_at } })?;
         self.judge(group, at)
     }
@@ -172,6 +173,7 @@ impl<'a> Draft<'a> {
         let before = Before { figures: found.figures.clone(), settings: self.after.settings_of(found) };
         let (_, seen) = self.open.entry(group).or_insert((before, Occasion::default()));
         seen.first_claim_of_a_key |= occasion.first_claim_of_a_key;
+        seen.used_key_came |= occasion.used_key_came;
         seen.arrivals.extend(occasion.arrivals);
         seen.departures.extend(occasion.departures);
     }

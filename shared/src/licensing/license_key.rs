@@ -267,6 +267,9 @@ pub struct LicenseKey {
     pub ends_at: Timestamp,
     /// Whether it was ever in a group: then it cures, but no longer resets clocks (domain E2).
     pub was_in_group: bool,
+    /// Whether it came out of a queue with its clock set forward by the wait: that happens once (domain D5, K3).
+    #[serde(default)]
+    pub has_waited: bool,
     /// Where it stands.
     #[serde(flatten)]
     pub state: KeyState,
@@ -280,6 +283,32 @@ impl LicenseKey {
             weight: line.weight,
             ends_at,
         })
+    }
+
+    /// Whether its units are usable in a group.
+    #[must_use]
+    pub const fn is_active(&self) -> bool {
+        match self.state {
+            KeyState::Active { .. } => true,
+            KeyState::Queued { .. }
+            | KeyState::Unassigned { .. }
+            | KeyState::Retired { .. }
+            | KeyState::Split { .. }
+            | KeyState::Transferred { .. } => false,
+        }
+    }
+
+    /// Whether it waits in a queue.
+    #[must_use]
+    pub const fn is_queued(&self) -> bool {
+        match self.state {
+            KeyState::Queued { .. } => true,
+            KeyState::Active { .. }
+            | KeyState::Unassigned { .. }
+            | KeyState::Retired { .. }
+            | KeyState::Split { .. }
+            | KeyState::Transferred { .. } => false,
+        }
     }
 
     /// What is left of its term at `now`, in seconds: while it waits, its clock stands still.

@@ -134,6 +134,8 @@ refusal_codes! {
     NotToUnassigned = "NOT_TO_UNASSIGNED", Conflict;
     /// The device has used up grace and cannot start anew in Unassigned (domain E2).
     DeviceCarriesClock = "DEVICE_CARRIES_CLOCK", Conflict;
+    /// A stay in Unassigned ends when it was announced to; no move starts its countdown anew (domain G3).
+    CountdownWouldRestart = "COUNTDOWN_WOULD_RESTART", Conflict;
     /// The device was replaced and cannot come back (domain G9).
     DeviceReplaced = "DEVICE_REPLACED", Conflict;
     /// The device was reported stolen (domain G10).
@@ -146,6 +148,8 @@ refusal_codes! {
     KeyNotFound = "KEY_NOT_FOUND", NotFound;
     /// The key is retired, split or transferred.
     KeyNotInUse = "KEY_NOT_IN_USE", Conflict;
+    /// The key has waited in a queue before: its clock stands still once (domain D5, K3).
+    KeyWaitedAlready = "KEY_WAITED_ALREADY", Conflict;
     /// The key is in a group; only an unassigned one can do that.
     KeyNotUnassigned = "KEY_NOT_UNASSIGNED", Conflict;
     /// The change would leave a group with keys whose common end has passed (domain K5).
@@ -252,6 +256,11 @@ pub(crate) struct Findings(Vec<Refusal>);
 impl Findings {
     pub(crate) fn push(&mut self, refusal: Refusal) {
         self.0.push(refusal);
+    }
+
+    /// Adds the refusals of a check, if it found any.
+    pub(crate) fn extend(&mut self, refusals: impl IntoIterator<Item = Refusal>) {
+        self.0.extend(refusals);
     }
 
     /// Keeps the value, or the reason there is none.

@@ -14,11 +14,14 @@ use rpds::RedBlackTreeSetSync;
 
 impl Organization {
     pub(super) fn claim_key(&mut self, key: &IssuedKey, place: &KeyPlace, dated: &Dated) -> Option<()> {
+        let known = self.keys.get(&key.id);
         let claimed = LicenseKey {
             issued: key.clone(),
             claimed_at: dated.at,
             ends_at: key.ends_at,
-            was_in_group: false,
+            // One that was given away and comes back.
+            was_in_group: known.is_some_and(|known| known.was_in_group),
+            has_waited: known.is_some_and(|known| known.has_waited),
             // Where it really stands is written by `put`.
             state: KeyState::Retired { group: None, at: dated.at },
         };
@@ -34,14 +37,17 @@ impl Organization {
     pub(super) fn split_key(&mut self, id: KeyId, parts: &[SplitPart; 2], dated: &Dated) -> Option<()> {
         self.take(id, dated)?;
         let parent = self.keys.get_mut(&id)?;
+        let waited = parent.is_queued();
         let [first, second] = parts;
         parent.state = KeyState::Split { children: [first.key.id, second.key.id] };
-        let (claimed_at, was_in_group) = (parent.claimed_at, parent.was_in_group);
+        let (claimed_at, was_in_group, has_waited) =
+            (parent.claimed_at, parent.was_in_group, parent.has_waited);
         for part in parts {
             self.claim_key(&part.key, &part.place, dated)?;
             let child = self.keys.get_mut(&part.key.id)?;
             child.claimed_at = claimed_at;
             child.was_in_group |= was_in_group;
+            child.has_waited |= has_waited || (waited && child.is_active());
         }
         Some(())
     }
@@ -97,6 +103,7 @@ impl Organization {
         let key = self.keys.get_mut(&id)?;
         match *place {
             KeyPlace::Active { group, ends_at } => {
+                key.has_waited |= key.is_queued();
                 key.state = KeyState::Active { group };
                 key.ends_at = ends_at;
                 key.was_in_group = true;

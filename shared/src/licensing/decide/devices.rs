@@ -1,7 +1,7 @@
 //! Devices: claimed, moved, tried, replaced, retired, stolen (domain G6-G10).
 
 use super::site_not_found;
-use super::sites::not_to_unassigned;
+use super::sites::{check_countdown, not_to_unassigned, stay_in_group};
 use crate::id::{DeviceId, SiteId};
 use crate::licensing::clock::{CauseClock, Clocks};
 use crate::licensing::command::NewDevice;
@@ -26,7 +26,7 @@ fn claim(draft: &mut Draft<'_>, new: &NewDevice, site: SiteId, inherited: Clocks
     let mut findings = Findings::default();
     let model = findings.keep(ModelName::parse(&new.model));
     let known = draft.after.device(&new.id);
-    let clocks = known.map_or(Clocks::FRESH, |device| check_return(draft, device, &mut findings));
+    let clocks = known.map_or(Clocks::FRESH, |device| check_return(draft, device, site, &mut findings));
     let clocks = clocks.stricter(inherited, draft.now);
     if !(1..=QUANTITY_MAX).contains(&new.units) {
         findings.push(
@@ -69,7 +69,7 @@ fn claim(draft: &mut Draft<'_>, new: &NewDevice, site: SiteId, inherited: Clocks
 }
 
 /// Whether a device that was here before may be claimed again, and the clocks it comes back with.
-fn check_return(draft: &Draft<'_>, device: &Device, findings: &mut Findings) -> Clocks {
+fn check_return(draft: &Draft<'_>, device: &Device, site: SiteId, findings: &mut Findings) -> Clocks {
     let refused = |code, message, hint: &str| Refusal::new(code, message, hint).at("id");
     match &device.state {
         DeviceState::Active | DeviceState::Trial(_) => findings.push(refused(
@@ -90,7 +90,18 @@ fn check_return(draft: &Draft<'_>, device: &Device, findings: &mut Findings) -> 
         DeviceState::Retired { at, retirement: Retirement::Retired, clocks } => {
             // As long out of use as a group must be compliant: its clocks start anew.
             let rested = draft.now.since(*at) >= draft.limits.clock_reset_secs;
-            return if rested { Clocks::FRESH } else { *clocks };
+            if rested {
+                return Clocks::FRESH;
+            }
+            if clocks.is_fresh() {
+                findings.extend(check_countdown(
+                    &draft.after,
+                    device.site,
+                    site,
+                    &format!("device {}", device.id),
+                ));
+            }
+            return *clocks;
         }
     }
     Clocks::FRESH
@@ -145,12 +156,18 @@ pub(super) fn move_device(draft: &mut Draft<'_>, id: &DeviceId, site: SiteId) ->
         ));
     }
     let from = draft.after.home_of_site(device.site).unwrap_or(Home::Unassigned);
-    if to == Some(Home::Unassigned) && from != Home::Unassigned {
-        findings.push(not_to_unassigned("a device"));
+    if to == Some(Home::Unassigned) {
+        if from == Home::Unassigned {
+            findings.extend(check_countdown(&draft.after, device.site, site, "a device"));
+        } else {
+            findings.push(not_to_unassigned("a device"));
+        }
     }
     let to = findings.finish_with(to)?;
-    if from != to {
-        let holder = Holder::Device(id.clone());
+    let holder = Holder::Device(id.clone());
+    if from == to {
+        stay_in_group(draft, to, holder, device.site, Some(site));
+    } else {
         let clocks = draft.after.clocks_of_device(id, draft.now);
         if let Home::Group(group) = from {
             let departures = Vec::from([holder.clone()]);
@@ -179,7 +196,8 @@ pub(super) fn convert_trial(draft: &mut Draft<'_>, id: &DeviceId) -> Result<(), 
         }
     }
     if let Some(group) = draft.after.group_of_site(device.site) {
-        draft.watch(group, Occasion::default());
+        let (holder, clocks) = (Holder::Device(id.clone()), draft.after.clocks_taken_along(id, draft.now));
+        draft.watch(group, Occasion::brings(holder, clocks));
     }
     draft.touch_device(id);
     draft.push(Event::TrialConverted { device: id.clone() })
@@ -188,7 +206,7 @@ pub(super) fn convert_trial(draft: &mut Draft<'_>, id: &DeviceId) -> Result<(), 
 pub(super) fn replace_device(draft: &mut Draft<'_>, old: &DeviceId, new: &NewDevice) -> Result<(), Refusals> {
     let device = in_use(draft, old)?.clone();
     // What the old device had used up of its grace, its replacement has used up (domain E2).
-    let clocks = draft.after.clocks_of_device(old, draft.now);
+    let clocks = draft.after.clocks_taken_along(old, draft.now);
     retire(draft, &device, Retirement::Replaced { by: new.id.clone() })?;
     claim(draft, new, device.site, clocks)
 }
@@ -214,7 +232,7 @@ pub(super) fn report_stolen(draft: &mut Draft<'_>, id: &DeviceId) -> Result<(), 
 }
 
 fn retire(draft: &mut Draft<'_>, device: &Device, why: Retirement) -> Result<(), Refusals> {
-    let clocks = draft.after.clocks_of_device(&device.id, draft.now);
+    let clocks = draft.after.clocks_taken_along(&device.id, draft.now);
     if let Some(group) = draft.after.group_of_site(device.site).filter(|_| device.is_active()) {
         let departures = Vec::from([Holder::Device(device.id.clone())]);
         draft.watch(group, Occasion { departures, ..Occasion::default() });

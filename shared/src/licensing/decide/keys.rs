@@ -37,13 +37,16 @@ pub(super) fn claim_key(
     }
     let left = key.ends_at.since(draft.now);
     check_left(left, key.ends_at, &mut findings);
+    let has_waited = draft.after.key(key.id).is_some_and(|known| known.has_waited);
     let default = (!draft.after.groups_enabled()).then_some(draft.after.default_group());
     let place = match group.or(default) {
-        Some(group) => place_in_group(draft, group, mode, left, key.lines.len(), &mut findings),
+        Some(group) => place_in_group(draft, group, mode, left, has_waited, key.lines.len(), &mut findings),
         None => Some(unassigned(draft, key.ends_at)),
     };
     let place = findings.finish_with(place)?;
-    watch(draft, place, true);
+    // A key that was given away and comes back is not claimed for the first time.
+    let known = draft.after.key(key.id).cloned();
+    watch(draft, place, known.as_ref());
     draft.push(Event::KeyClaimed { key: Box::new(key.clone()), place })
 }
 
@@ -76,10 +79,11 @@ pub(super) fn move_key(
         );
     }
     let mode = mode.unwrap_or(if queued { ClaimMode::Renewal } else { ClaimMode::Increase });
-    let place = place_in_group(draft, group, mode, left, key.issued.lines.len(), &mut findings);
+    let place =
+        place_in_group(draft, group, mode, left, key.has_waited, key.issued.lines.len(), &mut findings);
     let place = findings.finish_with(place)?;
     leave(draft, &key);
-    watch(draft, place, !key.was_in_group);
+    watch(draft, place, Some(&key));
     draft.push(Event::KeyPlaced { key: id, place })?;
     after_leaving(draft, from)
 }
@@ -129,7 +133,9 @@ pub(super) fn split_key(
     let mut part = |request: &PartRequest| {
         let lines = lines_of(&key, request);
         let place = match request.target {
-            Some((group, mode)) => place_in_group(draft, group, mode, left, lines.len(), &mut findings),
+            Some((group, mode)) => {
+                place_in_group(draft, group, mode, left, key.has_waited, lines.len(), &mut findings)
+            }
             None => {
                 // A part left unassigned is unclaimed: its creation clock applies again (domain K3).
                 check_left(key.ends_at.since(draft.now), key.ends_at, &mut findings);
@@ -149,8 +155,8 @@ pub(super) fn split_key(
     let parts = part(first).zip(part(second));
     let (first, second) = findings.finish_with(parts)?;
     leave(draft, &key);
-    watch(draft, first.place, !key.was_in_group);
-    watch(draft, second.place, !key.was_in_group);
+    watch(draft, first.place, Some(&key));
+    watch(draft, second.place, Some(&key));
     draft.push(Event::KeySplit { key: id, parts: Box::new([first, second]) })?;
     after_leaving(draft, key.state.group())
 }
@@ -219,6 +225,7 @@ fn place_in_group(
     id: GroupId,
     mode: ClaimMode,
     left_secs: Seconds,
+    has_waited: bool,
     lines: usize,
     findings: &mut Findings,
 ) -> Option<KeyPlace> {
@@ -239,6 +246,16 @@ fn place_in_group(
         Term::Running { .. } => mode == ClaimMode::Renewal,
         Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => false,
     };
+    if waits && has_waited {
+        findings.push(
+            Refusal::new(
+                RefusalCode::KeyWaitedAlready,
+                "the key has waited once already: its clock stands still no second time",
+                "add it as an increase, or leave it where it is",
+            )
+            .at("mode"),
+        );
+    }
     Some(if waits {
         KeyPlace::Queued { group: id, left_secs }
     } else {
@@ -251,9 +268,13 @@ fn unassigned(draft: &Draft<'_>, ends_at: Timestamp) -> KeyPlace {
     KeyPlace::Unassigned { joins_at, ends_at }
 }
 
-fn watch(draft: &mut Draft<'_>, place: KeyPlace, first_claim_of_a_key: bool) {
+/// Notes that a key comes to a group: for the first time since it was issued, or from another place (domain E2).
+fn watch(draft: &mut Draft<'_>, place: KeyPlace, key: Option<&LicenseKey>) {
     if let Some(group) = place.group() {
-        draft.watch(group, Occasion { first_claim_of_a_key, ..Occasion::default() });
+        let used = key.filter(|key| key.was_in_group);
+        let first_claim_of_a_key = used.is_none();
+        let used_key_came = used.is_some_and(|key| key.state.group() != Some(group));
+        draft.watch(group, Occasion { first_claim_of_a_key, used_key_came, ..Occasion::default() });
     }
 }
 

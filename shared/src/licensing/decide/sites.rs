@@ -2,6 +2,7 @@
 
 use super::{free_site_name, group_not_found, id_taken, name_taken, site_not_found};
 use crate::id::{DeviceId, GroupId, SiteId};
+use crate::licensing::clock::Clocks;
 use crate::licensing::command::SiteTarget;
 use crate::licensing::compliance::{Holder, Occasion};
 use crate::licensing::draft::Draft;
@@ -9,7 +10,7 @@ use crate::licensing::event::Event;
 use crate::licensing::name::Name;
 use crate::licensing::organization::{Organization, SITE_MAX_DEPTH};
 use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
-use crate::licensing::site::{Home, Place};
+use crate::licensing::site::{Home, Place, Site};
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -111,19 +112,24 @@ pub(super) fn move_site(draft: &mut Draft<'_>, id: SiteId, to: SiteTarget) -> Re
         findings.push(name_taken("site", &site.name));
     }
     let from = draft.after.home_of_site(id).unwrap_or(Home::Unassigned);
-    if home == Home::Unassigned && from != Home::Unassigned {
-        findings.push(not_to_unassigned("a site"));
+    if home == Home::Unassigned {
+        if from != Home::Unassigned {
+            findings.push(not_to_unassigned("a site"));
+        } else if let Some(parent) = parent {
+            findings.extend(check_countdown(&draft.after, id, parent, "a site"));
+        }
     }
     findings.finish()?;
-    rehome(draft, id, from, home);
+    if from == home {
+        stay_in_group(draft, home, Holder::Site(id), id, parent);
+    } else {
+        rehome(draft, id, from, home);
+    }
     draft.push(Event::SiteMoved { site: id, place })
 }
 
 /// Notes that a site's tree leaves one group for another, with the clocks it carries (domain E2).
-pub(super) fn rehome(draft: &mut Draft<'_>, site: SiteId, from: Home, to: Home) {
-    if from == to {
-        return;
-    }
+fn rehome(draft: &mut Draft<'_>, site: SiteId, from: Home, to: Home) {
     let devices: Vec<DeviceId> = draft.after.site_tree(site).flat_map(|s| s.devices().cloned()).collect();
     devices.iter().for_each(|device| draft.touch_device(device));
     let mut arrivals = Vec::new();
@@ -137,6 +143,56 @@ pub(super) fn rehome(draft: &mut Draft<'_>, site: SiteId, from: Home, to: Home) 
     if let Home::Group(group) = to {
         draft.watch(group, Occasion { arrivals, ..Occasion::default() });
     }
+}
+
+/// Notes that something moves within its group, out of sites that brought clocks: it takes them along (domain E2).
+///
+/// A site that moves is itself at `from` and comes to `parent`, a device is in `from` and comes to `to`.
+pub(super) fn stay_in_group(
+    draft: &mut Draft<'_>,
+    home: Home,
+    holder: Holder,
+    from: SiteId,
+    to: Option<SiteId>,
+) {
+    let Some(group) = home.group() else { return };
+    let (left, now) = match &holder {
+        Holder::Device(_) => (Some(from), draft.now),
+        Holder::Site(_) => (draft.after.site(from).and_then(Site::parent), draft.now),
+    };
+    let taken = draft.after.clocks_left_behind(left, to, now);
+    if !taken.is_fresh() {
+        let own = draft.after.group(group).and_then(|group| group.assessment.carried_by(&holder));
+        let clocks = own.map_or(Clocks::FRESH, |own| own.clocks).stricter(taken, now);
+        draft.watch(group, Occasion::brings(holder, clocks));
+    }
+}
+
+/// Nothing that is or was lately in `from` finds a later end of its countdown in the unassigned site `to` (domain G3).
+pub(super) fn check_countdown(
+    organization: &Organization,
+    from: SiteId,
+    to: SiteId,
+    what: &str,
+) -> Option<Refusal> {
+    let joins_at = |site: SiteId| match organization.path_to_root(site).last()?.place {
+        Place::Unassigned { joins_at, .. } => Some(joins_at),
+        Place::Root { .. } | Place::Within { .. } => None,
+    };
+    let there = joins_at(to)?;
+    let here = joins_at(from);
+    if here.is_some_and(|here| there <= here) {
+        return None;
+    }
+    let until = here.map_or_else(
+        || format!("{what} was in use here less than a countdown ago"),
+        |here| format!("{what} stays unassigned until {here}, not until {there}"),
+    );
+    Some(Refusal::new(
+        RefusalCode::CountdownWouldRestart,
+        until,
+        "choose a site in a license group, or an unassigned one whose countdown ends no later",
+    ))
 }
 
 /// A sub-site made a root keeps its group (domain G2).

@@ -150,6 +150,11 @@ impl Both {
         !spent && !owes
     }
 
+    /// Whether a key may go to a group in this mode: it waits once (domain K3).
+    fn may_wait(&self, key: u32, group: u8, renewal: bool) -> bool {
+        !(renewal && self.paper.is_running(group) && self.paper.keys[&key].has_waited)
+    }
+
     fn run(&mut self, step: &Step) {
         let now = self.world.now;
         match *step {
@@ -176,9 +181,10 @@ impl Both {
                 if end > now {
                     self.next_key += 1;
                     let at = Where::Nowhere(self.countdown());
-                    self.paper
-                        .keys
-                        .insert(n, PaperKey { product: PRODUCTS[product], quantity, weight, end, at });
+                    self.paper.keys.insert(
+                        n,
+                        PaperKey { product: PRODUCTS[product], quantity, weight, end, at, has_waited: false },
+                    );
                     if let Some(to) = to {
                         self.paper.put(n, to, renewal, now);
                     }
@@ -187,7 +193,7 @@ impl Both {
             Step::Move { nth, group: to, renewal } => {
                 let Some(n) = self.nth(nth) else { return };
                 let from = self.group_of(n);
-                let allowed = self.may_leave(n) && from != Some(to);
+                let allowed = self.may_leave(n) && from != Some(to) && self.may_wait(n, to, renewal);
                 let mode = Some(if renewal { ClaimMode::Renewal } else { ClaimMode::Increase });
                 self.expect(allowed, Command::MoveKey { id: id(n), group: group(to), mode });
                 if allowed {
@@ -287,7 +293,8 @@ impl Both {
                 && after.coterm(from).is_some_and(|coterm| coterm.floor() <= u128::from(now.as_secs()))
         });
         let unclaimed = groups.iter().any(Option::is_none) && parent.end <= now;
-        let allowed = both_hold && !spent && !owes && !unclaimed;
+        let wait = groups.iter().flatten().all(|to| self.may_wait(n, *to, renewal));
+        let allowed = both_hold && !spent && !owes && !unclaimed && wait;
         self.expect(allowed, Command::SplitKey { id: id(n), parts: Box::new([part(0), part(1)]) });
         if allowed {
             self.next_key += 2;

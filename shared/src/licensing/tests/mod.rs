@@ -1,5 +1,7 @@
 //! The books, tested as their users see them: every test names the rule it holds to.
 
+mod evasions;
+mod evasions_of_credit;
 mod explain;
 mod histories;
 mod keys;

@@ -24,6 +24,7 @@ pub(super) struct PaperKey {
     pub(super) quantity: u64,
     pub(super) weight: u64,
     pub(super) end: Timestamp,
+    pub(super) has_waited: bool,
     pub(super) at: Where,
 }
 
@@ -140,6 +141,7 @@ impl Paper {
         if waits {
             key.at = Where::Queue(group, left);
         } else {
+            key.has_waited |= matches!(key.at, Where::Queue(..));
             key.at = Where::Pool(group);
             key.end = now.saturating_add(left);
             self.standing.insert(group, Standing::Running);
@@ -167,6 +169,7 @@ impl Paper {
                 && of == group
             {
                 key.at = Where::Pool(group);
+                key.has_waited = true;
                 key.end = at.saturating_add(left);
                 self.standing.insert(group, Standing::Running);
             }
