@@ -21,6 +21,7 @@ use coterm_shared::token::Expected;
 use sd_notify::NotifyState;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
@@ -80,12 +81,14 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         .context("starting the actuators' thread")?;
     let now = Arc::new(mqtt::tls::TrustedNow::default());
     now.set(driver.trusted_time().floor);
+    let driver_root = driver.next_root();
     let mut agent = Agent {
         config,
         clock,
         driver,
         worker,
         now: Arc::clone(&now),
+        next_root: Arc::new(AtomicU64::new(driver_root)),
         session: None,
         outbox: Outbox::default(),
         unacknowledged: BTreeMap::new(),
@@ -120,6 +123,8 @@ struct Agent<'a> {
     driver: Driver<TwoSlots<FileMedium>>,
     worker: Worker,
     now: Arc<mqtt::tls::TrustedNow>,
+    /// The version of the root the line listens for.
+    next_root: Arc<AtomicU64>,
     session: Option<Session>,
     outbox: Outbox,
     /// Messages the driver has not settled yet, by ticket; at most what the broker may have under way.
@@ -147,6 +152,7 @@ impl Agent<'_> {
                 self.config.timing,
                 tls,
                 [Topic::Keyring.to_string(), Topic::Token(device).to_string()],
+                Arc::clone(&self.next_root),
             )),
             Err(error) => {
                 // What is stored is enforced all the same.
@@ -256,6 +262,11 @@ impl Agent<'_> {
     fn feed(&mut self, input: Input) -> anyhow::Result<()> {
         let effects = self.driver.handle(input, self.clock.reading()?);
         self.now.set(self.driver.trusted_time().floor);
+        let next_root = self.driver.next_root();
+        let before = self.next_root.swap(next_root, Ordering::Relaxed);
+        if let Some(session) = self.session.as_ref().filter(|_| before != next_root) {
+            session.follow_root(before, next_root);
+        }
         self.carry_out(effects);
         Ok(())
     }

@@ -16,14 +16,14 @@ use std::sync::Arc;
 /// A future a trait object can return.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A message to devices: a token to one of them, or the keyring to all.
+/// A message to devices: a token to one of them, or the keyring or a root to all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    /// Where it goes: [`Topic::Token`] or [`Topic::Keyring`].
+    /// Where it goes: [`Topic::Token`], [`Topic::Keyring`] or [`Topic::Root`].
     pub topic: Topic,
     /// The signed bytes, shared because the same token is often held elsewhere too.
     pub payload: Arc<[u8]>,
-    /// Whether an external broker should keep it for devices that connect later; an embedded one keeps the keyring only.
+    /// Whether an external broker should keep it for devices that connect later; an embedded one keeps keyring and roots only.
     pub retain: bool,
 }
 
@@ -76,7 +76,7 @@ pub enum PublishError {
         /// The broker's reason.
         reason: String,
     },
-    /// The cloud never publishes on this topic (only tokens and the keyring), or the payload is too large.
+    /// The cloud never publishes on this topic (only tokens, the keyring and roots), or the payload is too large.
     #[error("this message cannot be published: {reason}")]
     Invalid {
         /// What is wrong with it.

@@ -1,19 +1,21 @@
 //! Messages: verified by `shared`, or counted and dropped.
 
-use super::saved::Candidate;
+use super::saved::{Candidate, Pair};
 use super::{Driver, Waiting};
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::ClockReading;
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::Seconds;
-use coterm_shared::token::{Accepted, Expected, Held, Keyring, KeyringStep, TokenRefusal, verify_token};
+use coterm_shared::token::{
+    Accepted, Expected, Held, Keyring, KeyringStep, Root, TokenRefusal, TrustRefusal, verify_token,
+};
 
 /// Between two reports that are about refusals alone.
 const REFUSAL_REPORT_SECS: u64 = 60;
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     /// Accepted and on disk, or refused for good.
     Done,
     /// Good, but not on disk.
@@ -25,6 +27,7 @@ impl<S: StateStore> Driver<S> {
         let fate = match topic.parse::<Topic>() {
             Ok(Topic::Token(device)) if device == self.identity.expected.device => self.token_bytes(&payload),
             Ok(Topic::Keyring) => self.keyring_bytes(&payload),
+            Ok(Topic::Root(version)) => self.root_bytes(version, &payload),
             Ok(Topic::Token(_) | Topic::Report(_) | Topic::Request(_)) | Err(_) => {
                 self.refuse("TOPIC", "the broker delivered a topic this device has not asked for");
                 Fate::Done
@@ -44,6 +47,7 @@ impl<S: StateStore> Driver<S> {
         let Some(waiting) = self.waiting.take() else { return };
         let fate = match waiting.topic {
             Topic::Keyring => self.keyring_bytes(&waiting.payload),
+            Topic::Root(_) => self.adopt_pending(),
             Topic::Token(_) | Topic::Report(_) | Topic::Request(_) => self.token_bytes(&waiting.payload),
         };
         match fate {
@@ -100,34 +104,67 @@ impl<S: StateStore> Driver<S> {
         }
     }
 
-    fn keyring_bytes(&mut self, payload: &[u8]) -> Fate {
-        match Keyring::verify(payload, &self.root, self.keyring_before()) {
+    pub(super) fn keyring_bytes(&mut self, payload: &[u8]) -> Fate {
+        let before = self.keyring_before();
+        // Under the newest root that has one: it and the keyring are then adopted together.
+        let under_pending = self
+            .pending
+            .as_ref()
+            .and_then(|root| Some((root.clone(), Keyring::verify(payload, root, before).ok()?)));
+        let verified = match under_pending {
+            Some(verified) => Ok(verified),
+            None => Keyring::verify(payload, &self.root, before).map(|keyring| (self.root.clone(), keyring)),
+        };
+        match verified {
             Err(refusal) => {
+                // A keyring may overtake the root it was made under.
+                if refusal == TrustRefusal::TooFewSignatures {
+                    self.early_keyring = Some(payload.to_vec());
+                }
                 self.refuse(refusal.code(), refusal.sentence());
                 Fate::Done
             }
-            Ok(keyring) if keyring.step() == KeyringStep::Unchanged => Fate::Done,
-            Ok(keyring) => {
-                let version = keyring.version();
-                let mut candidate = self.candidate();
-                let before = self.keyring_before();
-                adopt(&mut candidate, keyring, before, &self.identity.expected, &self.reading);
-                if self.commit(candidate).is_err() {
-                    return Fate::NotSaved;
-                }
-                tracing::info!(version, "accepted a keyring");
-                self.report_wanted = true;
-                if let Some(early) = self.early.take() {
-                    self.token_bytes(&early);
-                }
+            Ok((root, keyring))
+                if keyring.step() == KeyringStep::Unchanged
+                    && self.keyring.is_some()
+                    && root == self.root =>
+            {
                 Fate::Done
             }
+            Ok((root, keyring)) => self.take_pair(root, keyring),
         }
+    }
+
+    /// Adopts a keyring, and the root it was verified under if that is a newer one, in one write (token §3).
+    pub(super) fn take_pair(&mut self, root: Root, keyring: Keyring) -> Fate {
+        let versions = (root.version(), keyring.version());
+        let mut candidate = self.candidate();
+        candidate.root = root;
+        let before = self.pair_before();
+        adopt(&mut candidate, keyring, before.as_ref(), &self.identity.expected, &self.reading);
+        if self.commit(candidate).is_err() {
+            return Fate::NotSaved;
+        }
+        tracing::info!(root = versions.0, version = versions.1, "accepted a keyring");
+        self.report_wanted = true;
+        self.early_keyring = None;
+        if let Some(early) = self.early.take() {
+            self.token_bytes(&early);
+        }
+        Fate::Done
     }
 
     /// The keyring a new one follows, also if its signers were replaced since: that is what the new one must tell.
     pub(super) fn keyring_before(&self) -> Option<&Keyring> {
-        self.keyring.as_ref().or(self.replaced.as_ref())
+        self.keyring.as_ref().or(self.replaced.as_ref().map(|pair| &pair.keyring))
+    }
+
+    /// The same, with the root it was verified under.
+    pub(super) fn pair_before(&self) -> Option<Pair> {
+        match &self.keyring {
+            Some(keyring) => Some(Pair { root: self.root.clone(), keyring: keyring.clone() }),
+            None => self.replaced.clone(),
+        }
     }
 
     fn held(&self) -> Option<Held> {
@@ -135,7 +172,7 @@ impl<S: StateStore> Driver<S> {
     }
 
     /// Counts a refusal and reports it, but not more often than once a minute.
-    fn refuse(&mut self, code: &str, sentence: &str) {
+    pub(super) fn refuse(&mut self, code: &str, sentence: &str) {
         self.refused.count = self.refused.count.saturating_add(1);
         self.refused.last_code = code.parse().ok();
         if self.reading.boot_secs >= self.next_refusal_report_boot_secs {
@@ -150,7 +187,7 @@ impl<S: StateStore> Driver<S> {
 pub(super) fn adopt(
     candidate: &mut Candidate,
     keyring: Keyring,
-    before: Option<&Keyring>,
+    before: Option<&Pair>,
     expected: &Expected,
     reading: &ClockReading,
 ) {

@@ -19,6 +19,7 @@
 mod intake;
 mod open;
 mod outputs;
+mod roots;
 mod saved;
 #[cfg(test)]
 mod tests;
@@ -35,7 +36,7 @@ use coterm_shared::enforcement::{
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::Seconds;
 use coterm_shared::token::{Expected, Keyring, Nonce, Root, VerifiedToken};
-use saved::Saved;
+use saved::{Pair, Saved};
 
 /// Who this device is.
 #[derive(Clone, Debug)]
@@ -110,20 +111,26 @@ struct StoreHealth {
 pub(crate) struct Driver<S> {
     identity: Identity,
     root: Root,
+    /// The digest of the root file, from which `root` was reached.
+    pin: [u8; 32],
+    /// A newer root, reached from `root` and not counted before a keyring under it is there (token §3).
+    pending: Option<Root>,
     store: S,
     random: fn() -> u32,
     clock: TrustedClock,
     reading: ClockReading,
     saved: Saved,
     keyring: Option<Keyring>,
-    /// The keyring held under the root before, until one under this root takes its place. No new token counts by it.
-    replaced: Option<Keyring>,
+    /// The keyring held under the root file before, until one under this root takes its place. No new token counts by it.
+    replaced: Option<Pair>,
     token: Option<VerifiedToken>,
     license: Option<LicenseState>,
     refused: Refused,
     waiting: Option<Waiting>,
     /// A token refused for want of a newer keyring: tried again when one arrives.
     early: Option<Vec<u8>>,
+    /// A keyring refused for want of a newer root: tried again when one arrives.
+    early_keyring: Option<Vec<u8>>,
     health: StoreHealth,
     connected: bool,
     time_proven: bool,

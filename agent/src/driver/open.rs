@@ -1,7 +1,7 @@
 //! From what is on disk to a driver: the same state as before the reboot, or a stricter one.
 
 use super::intake::adopt;
-use super::saved::{Saved, license_of};
+use super::saved::{Pair, Saved, license_of, pin_of};
 use super::{Driver, Identity, StoreHealth};
 use crate::state_file::{StateStore, StoreError};
 use coterm_shared::enforcement::{ClockPolicy, ClockReading, TrustedClock};
@@ -27,8 +27,9 @@ impl<S: StateStore> Driver<S> {
         reading: ClockReading,
         random: fn() -> u32,
     ) -> Result<Driver<S>, OpenError> {
-        let root = Root::pinned(root).map_err(OpenError::Root)?;
-        if *root.trust_domain() != identity.expected.trust_domain {
+        let pin = pin_of(root);
+        let pinned = Root::pinned(root).map_err(OpenError::Root)?;
+        if *pinned.trust_domain() != identity.expected.trust_domain {
             return Err(OpenError::Root(TrustRefusal::WrongTrustDomain));
         }
         let saved = store.load()?.and_then(|bytes| match Saved::decode(&bytes) {
@@ -40,13 +41,23 @@ impl<S: StateStore> Driver<S> {
         });
         let clock = TrustedClock::open(policy, saved.as_ref().map(|saved| &saved.record.clock), &reading);
         let saved = saved.unwrap_or_else(|| Saved::new(clock.record()));
-        // What is stored was accepted under the root of that time, and does not die with it.
-        let root_before = saved.record.root.as_deref().and_then(|bytes| Root::pinned(bytes).ok());
-        let roots = [Some(&root), root_before.as_ref()];
-        let stored = saved.record.keyring.as_deref().and_then(|bytes| keyring_of(bytes, &roots));
+        // What is stored was accepted under the roots of that time, and does not die with them.
+        let root_of = |bytes: &[u8]| Root::pinned(bytes).ok();
+        let stored_root = saved.record.root.as_deref().and_then(root_of);
+        let older_root = saved.accepted_under.as_ref().and_then(|accepted| root_of(&accepted.root));
+        // The stored root was reached from the root file of that time; another file is another pin.
+        let root = match &stored_root {
+            Some(stored) if saved.pinned == Some(pin) && stored.trust_domain() == pinned.trust_domain() => {
+                stored.clone()
+            }
+            Some(_) | None => pinned.clone(),
+        };
+        let roots: Vec<&Root> =
+            [Some(&root), stored_root.as_ref(), older_root.as_ref()].into_iter().flatten().collect();
+        let stored = saved.record.keyring.as_deref().and_then(|bytes| pair_of(bytes, &roots));
         let token = reopen(&saved, stored.as_ref(), &roots, &identity);
         let (keyring, replaced) = match stored {
-            Some(keyring) if Keyring::verify(keyring.bytes(), &root, None).is_ok() => (Some(keyring), None),
+            Some(pair) if pair.root == root => (Some(pair.keyring), None),
             stored => (None, stored),
         };
         let boot_secs = reading.boot_secs;
@@ -55,6 +66,8 @@ impl<S: StateStore> Driver<S> {
             license: license_of(token.as_ref()),
             identity,
             root,
+            pin,
+            pending: None,
             store,
             random,
             clock,
@@ -65,6 +78,7 @@ impl<S: StateStore> Driver<S> {
             token,
             waiting: None,
             early: None,
+            early_keyring: None,
             health: StoreHealth::default(),
             connected: false,
             time_proven: false,
@@ -80,22 +94,27 @@ impl<S: StateStore> Driver<S> {
             published: None,
         };
         if let Some(bytes) = keyring_file {
-            driver.take_keyring_file(bytes);
+            driver.take_keyring_file(bytes, &pinned);
         }
         Ok(driver)
     }
 
     /// The file is as good as a message: verified, never older than what is held, on disk before it counts.
-    fn take_keyring_file(&mut self, bytes: &[u8]) {
+    fn take_keyring_file(&mut self, bytes: &[u8], pinned: &Root) {
         match Keyring::verify(bytes, &self.root, self.keyring_before()) {
             Ok(keyring) if self.keyring.as_ref().is_none_or(|held| held.bytes() != keyring.bytes()) => {
                 let mut candidate = self.candidate();
-                let before = self.keyring_before();
-                adopt(&mut candidate, keyring, before, &self.identity.expected, &self.reading);
+                let before = self.pair_before();
+                adopt(&mut candidate, keyring, before.as_ref(), &self.identity.expected, &self.reading);
                 // If it cannot be saved, the file is still there at the next start.
                 let _ = self.commit(candidate);
             }
             Ok(_) | Err(TrustRefusal::Rollback) => {}
+            // It came with the root file, and the device has moved on from both since.
+            Err(_)
+                if self.keyring.is_some()
+                    && self.root != *pinned
+                    && Keyring::verify(bytes, pinned, None).is_ok() => {}
             Err(refusal) => {
                 tracing::error!(
                     code = refusal.code(),
@@ -106,11 +125,12 @@ impl<S: StateStore> Driver<S> {
     }
 }
 
-fn keyring_of(bytes: &[u8], roots: &[Option<&Root>; 2]) -> Option<Keyring> {
+/// The stored keyring with the root it verifies under.
+fn pair_of(bytes: &[u8], roots: &[&Root]) -> Option<Pair> {
     let mut refusals = Vec::new();
-    for root in roots.iter().flatten() {
+    for root in roots {
         match Keyring::verify(bytes, root, None) {
-            Ok(keyring) => return Some(keyring),
+            Ok(keyring) => return Some(Pair { root: (*root).clone(), keyring }),
             Err(refusal) => refusals.push(refusal),
         }
     }
@@ -120,17 +140,12 @@ fn keyring_of(bytes: &[u8], roots: &[Option<&Root>; 2]) -> Option<Keyring> {
     None
 }
 
-fn reopen(
-    saved: &Saved,
-    held: Option<&Keyring>,
-    roots: &[Option<&Root>; 2],
-    identity: &Identity,
-) -> Option<VerifiedToken> {
+fn reopen(saved: &Saved, held: Option<&Pair>, roots: &[&Root], identity: &Identity) -> Option<VerifiedToken> {
     let bytes = saved.record.token.as_deref()?;
-    let older = saved.accepted_under.as_deref().and_then(|bytes| keyring_of(bytes, roots));
+    let older = saved.accepted_under.as_ref().and_then(|accepted| pair_of(&accepted.keyring, roots));
     let mut refusal = None;
-    for keyring in [held, older.as_ref()].into_iter().flatten() {
-        match reopen_stored(bytes, keyring, &identity.expected) {
+    for pair in [held, older.as_ref()].into_iter().flatten() {
+        match reopen_stored(bytes, &pair.keyring, &identity.expected) {
             Ok(token) => return Some(token),
             Err(error) => refusal = Some(error),
         }

@@ -1,45 +1,88 @@
 //! What is on disk, and how it gets there.
 //!
 //! The slot holds the record of `shared` and, behind it, the keyring under which the token in it was accepted, if that
-//! is not the one held: a token stays valid on a device when a newer keyring no longer lists its key, also over a
-//! reboot, until a newer token takes its place (token §3).
+//! is not the one held, with the root that keyring was accepted under: a token stays valid on a device when a newer
+//! keyring no longer lists its key, also over a reboot, until a newer token takes its place (token §3). Last comes a
+//! digest of the root file the held root was reached from: another file is another pin, and counts from then on.
 
 use super::{Driver, Outstanding};
 use crate::state_file::{StateStore, StoreError};
 use coterm_shared::enforcement::{
     ClockRecord, Inputs, LicenseState, Record, RecordError, TrustedClock, step,
 };
-use coterm_shared::token::{Expected, Keyring, VerifiedToken, reopen_stored};
+use coterm_shared::token::{Expected, Keyring, Root, VerifiedToken, reopen_stored};
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// The content of the slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Saved {
     pub record: Record,
-    /// The keyring the token was accepted under, if the one held cannot verify it.
-    pub accepted_under: Option<Vec<u8>>,
+    /// The keyring the token was accepted under, if the one held cannot verify it, and the root of that keyring.
+    pub accepted_under: Option<Accepted>,
+    /// SHA-256 of the root file from which the root in the record was reached.
+    pub pinned: Option<[u8; 32]>,
+}
+
+/// What an older token is opened with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub keyring: Vec<u8>,
+    pub root: Vec<u8>,
+}
+
+/// The digest that tells one root file from another.
+pub(super) fn pin_of(root_file: &[u8]) -> [u8; 32] {
+    Sha256::digest(root_file).into()
 }
 
 impl Saved {
     pub(super) fn new(clock: ClockRecord) -> Saved {
-        Saved { record: Record::new(clock), accepted_under: None }
+        Saved { record: Record::new(clock), accepted_under: None, pinned: None }
     }
 
     pub(super) fn encode(&self) -> Result<Vec<u8>, RecordError> {
         let record = self.record.encode()?;
-        let length = u32::try_from(record.len()).map_err(|_| RecordError::TooLong)?;
-        let mut bytes = length.to_be_bytes().to_vec();
-        bytes.extend_from_slice(&record);
-        bytes.extend_from_slice(self.accepted_under.as_deref().unwrap_or_default());
+        let (keyring, root) = match &self.accepted_under {
+            Some(Accepted { keyring, root }) => (keyring.as_slice(), root.as_slice()),
+            None => (&[][..], &[][..]),
+        };
+        let pinned = self.pinned.as_ref().map_or(&[][..], <[u8; 32]>::as_slice);
+        let mut bytes = Vec::new();
+        for part in [record.as_slice(), keyring, root, pinned] {
+            let length = u32::try_from(part.len()).map_err(|_| RecordError::TooLong)?;
+            bytes.extend_from_slice(&length.to_be_bytes());
+            bytes.extend_from_slice(part);
+        }
         Ok(bytes)
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Saved, RecordError> {
-        let (length, rest) = bytes.split_first_chunk::<4>().ok_or(RecordError::NotARecord)?;
-        let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| RecordError::NotARecord)?;
-        let (record, keyring) = rest.split_at_checked(length).ok_or(RecordError::NotARecord)?;
-        let accepted_under = (!keyring.is_empty()).then(|| keyring.to_vec());
-        Ok(Saved { record: Record::decode(record)?, accepted_under })
+        let mut rest = bytes;
+        let mut part = || {
+            let (length, behind) = rest.split_first_chunk::<4>()?;
+            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+            let (part, behind) = behind.split_at_checked(length)?;
+            rest = behind;
+            Some(part)
+        };
+        let parts = [part(), part(), part(), part()];
+        let [Some(record), Some(keyring), Some(root), Some(pinned)] = parts else {
+            return Err(RecordError::NotARecord);
+        };
+        if !rest.is_empty() || keyring.is_empty() != root.is_empty() {
+            return Err(RecordError::NotARecord);
+        }
+        let accepted = || Accepted { keyring: keyring.to_vec(), root: root.to_vec() };
+        let pinned = match pinned {
+            [] => None,
+            digest => Some(digest.try_into().map_err(|_| RecordError::NotARecord)?),
+        };
+        Ok(Saved {
+            record: Record::decode(record)?,
+            accepted_under: (!keyring.is_empty()).then(accepted),
+            pinned,
+        })
     }
 }
 
@@ -78,6 +121,7 @@ pub(super) enum SaveError {
 pub(super) struct Candidate {
     pub saved: Saved,
     pub clock: TrustedClock,
+    pub root: Root,
     pub keyring: Option<Keyring>,
     pub token: Option<VerifiedToken>,
 }
@@ -88,8 +132,8 @@ pub(super) fn license_of(token: Option<&VerifiedToken>) -> Option<LicenseState> 
 }
 
 impl Candidate {
-    /// Notes under which keyring the token can be verified again.
-    pub(super) fn note_keyring_of_token(&mut self, driver_keyring: Option<&Keyring>, expected: &Expected) {
+    /// Notes under which root and keyring the token can be verified again, if not under those held from now on.
+    pub(super) fn note_keyring_of_token(&mut self, before: Option<&Pair>, expected: &Expected) {
         let (Some(token), Some(keyring)) = (&self.token, &self.keyring) else {
             self.saved.accepted_under = None;
             return;
@@ -97,9 +141,19 @@ impl Candidate {
         if reopen_stored(token.bytes(), keyring, expected).is_ok() {
             self.saved.accepted_under = None;
         } else if self.saved.accepted_under.is_none() {
-            self.saved.accepted_under = driver_keyring.map(|before| before.bytes().to_vec());
+            self.saved.accepted_under = before.map(|Pair { root, keyring }| Accepted {
+                keyring: keyring.bytes().to_vec(),
+                root: root.bytes().to_vec(),
+            });
         }
     }
+}
+
+/// A keyring with the root it was verified under.
+#[derive(Clone, Debug)]
+pub(super) struct Pair {
+    pub root: Root,
+    pub keyring: Keyring,
 }
 
 impl<S: StateStore> Driver<S> {
@@ -107,6 +161,7 @@ impl<S: StateStore> Driver<S> {
         Candidate {
             saved: self.saved.clone(),
             clock: self.clock.clone(),
+            root: self.root.clone(),
             keyring: self.keyring.clone(),
             token: self.token.clone(),
         }
@@ -117,9 +172,10 @@ impl<S: StateStore> Driver<S> {
         let license = license_of(candidate.token.as_ref());
         let decision =
             step(&Inputs { license: license.as_ref(), time: candidate.clock.time(), cap: self.identity.cap });
-        // The root before is needed as long as anything stored can be verified under it alone.
-        if candidate.keyring.is_some() && candidate.saved.accepted_under.is_none() {
-            candidate.saved.record.root = Some(self.root.bytes().to_vec());
+        // Without a keyring under this root, what is stored can be verified under the one before alone.
+        if candidate.keyring.is_some() {
+            candidate.saved.record.root = Some(candidate.root.bytes().to_vec());
+            candidate.saved.pinned = Some(self.pin);
         }
         candidate.saved.record.clock = candidate.clock.record();
         candidate.saved.record.refused = self.refused.clone();
@@ -145,10 +201,12 @@ impl<S: StateStore> Driver<S> {
         candidate.clock.persisted(&candidate.saved.record.clock);
         self.saved = candidate.saved;
         self.clock = candidate.clock;
+        self.root = candidate.root;
         self.keyring = candidate.keyring;
         if self.keyring.is_some() {
             self.replaced = None;
         }
+        self.pending = self.pending.take().filter(|pending| pending.version() > self.root.version());
         self.token = candidate.token;
         self.license = license;
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::backoff::Backoff;
 use crate::config::{Broker, Timing};
+use coterm_shared::protocol::Topic;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectProperties, Filter, Packet, PubAckReason, Publish, SubscribeReasonCode,
@@ -10,6 +11,7 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use rustls::ClientConfig;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -77,6 +79,13 @@ impl Session {
         let _ = self.0.try_ack(&message.0);
     }
 
+    /// Listens for this root instead of that one.
+    pub(crate) fn follow_root(&self, before: u64, next: u64) {
+        // What does not fit is made up for by the next session, which begins with the next root.
+        let _ = self.0.try_unsubscribe(Topic::Root(before).to_string());
+        let _ = self.0.try_subscribe(Topic::Root(next).to_string(), QoS::AtLeastOnce);
+    }
+
     /// Says goodbye.
     pub(crate) fn disconnect(&self) {
         let _ = self.0.try_disconnect();
@@ -97,16 +106,18 @@ impl Drop for Link {
     }
 }
 
-/// Starts the task; it connects at once and for ever.
+/// Starts the task; it connects at once and for ever. Each session begins with the subscription to the root of the version
+/// that `next_root` has then.
 pub(crate) fn start(
     client_id: String,
     broker: Broker,
     timing: Timing,
     tls: ClientConfig,
     subscriptions: [String; 2],
+    next_root: Arc<AtomicU64>,
 ) -> Link {
     let (events_in, events) = mpsc::channel(16);
-    let connector = Connector { client_id, broker, timing, tls: Arc::new(tls), subscriptions };
+    let connector = Connector { client_id, broker, timing, tls: Arc::new(tls), subscriptions, next_root };
     let task = tokio::spawn(async move { connector.run(&events_in).await });
     Link { events, task }
 }
@@ -117,6 +128,7 @@ struct Connector {
     timing: Timing,
     tls: Arc<ClientConfig>,
     subscriptions: [String; 2],
+    next_root: Arc<AtomicU64>,
 }
 
 /// How a session ended.
@@ -194,9 +206,13 @@ impl Connector {
             let told = match event {
                 Event::Incoming(Packet::ConnAck(_)) => {
                     *since = Some(Instant::now());
+                    // Before the keyring, which may be made under it. Alone: a broker may refuse it, see SubAck.
+                    let root = Topic::Root(self.next_root.load(Ordering::Relaxed)).to_string();
                     let filters =
                         self.subscriptions.iter().map(|topic| Filter::new(topic.clone(), QoS::AtLeastOnce));
-                    if client.try_subscribe_many(filters).is_err() {
+                    if client.try_subscribe(root, QoS::AtLeastOnce).is_err()
+                        || client.try_subscribe_many(filters).is_err()
+                    {
                         return Ok("could not subscribe".to_owned());
                     }
                     Some(LinkEvent::Up(Session(client.clone())))
@@ -215,7 +231,13 @@ impl Connector {
                         | SubscribeReasonCode::SubscriptionIdNotSupported
                         | SubscribeReasonCode::WildcardSubscriptionsNotSupported => true,
                     });
-                    if refused {
+                    // The only SUBSCRIBE with one filter is that for a root. Without it the device keeps the root it has.
+                    if refused && answer.return_codes.len() == 1 {
+                        tracing::warn!(
+                            "the broker refuses the subscription to coterm/v1/root/{{version}} ({:?}); allow devices to read it",
+                            answer.return_codes
+                        );
+                    } else if refused {
                         return Ok(format!(
                             "the broker refuses the subscription ({:?}); check its access rules for this device",
                             answer.return_codes

@@ -5,10 +5,11 @@ pub mod external;
 use crate::ports::{Incoming, Outgoing, PublishError};
 use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::{MAX_REPORT_BYTES, Report, Request, Topic};
+use coterm_shared::token::MAX_DOCUMENT_BYTES;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The largest payload the cloud publishes, in bytes (token §2).
-pub const DOWNWARD_MAX_BYTES: usize = 4_096;
+/// The largest payload the cloud publishes, in bytes (token §2): a root or keyring; a token has less.
+pub const DOWNWARD_MAX_BYTES: usize = MAX_DOCUMENT_BYTES;
 /// The largest MQTT packet a device sends, in bytes: the longest report with its topic and properties.
 pub const UPWARD_PACKET_MAX_BYTES: usize = MAX_REPORT_BYTES + 512;
 
@@ -35,7 +36,7 @@ pub fn understand(topic: &str, payload: &[u8]) -> Result<(DeviceId, Incoming), N
         Topic::Request(device) => Request::parse(payload)
             .map(|request| (device, Incoming::Request(request)))
             .map_err(|error| NotUnderstood::Payload(error.to_string())),
-        Topic::Token(_) | Topic::Keyring => Err(NotUnderstood::Topic),
+        Topic::Token(_) | Topic::Keyring | Topic::Root(_) => Err(NotUnderstood::Topic),
     }
 }
 
@@ -54,23 +55,20 @@ impl Offences {
     }
 }
 
-/// Refuses what the cloud never sends: other topics than tokens and the keyring, and payloads no device would take.
+/// Refuses what the cloud never sends: other topics than tokens, keyring and roots, and payloads no device would take.
 ///
 /// # Errors
 /// [`PublishError::Invalid`].
 pub fn check_outgoing(message: &Outgoing) -> Result<(), PublishError> {
-    match &message.topic {
-        Topic::Token(_) | Topic::Keyring => {}
-        Topic::Report(_) | Topic::Request(_) => {
-            return Err(PublishError::Invalid { reason: "only tokens and the keyring go to devices" });
-        }
-    }
+    let Some(max) = message.topic.max_downward_bytes() else {
+        return Err(PublishError::Invalid { reason: "only tokens, the keyring and roots go to devices" });
+    };
     if message.payload.is_empty() {
         // An empty retained message would delete the one that is there.
         return Err(PublishError::Invalid { reason: "the payload is empty" });
     }
-    if message.payload.len() > DOWNWARD_MAX_BYTES {
-        return Err(PublishError::Invalid { reason: "the payload is larger than 4096 bytes" });
+    if message.payload.len() > max {
+        return Err(PublishError::Invalid { reason: "the payload is larger than any device takes" });
     }
     Ok(())
 }
@@ -104,9 +102,12 @@ mod tests {
             check_outgoing(&Outgoing { topic, payload: Arc::from(vec![0; bytes]), retain: true })
         };
         assert_eq!(check(Topic::Keyring, DOWNWARD_MAX_BYTES), Ok(()));
-        assert_eq!(check(Topic::Token(id("cam-1")), 1), Ok(()));
+        assert_eq!(check(Topic::Root(2), DOWNWARD_MAX_BYTES), Ok(()));
+        assert_eq!(check(Topic::Token(id("cam-1")), 4_096), Ok(()));
         for (topic, bytes) in [
             (Topic::Keyring, DOWNWARD_MAX_BYTES + 1),
+            (Topic::Root(2), DOWNWARD_MAX_BYTES + 1),
+            (Topic::Token(id("cam-1")), 4_097),
             (Topic::Token(id("cam-1")), 0),
             (Topic::Report(id("cam-1")), 1),
             (Topic::Request(id("cam-1")), 1),

@@ -17,6 +17,9 @@ pub use trust::{Inspection, Trust, TrustPolicy};
 use coterm_shared::token::{Kid, PublicKey};
 use std::sync::Arc;
 
+/// How many roots an installation may go through; each is a ceremony, and brokers keep all of them.
+pub const MAX_ROOTS: usize = 256;
+
 /// A private key that signs and does nothing else.
 pub trait Signer: Send + Sync {
     /// The id of its key.

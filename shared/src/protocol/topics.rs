@@ -1,17 +1,18 @@
 //! The topics, printed and parsed by one type, and the static rule of who may use them.
 //!
-//! The rule is a pure function of identity, kind of access and text, enough for any broker: a device reads the keyring
-//! and its own token and writes its own report and request. It compares whole texts, so wildcards, shared
+//! The rule is a pure function of identity, kind of access and text, enough for any broker: a device reads the keyring,
+//! roots one by one and its own token, and writes its own report and request. It compares whole texts, so wildcards, shared
 //! subscriptions and topics of others are refused by not being on the list. **Deliberately absent:** a last will for
 //! anyone. Wills slip past the access rule of several brokers; presence comes from connections and heartbeats.
 
 use crate::id::DeviceId;
-use crate::token::{KEYRING_TYPE, TOKEN_TYPE};
+use crate::token::{KEYRING_TYPE, MAX_DOCUMENT_BYTES, MAX_TOKEN_BYTES, ROOT_TYPE, TOKEN_TYPE};
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
 
 const KEYRING: &str = "coterm/v1/keyring";
+const ROOTS: &str = "coterm/v1/root/";
 const DEVICES: &str = "coterm/v1/d/";
 
 /// The filter for reports of all devices.
@@ -28,6 +29,8 @@ pub enum Topic {
     Token(DeviceId),
     /// Cloud to all: the keyring.
     Keyring,
+    /// Cloud to all: the root of this version, 2 or more; devices are given the first one when they are provisioned.
+    Root(u64),
     /// One device to the cloud: its status report.
     Report(DeviceId),
     /// One device to the cloud: "answer with a fresh token".
@@ -35,12 +38,12 @@ pub enum Topic {
 }
 
 impl Topic {
-    /// The device whose topic it is; `None` for the keyring.
+    /// The device whose topic it is; `None` for the keyring and roots.
     #[must_use]
     pub const fn device(&self) -> Option<&DeviceId> {
         match self {
             Topic::Token(device) | Topic::Report(device) | Topic::Request(device) => Some(device),
-            Topic::Keyring => None,
+            Topic::Keyring | Topic::Root(_) => None,
         }
     }
 
@@ -50,7 +53,18 @@ impl Topic {
         match self {
             Topic::Token(_) => TOKEN_TYPE,
             Topic::Keyring => KEYRING_TYPE,
+            Topic::Root(_) => ROOT_TYPE,
             Topic::Report(_) | Topic::Request(_) => "application/json",
+        }
+    }
+
+    /// The longest payload the cloud publishes there, in bytes (token §2); `None` for what devices publish.
+    #[must_use]
+    pub const fn max_downward_bytes(&self) -> Option<usize> {
+        match self {
+            Topic::Token(_) => Some(MAX_TOKEN_BYTES),
+            Topic::Keyring | Topic::Root(_) => Some(MAX_DOCUMENT_BYTES),
+            Topic::Report(_) | Topic::Request(_) => None,
         }
     }
 }
@@ -60,6 +74,7 @@ impl fmt::Display for Topic {
         match self {
             Topic::Token(device) => write!(f, "{DEVICES}{device}/token"),
             Topic::Keyring => f.write_str(KEYRING),
+            Topic::Root(version) => write!(f, "{ROOTS}{version}"),
             Topic::Report(device) => write!(f, "{DEVICES}{device}/report"),
             Topic::Request(device) => write!(f, "{DEVICES}{device}/request"),
         }
@@ -69,8 +84,8 @@ impl fmt::Display for Topic {
 /// Why a text is not a topic of the interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a topic of this interface: it has `coterm/v1/keyring` and `coterm/v1/d/DEVICE/` with `token`, `report` or \
-     `request`"
+    "not a topic of this interface: it has `coterm/v1/keyring`, `coterm/v1/root/VERSION` from 2 on, and \
+     `coterm/v1/d/DEVICE/` with `token`, `report` or `request`"
 )]
 pub struct TopicError;
 
@@ -80,6 +95,12 @@ impl FromStr for Topic {
     fn from_str(text: &str) -> Result<Self, TopicError> {
         if text == KEYRING {
             return Ok(Topic::Keyring);
+        }
+        if let Some(version) = text.strip_prefix(ROOTS) {
+            // Digits alone, without a leading zero: one root has one topic.
+            let spelled = version.bytes().all(|byte| byte.is_ascii_digit()) && !version.starts_with('0');
+            let version = version.parse().map_err(|_| TopicError)?;
+            return if spelled && version > 1 { Ok(Topic::Root(version)) } else { Err(TopicError) };
         }
         let (device, leaf) =
             text.strip_prefix(DEVICES).and_then(|rest| rest.split_once('/')).ok_or(TopicError)?;
@@ -117,12 +138,13 @@ pub fn device_may(device: &DeviceId, access: Access, text: &str) -> bool {
         (Access::Publish, Topic::Report(of) | Topic::Request(of)) | (Access::Subscribe, Topic::Token(of)) => {
             of == *device
         }
-        (Access::Subscribe, Topic::Keyring) => true,
-        (Access::Publish, Topic::Token(_) | Topic::Keyring)
+        (Access::Subscribe, Topic::Keyring | Topic::Root(_)) => true,
+        (Access::Publish, Topic::Token(_) | Topic::Keyring | Topic::Root(_))
         | (Access::Subscribe, Topic::Report(_) | Topic::Request(_))
-        | (Access::LastWill, Topic::Token(_) | Topic::Keyring | Topic::Report(_) | Topic::Request(_)) => {
-            false
-        }
+        | (
+            Access::LastWill,
+            Topic::Token(_) | Topic::Keyring | Topic::Root(_) | Topic::Report(_) | Topic::Request(_),
+        ) => false,
     }
 }
 
@@ -139,7 +161,7 @@ pub fn cloud_filters(shared: bool) -> [String; 2] {
 pub fn cloud_may(access: Access, text: &str) -> bool {
     match access {
         Access::Publish => match text.parse::<Topic>() {
-            Ok(Topic::Token(_) | Topic::Keyring) => true,
+            Ok(Topic::Token(_) | Topic::Keyring | Topic::Root(_)) => true,
             Ok(Topic::Report(_) | Topic::Request(_)) | Err(TopicError) => false,
         },
         Access::Subscribe => {
@@ -189,6 +211,20 @@ mod tests {
             "$SYS/#",
             "$SYS/broker/version",
             "$queue/coterm/v1/keyring",
+            "coterm/v1/root",
+            "coterm/v1/root/",
+            "coterm/v1/root/+",
+            "coterm/v1/root/#",
+            "coterm/v1/root/0",
+            "coterm/v1/root/1",
+            "coterm/v1/root/2",
+            "coterm/v1/root/02",
+            "coterm/v1/root/+2",
+            "coterm/v1/root/-2",
+            "coterm/v1/root/2/",
+            "coterm/v1/root/2/x",
+            "coterm/v1/root/18446744073709551615",
+            "coterm/v1/root/18446744073709551616",
             "coterm/v1/d/+/report",
             "coterm/v1/d/cam-1/token\n",
         ] {
@@ -218,11 +254,13 @@ mod tests {
     }
 
     #[test]
-    fn a_device_has_four_topics_and_no_wildcard_share_or_will() {
+    fn a_device_has_its_topics_keyring_and_single_roots_and_no_wildcard_share_or_will() {
         check(
             |access, text| device_may(&device("cam-1"), access, text),
             &[
                 (Access::Subscribe, "coterm/v1/keyring"),
+                (Access::Subscribe, "coterm/v1/root/2"),
+                (Access::Subscribe, "coterm/v1/root/18446744073709551615"),
                 (Access::Subscribe, "coterm/v1/d/cam-1/token"),
                 (Access::Publish, "coterm/v1/d/cam-1/report"),
                 (Access::Publish, "coterm/v1/d/cam-1/request"),
@@ -236,6 +274,8 @@ mod tests {
             cloud_may,
             &[
                 (Access::Publish, "coterm/v1/keyring"),
+                (Access::Publish, "coterm/v1/root/2"),
+                (Access::Publish, "coterm/v1/root/18446744073709551615"),
                 (Access::Publish, "coterm/v1/d/cam-1/token"),
                 (Access::Publish, "coterm/v1/d/cam-2/token"),
                 (Access::Publish, "coterm/v1/d/cam-11/token"),
@@ -257,9 +297,10 @@ mod tests {
                 parsed += 1;
             }
         }
-        assert_eq!(parsed, 4 * 3 + 1);
+        assert_eq!(parsed, 4 * 3 + 3);
         for topic in [
             Topic::Keyring,
+            Topic::Root(2),
             Topic::Token(device("a")),
             Topic::Report(device("b")),
             Topic::Request(device("c")),
@@ -275,10 +316,12 @@ mod tests {
             .filter_map(|line| line.trim().strip_prefix("address: "))
             .map(|address| address.trim_matches('\''))
             .collect();
-        let placeholder = |topic: Topic| topic.to_string().replace("DEVICE", "{device}");
+        let placeholder =
+            |topic: Topic| topic.to_string().replace("DEVICE", "{device}").replace("/99", "/{version}");
         let topics = [
             Topic::Token(device("DEVICE")),
             Topic::Keyring,
+            Topic::Root(99),
             Topic::Report(device("DEVICE")),
             Topic::Request(device("DEVICE")),
         ]

@@ -134,6 +134,13 @@ pub(super) struct Signer<'a> {
     signature: &'a [u8; 64],
 }
 
+impl Signer<'_> {
+    /// The signature, good or not.
+    pub(super) const fn signature(&self) -> &[u8; 64] {
+        self.signature
+    }
+}
+
 /// A root or keyring document, borrowed from the bytes received.
 pub(super) struct Sign<'a> {
     protected: &'a [u8],

@@ -6,7 +6,7 @@
 
 use super::TrustRefusal;
 use super::codec::{CodecError, check, decode, uint_at};
-use super::cose::{Sign, SignError, document_header, document_to_be_signed, sign};
+use super::cose::{KEYRING_TYPE, ROOT_TYPE, Sign, SignError, document_header, document_to_be_signed, sign};
 use super::key::{Kid, PublicKey};
 use super::wire::Fixed;
 use alloc::vec::Vec;
@@ -127,6 +127,15 @@ pub(super) fn content<'a, T: Deserialize<'a> + Serialize>(payload: &'a [u8]) -> 
     })
 }
 
+/// The signatures a root or keyring carries, whether they are good or not: for whoever tells people who signed.
+///
+/// # Errors
+/// [`TrustRefusal`] of steps 1 to 3 if the bytes are no such document.
+pub fn signatures(bytes: &[u8]) -> Result<Vec<(Kid, [u8; 64])>, TrustRefusal> {
+    let signed = open(bytes, ROOT_TYPE).or_else(|_| open(bytes, KEYRING_TYPE))?;
+    Ok(signed.signers.iter().map(|signer| (signer.kid, *signer.signature())).collect())
+}
+
 /// A root or keyring that lacks nothing but its signatures.
 #[derive(Clone, Debug)]
 pub struct UnsignedDocument {
@@ -143,6 +152,12 @@ impl UnsignedDocument {
     #[must_use]
     pub fn to_be_signed(&self, signer: Kid) -> Vec<u8> {
         document_to_be_signed(&self.protected, &self.payload, signer)
+    }
+
+    /// What is to be signed, without its headers.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
     }
 
     /// The document, with 1 to 32 signatures in any order.

@@ -89,6 +89,14 @@ impl KeyringDocument {
         Ok(UnsignedDocument::new(KEYRING_TYPE, payload))
     }
 
+    /// What a document says that nobody signed yet, for whoever is asked to sign it; believed by nobody.
+    ///
+    /// # Errors
+    /// [`TrustRefusal`] of step 4 for what a device would refuse whoever signs it.
+    pub fn read(payload: &[u8]) -> Result<KeyringDocument, TrustRefusal> {
+        KeyringDocument::decode(payload)
+    }
+
     fn decode(payload: &[u8]) -> Result<KeyringDocument, TrustRefusal> {
         let wire: WireKeyring = content(payload)?;
         if wire.keys.len() > MAX_KEYRING_KEYS {
@@ -207,7 +215,9 @@ impl Keyring {
         Ok(Keyring { document, bytes: bytes.to_vec(), step })
     }
 
-    fn is_signed_under(&self, root: &Root) -> bool {
+    /// Whether the signers of this keyring are still those of `root`; if not, neither its version nor its epoch counts.
+    #[must_use]
+    pub fn is_signed_under(&self, root: &Root) -> bool {
         open(&self.bytes, KEYRING_TYPE).and_then(|signed| root.document().keyring.approves(&signed)).is_ok()
     }
 

@@ -23,7 +23,7 @@ mod tests;
 
 pub use claims::{Claims, ClaimsError, MAX_FINDINGS};
 pub use cose::{KEYRING_TYPE, ROOT_TYPE, TOKEN_TYPE};
-pub use document::{MAX_DOCUMENT_BYTES, MAX_ROLE_KEYS, Role, UnsignedDocument};
+pub use document::{MAX_DOCUMENT_BYTES, MAX_ROLE_KEYS, Role, UnsignedDocument, signatures};
 pub use error::{TokenRefusal, TrustRefusal};
 pub use issue::Unsigned;
 pub use key::{Kid, PublicKey, PublicKeyError};

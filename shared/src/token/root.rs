@@ -38,6 +38,14 @@ impl RootDocument {
         UnsignedDocument::new(ROOT_TYPE, encode(&wire).unwrap_or_default())
     }
 
+    /// What a document says that nobody signed yet, for whoever is asked to sign it; believed by nobody.
+    ///
+    /// # Errors
+    /// [`TrustRefusal`] of step 4 for what a device would refuse whoever signs it.
+    pub fn read(payload: &[u8]) -> Result<RootDocument, TrustRefusal> {
+        RootDocument::decode(payload)
+    }
+
     fn decode(payload: &[u8]) -> Result<RootDocument, TrustRefusal> {
         let wire: WireRoot = content(payload)?;
         if wire.version == 0 {

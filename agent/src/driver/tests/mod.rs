@@ -2,5 +2,6 @@
 
 mod crashes;
 mod messages;
+mod roots;
 mod time;
 mod world;

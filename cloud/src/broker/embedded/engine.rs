@@ -6,6 +6,7 @@ use super::EmbeddedConfig;
 use super::connection::Connection;
 use crate::mqtt::{DOWNWARD_MAX_BYTES, UPWARD_PACKET_MAX_BYTES, check_outgoing};
 use crate::ports::{Outgoing, PublishError};
+use crate::signer::MAX_ROOTS;
 use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::Topic;
 use mqtt5::QoS;
@@ -28,6 +29,10 @@ use tokio_rustls::server::TlsStream;
 
 /// How many messages wait for a device that is slow or away; each is superseded by the next one.
 const QUEUED_MAX: usize = 16;
+/// And how many bytes: a session that nobody takes up again must not keep a chain of roots in memory.
+const QUEUED_MAX_BYTES: usize = 64 * 1024;
+/// The keyring and every root after the first are the only retained messages.
+const RETAINED_MAX: usize = 1 + MAX_ROOTS;
 /// A session outlives its connection by a day at most.
 const SESSION_EXPIRY: Duration = Duration::from_secs(86_400);
 
@@ -43,12 +48,11 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new(config: &EmbeddedConfig) -> Engine {
-        let limits = QueueLimits { max_messages: QUEUED_MAX, max_bytes: QUEUED_MAX * DOWNWARD_MAX_BYTES };
+        let limits = QueueLimits { max_messages: QUEUED_MAX, max_bytes: QUEUED_MAX_BYTES };
         let storage = Arc::new(DynamicStorage::Memory(MemoryBackend::with_queue_limits(limits)));
         let router = MessageRouter::with_storage(Arc::clone(&storage))
             .with_fallback_queue_limits(limits)
-            // The keyring is the only retained message.
-            .with_retained_limits(1, DOWNWARD_MAX_BYTES);
+            .with_retained_limits(RETAINED_MAX, DOWNWARD_MAX_BYTES);
         let monitor = ResourceMonitor::new(ResourceLimits {
             max_connections: usize::MAX,
             max_connections_per_ip: usize::MAX,
@@ -66,7 +70,8 @@ impl Engine {
             wildcard_subscription_available: false,
             shared_subscription_available: false,
             subscription_identifier_available: false,
-            max_subscriptions_per_client: 2,
+            // Token, keyring, and the next root; while one root gives way to the next there are two of them.
+            max_subscriptions_per_client: 4,
             client_channel_capacity: QUEUED_MAX,
             max_outbound_inflight: 8,
             server_receive_maximum: Some(16),
@@ -106,14 +111,17 @@ impl Engine {
         Box::pin(handler.run()).await
     }
 
-    /// Hands a token or the keyring to whoever is subscribed, without waiting for any device.
+    /// Hands a token, the keyring or a root to whoever is subscribed, without waiting for any device.
     pub(super) async fn publish(&self, message: Outgoing) -> Result<(), PublishError> {
         check_outgoing(&message)?;
-        let keyring = message.topic == Topic::Keyring;
+        let to_all = match message.topic {
+            Topic::Keyring | Topic::Root(_) => true,
+            Topic::Token(_) | Topic::Report(_) | Topic::Request(_) => false,
+        };
         let mut packet =
             PublishPacket::new(message.topic.to_string(), message.payload.to_vec(), QoS::AtLeastOnce)
                 // A retained token would cost a scan of all of them at every subscribe, and is not needed here.
-                .with_retain(keyring && message.retain);
+                .with_retain(to_all && message.retain);
         packet.properties.set_content_type(message.topic.content_type().to_owned());
         // A deadline of now: a device whose lane is full gets the message queued behind, and nobody waits for it.
         self.router.route_message_with_deadline(&packet, None, Instant::now()).await;

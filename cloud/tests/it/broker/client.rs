@@ -66,6 +66,8 @@ impl Login {
             .set_clean_start(self.clean_start)
             .set_session_expiry_interval(Some(600))
             .set_connection_timeout(PATIENCE.as_secs())
+            // As agents do.
+            .set_max_packet_size(Some(32 * 1024))
             .set_outgoing_inflight_upper_limit(10);
         if let Some(user) = &self.user {
             options.set_credentials(user, "");

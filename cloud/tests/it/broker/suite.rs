@@ -13,6 +13,7 @@ macro_rules! suite {
         suite!($start;
             own_topics_work,
             the_keyring_is_retained_and_tokens_are_typed,
+            every_root_is_retained_and_read_one_by_one,
             a_session_is_resumed,
             topics_of_others_stay_closed,
             wildcards_and_shares_give_nothing,
@@ -35,7 +36,8 @@ pub(super) use suite;
 
 /// Topics a device has no business with.
 fn foreign_topics() -> Vec<String> {
-    let mut topics = vec!["coterm/v1/keyring".to_owned(), "coterm/v1/d/cam-1/token".to_owned()];
+    let mut topics =
+        ["coterm/v1/keyring", "coterm/v1/root/2", "coterm/v1/d/cam-1/token"].map(str::to_owned).to_vec();
     for leaf in ["token", "report", "request"] {
         topics.push(format!("coterm/v1/d/victim/{leaf}"));
     }
@@ -78,6 +80,23 @@ pub(super) async fn the_keyring_is_retained_and_tokens_are_typed(bench: &Bench) 
     assert!(message.retain);
     let content_type = message.properties.and_then(|properties| properties.content_type);
     assert_eq!(content_type.as_deref(), Some(Topic::Keyring.content_type()));
+}
+
+pub(super) async fn every_root_is_retained_and_read_one_by_one(bench: &Bench) {
+    for version in 2..=4 {
+        // The longest there may be: brokers must take it.
+        bench.publish(Topic::Root(version), &vec![u8::try_from(version).unwrap(); 16_384]).await;
+    }
+    bench.publish(Topic::Keyring, b"keyring").await;
+    let mut device = bench.connect("cam-1").await;
+    for version in [3_u8, 2, 4] {
+        device.subscribe(&format!("coterm/v1/root/{version}")).await.unwrap();
+        let (topic, message) = device.message().await;
+        assert_eq!((topic, message.payload.first()), (format!("coterm/v1/root/{version}"), Some(&version)));
+        assert!(message.retain && message.payload.len() == 16_384);
+        let content_type = message.properties.and_then(|properties| properties.content_type);
+        assert_eq!(content_type.as_deref(), Some(Topic::Root(2).content_type()));
+    }
 }
 
 pub(super) async fn a_session_is_resumed(bench: &Bench) {
@@ -243,7 +262,7 @@ pub(super) async fn the_cloud_publishes_only_what_it_may(bench: &Bench) {
         (Topic::Report(id("cam-1")), b"x".to_vec()),
         (Topic::Request(id("cam-1")), b"x".to_vec()),
         (Topic::Keyring, Vec::new()),
-        (Topic::Keyring, vec![0; 4_097]),
+        (Topic::Keyring, vec![0; 16_385]),
     ] {
         let message = Outgoing { topic, payload: Arc::from(payload), retain: false };
         let refused = bench.cloud.publish(message).await;
