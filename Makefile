@@ -10,12 +10,13 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-tools bench lint tools clean
+.PHONY: help run test test-tools bench man lint tools clean
 
 help:
 	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
 	@echo "make test    every test, the end-to-end ones with the real programs included"
 	@echo "make bench   what things cost beside their floors, measured in one run (minutes; wants a quiet machine)"
+	@echo "make man     a manual page for every command of every program, into target/man"
 	@echo "make lint    format, clippy without warnings, licenses and banned crates, the rules of the house"
 	@echo "make tools   install cargo-nextest (faster tests) and cargo-deny (for lint) into target/tools"
 	@echo "make clean   remove everything that was built"
@@ -44,6 +45,14 @@ test-tools:
 bench:
 	$(CARGO) bench --locked -p coterm-shared --bench rules
 	$(CARGO) test --release --locked -p coterm-cloud --lib throughput -- --ignored --nocapture
+
+man:
+	$(CARGO) build --locked -p coterm-cloud -p coterm-agent --bins
+	@rm -rf target/man
+	target/debug/coterm man --out target/man/man1 >/dev/null
+	target/debug/coterm-cloud man --out target/man/man1 >/dev/null
+	target/debug/coterm-agent man --out target/man/man1 >/dev/null
+	@echo "Read them with: man -M target/man coterm-key-claim"
 
 lint:
 	$(CARGO) fmt --all -- --check

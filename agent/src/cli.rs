@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// The device daemon of Coterm: receives license-state tokens, verifies them, and enforces them.
 #[derive(Debug, Parser)]
-#[command(name = "coterm-agent", version, about, after_help = AFTER_HELP)]
+#[command(name = "coterm-agent", version, about, after_help = after_help())]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -16,12 +16,25 @@ pub(crate) struct Cli {
     pub source: ConfigSource,
 }
 
-const AFTER_HELP: &str = "\
-Exit codes:
-  0  done; for `allows`: yes; for `check`: nothing is wrong; for `verify-token`: accepted
-  1  for `allows`: no; for `check`: something is wrong; for `verify-token`: refused; else: failed
-  2  wrong usage, or a file named on the command line cannot be read
-  3  the configuration is refused; all findings are on standard error";
+/// The exit statuses and what each means.
+pub(crate) const EXIT_STATUS: &[(u8, &str)] = &[
+    (0, "done; for `allows`: yes; for `check`: nothing is wrong; for `verify-token`: accepted"),
+    (1, "for `allows`: no; for `check`: something is wrong; for `verify-token`: refused; else: failed"),
+    (2, "wrong usage, or a file named on the command line cannot be read"),
+    (3, "the configuration is refused; all findings are on standard error"),
+];
+
+/// The environment variables that are heard.
+#[cfg(feature = "man")]
+pub(crate) const ENVIRONMENT: &[(&str, &str)] = &[
+    ("COTERM_AGENT_...", "any key of the configuration, such as COTERM_AGENT_BROKER__HOST"),
+    ("NO_COLOR", "when set to anything, the log is not colored"),
+];
+
+fn after_help() -> String {
+    let lines = EXIT_STATUS.iter().map(|(status, meaning)| format!("  {status}  {meaning}"));
+    format!("Exit codes:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
 
 /// Where the configuration comes from.
 #[derive(Debug, Args)]
@@ -78,6 +91,13 @@ pub(crate) enum Command {
     },
     /// Verifies a token file against root and keyring, without a device, and prints JSON.
     VerifyToken(VerifyToken),
+    /// Prints the manual page, or writes one for every command into a directory.
+    #[cfg(feature = "man")]
+    Man {
+        /// The directory, made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Prints configuration: the commented example, or says that the file is good.
     Config {
         /// Prints an example with every key explained.

@@ -38,6 +38,8 @@ fn main() -> ExitCode {
         Command::Check { output } => commands::check(&load(&source), output),
         Command::Allows { what, output, run_dir } => commands::allows(&source, what, output, run_dir),
         Command::VerifyToken(arguments) => commands::verify_token(&arguments),
+        #[cfg(feature = "man")]
+        Command::Man { out } => commands::man(out.as_deref()),
         Command::Config { example: true } => commands::print(&config::example()),
         Command::Config { example: false } => {
             with_config(&source, |_| commands::print("the configuration is good\n"))

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod http;
+pub mod manual;
 pub mod mqtt;
 pub mod ports;
 pub mod reconcile;

@@ -8,8 +8,10 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use coterm_cloud::app::{App, Outcome, StartError, check, migrate};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example, in_force};
+use coterm_cloud::manual::{self, ManArgs, Notes};
 use coterm_cloud::{demo, telemetry};
 use std::ffi::OsString;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,8 +23,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[command(
     version,
     about,
-    after_help = "Exit codes: 0 done, 1 failed while running, 2 wrong command line, \
-    3 wrong configuration, 4 check found something, 5 cannot start."
+    after_help = after_help()
 )]
 struct Cli {
     #[command(flatten)]
@@ -90,12 +91,43 @@ enum Command {
         /// The mode to set.
         mode: Option<String>,
     },
+    Man(ManArgs),
     /// Print the configuration in force, or an example of every key.
     Config {
         /// Print a commented file with every key and its default.
         #[arg(long)]
         example: bool,
     },
+}
+
+/// What the manual pages say besides the command line.
+const NOTES: Notes<'_> = Notes {
+    exit_status: &[
+        (0, "done, or stopped when asked to"),
+        (1, "failed while running"),
+        (2, "the command line is wrong"),
+        (3, "the configuration is wrong"),
+        (4, "check found something"),
+        (5, "cannot start: data directory, keys, database, ports"),
+    ],
+    environment: &[
+        (ENVIRONMENT_FILE, "the configuration file, as --config"),
+        ("COTERM_CLOUD_...", "any key of the configuration, such as COTERM_CLOUD_HTTP__LISTEN"),
+        ("NO_COLOR", "when set to anything, the log is not colored"),
+    ],
+};
+
+fn after_help() -> String {
+    let lines = NOTES.exit_status.iter().map(|(status, meaning)| format!("  {status}  {meaning}"));
+    format!("Exit status:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Prints text. A reader that has seen enough (`| head`) is no failure.
+fn say(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("standard output").map_err(Failure::Running),
+    }
 }
 
 /// How the program ends when it does not end well.
@@ -211,27 +243,21 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             let mut clean = true;
             for Outcome { subject, finding } in check(&load()?, SystemClock.now()) {
                 match finding {
-                    Ok(found) => println!("ok    {subject}: {found}"),
+                    Ok(found) => say(&format!("ok    {subject}: {found}\n"))?,
                     Err(problem) => {
                         clean = false;
-                        println!("WRONG {subject}: {problem}");
+                        say(&format!("WRONG {subject}: {problem}\n"))?;
                     }
                 }
             }
             if clean { Ok(()) } else { Err(Failure::Found) }
         }
-        Command::Migrate => {
-            println!("{}", migrate(&load()?)?);
-            Ok(())
-        }
-        Command::Config { example: true } => {
-            print!("{}", example());
-            Ok(())
-        }
-        Command::Config { example: false } => {
-            print!("{}", in_force(&cli.options.sources())?);
-            Ok(())
-        }
+        Command::Migrate => say(&format!("{}\n", migrate(&load()?)?)),
+        Command::Man(args) => manual::run(Cli::command(), NOTES, args)
+            .context("the manual cannot be written")
+            .map_err(Failure::Running),
+        Command::Config { example: true } => say(&example()),
+        Command::Config { example: false } => say(&in_force(&cli.options.sources())?),
     }
 }
 

@@ -8,9 +8,11 @@ use tracing_subscriber::EnvFilter;
 pub fn start(log: &Log) {
     // The filter was checked with the configuration; the fallback is for callers that made their own.
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info,mqtt5=error"));
+    let colors =
+        std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match log.format {
-        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => subscriber.with_ansi(colors).try_init(),
         LogFormat::Json => subscriber.json().try_init(),
     };
     // Somebody else's subscriber is as good.

@@ -5,6 +5,7 @@
 
 mod attacks;
 mod capacity;
+mod confirmation;
 mod crash_of_the_agent;
 mod crash_of_the_cloud;
 mod demo;
@@ -12,6 +13,7 @@ mod documentation;
 mod external_broker;
 mod isolation;
 mod ladder;
+mod manual;
 mod offline;
 mod startup;
 mod state_file;

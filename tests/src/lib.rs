@@ -18,6 +18,7 @@ pub mod operator;
 pub mod place;
 pub mod process;
 pub mod rogue;
+pub mod terminal;
 pub mod tidy;
 pub mod wait;
 pub mod workload;

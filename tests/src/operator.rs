@@ -2,6 +2,7 @@
 
 use crate::cloud::clean;
 use crate::process::{Said, program, run};
+use crate::terminal::Terminal;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,10 +31,26 @@ impl Operator {
     #[track_caller]
     #[must_use]
     pub fn coterm(&self, arguments: &[&str]) -> Said {
+        run(self.command(arguments))
+    }
+
+    /// The command `coterm` with these arguments, to be run as the caller likes.
+    ///
+    /// # Panics
+    /// It was not built.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("coterm"));
         command.args(arguments).arg("--server").arg(&self.url).arg("--token-file").arg(&self.token_file);
         clean(&mut command, self.token_file.parent().expect("a file lies somewhere"));
-        run(command)
+        command
+    }
+
+    /// Runs `coterm` with these arguments at a terminal.
+    #[track_caller]
+    #[must_use]
+    pub fn at_terminal(&self, arguments: &[&str]) -> Terminal {
+        Terminal::run(self.command(arguments), 100)
     }
 
     /// Runs `coterm ... -o json` and returns what it prints.

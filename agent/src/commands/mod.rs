@@ -3,11 +3,15 @@
 mod allows;
 mod certificate;
 mod check;
+#[cfg(feature = "man")]
+mod man;
 mod status;
 mod verify_token;
 
 pub(crate) use allows::allows;
 pub(crate) use check::check;
+#[cfg(feature = "man")]
+pub(crate) use man::man;
 pub(crate) use status::status;
 pub(crate) use verify_token::verify_token;
 

@@ -2,12 +2,16 @@
 
 use crate::client::{Answer, Client};
 use crate::failure::{Exit, Failure};
-use crate::output::{self, Format, OutputArgs};
+use crate::output::{self, OutputArgs, paint};
+use crate::preview::describe;
 use clap::Args;
 use serde_json::Value;
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 use ureq::http::Method;
+
+/// The default color; it is bold all the same.
+const BOLD: u8 = 39;
 
 /// Before a request is repeated, once.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -54,14 +58,11 @@ impl Client {
             let path = format!("{}?dry_run=true", change.path);
             let preview = self.send(change.method.clone(), &path, body, &[])?;
             if args.dry_run {
-                match output.format {
-                    Format::Json => output::json(&preview.body)?,
-                    Format::Table => output::print(&describe(&preview.body))?,
-                }
+                output::preview(output, &describe(&preview.body, false), &preview.body)?;
                 return Ok(None);
             }
-            eprintln!("{}", describe(&preview.body));
-            confirm()?;
+            output::note(describe(&preview.body, true));
+            confirm("Apply?")?;
             seen = seen_in(preview);
         }
         let key = fresh_key()?;
@@ -94,129 +95,27 @@ pub(crate) fn fresh_key() -> Result<String, Failure> {
     Ok(uuid::Uuid::from_bytes(bytes).simple().to_string())
 }
 
-fn confirm() -> Result<(), Failure> {
+/// Asks a person, who has to say yes.
+pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
     let declined = |text: &str| Err(Failure::new(Exit::Declined, text));
     if !std::io::stdin().is_terminal() {
         return declined(
-            "NOT_CONFIRMED: nothing was changed; there is nobody to ask, so pass --yes or --dry-run.",
+            "NOT_CONFIRMED: nothing was changed; there is nobody to ask.\n  Pass --yes to apply without asking, or \
+             --dry-run to look.",
         );
     }
-    eprint!("Apply? [y/N] ");
-    let _ = std::io::stderr().flush();
+    let mut stderr = std::io::stderr().lock();
+    let _unseen = write!(stderr, "{} [y/N] ", paint(BOLD, question)).and_then(|()| stderr.flush());
+    drop(stderr);
     let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer).map_err(Failure::internal)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") {
+    let read = std::io::stdin().lock().read_line(&mut answer).map_err(Failure::internal)?;
+    if read == 0 {
+        // The end of input leaves the cursor behind the question.
+        output::note("");
+    }
+    if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {
         declined("NOT_CONFIRMED: nothing was changed.")
-    }
-}
-
-/// A preview for people: what to know first, every group whose figures would change, what differs in it, and what would be logged.
-fn describe(preview: &Value) -> String {
-    let none = Vec::new();
-    let warnings = preview.get("warnings").and_then(Value::as_array).unwrap_or(&none);
-    let mut lines: Vec<String> = warnings
-        .iter()
-        .filter_map(|warning| warning.get("sentence"))
-        .map(|it| format!("* {}", leaf(it)))
-        .collect();
-    lines.push(String::from("This would change:"));
-    let heading = lines.len();
-    for group in preview.get("groups").and_then(Value::as_array).unwrap_or(&none) {
-        let (before, after) = (group.get("before"), group.get("after"));
-        let (before, after) = (before.unwrap_or(&Value::Null), after.unwrap_or(&Value::Null));
-        let name = leaf(group.get("name").unwrap_or(&Value::Null));
-        match (before.is_null(), after.is_null()) {
-            (true, _) => lines.push(format!("  group {name}, which is new")),
-            (false, true) => lines.push(format!("  group {name}, which is deleted")),
-            (false, false) if before == after => continue,
-            (false, false) => {
-                lines.push(format!("  group {name}{}", moved(before, after)));
-                compare(before, after, "", &mut lines);
-            }
-        }
-    }
-    if lines.len() == heading {
-        lines.push(String::from("  no group's dates, figures or compliance"));
-    }
-    let events = preview.get("events").and_then(Value::as_array).unwrap_or(&none);
-    if !events.is_empty() {
-        let names: Vec<String> = events.iter().map(leaf).collect();
-        lines.push(format!("It would be logged as: {}", names.join(", ")));
-    }
-    lines.join("\n")
-}
-
-/// What happens to the co-termination date, in words. RFC 3339 in UTC sorts as text.
-fn moved(before: &Value, after: &Value) -> &'static str {
-    let at = |state: &Value| state.get("coterm_at").and_then(Value::as_str).map(str::to_owned);
-    match (at(before), at(after)) {
-        (Some(old), Some(new)) if new > old => ": its licenses end later",
-        (Some(old), Some(new)) if new < old => ": its licenses end EARLIER",
-        (None, Some(_)) => ": it gets its first license term",
-        (Some(_) | None, _) => "",
-    }
-}
-
-fn compare(before: &Value, after: &Value, at: &str, lines: &mut Vec<String>) {
-    if before == after {
-        return;
-    }
-    match (before, after) {
-        (Value::Object(old), Value::Object(new)) => {
-            let mut names: Vec<&String> = old.keys().chain(new.keys()).collect();
-            names.sort();
-            names.dedup();
-            // The exact fraction is for programs.
-            for name in names.into_iter().filter(|name| *name != "coterm_exact_secs") {
-                let (old, new) =
-                    (old.get(name).unwrap_or(&Value::Null), new.get(name).unwrap_or(&Value::Null));
-                compare(old, new, &join(at, name), lines);
-            }
-        }
-        _ => lines.push(format!("    {at}: {} -> {}", leaf(before), leaf(after))),
-    }
-}
-
-fn join(at: &str, name: &str) -> String {
-    if at.is_empty() { name.to_owned() } else { format!("{at} / {name}") }
-}
-
-fn leaf(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
-        Value::Null => String::from("none"),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
-    };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_preview_shows_what_differs() {
-        let preview = serde_json::json!({"version": 7,
-            "warnings": [{"code": "DATE_LATER", "sentence": "North ends 365 days LATER."}], "groups": [
-            {"name": "North",
-                "before": {"coterm_at": "2027-01-01T00:00:00Z", "compliant": true, "capacity": {"camera": 1}},
-                "after": {"coterm_at": "2028-01-01T00:00:00Z", "compliant": true, "capacity": {"camera": 3}}},
-            {"name": "South", "before": {"coterm_at": null}, "after": {"coterm_at": null}},
-            {"name": "West", "before": null, "after": {"coterm_at": null}}],
-            "events": ["key-claimed"]});
-        let expect = [
-            "* North ends 365 days LATER.",
-            "This would change:",
-            "  group North: its licenses end later",
-            "    capacity / camera: 1 -> 3",
-            "    coterm_at: 2027-01-01T00:00:00Z -> 2028-01-01T00:00:00Z",
-            "  group West, which is new",
-            "It would be logged as: key-claimed",
-        ];
-        assert_eq!(describe(&preview), expect.join("\n"));
-        let nothing = describe(&serde_json::json!({"groups": [], "events": []}));
-        assert_eq!(nothing, "This would change:\n  no group's dates, figures or compliance");
     }
 }

@@ -1,11 +1,13 @@
 //! One HTTP request and its answer: JSON, or a failure that says what the server said.
 
 use crate::failure::{Exit, Failure};
+use crate::output::Progress;
 use clap::Args;
 use coterm_certs::read_secret_file;
 use coterm_cloud::auth::Secret;
 use serde_json::Value;
 use std::ffi::OsString;
+use std::io::{ErrorKind, Read, Write};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +17,12 @@ use ureq::{Agent, Body};
 
 /// Bytes of one answer.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+
+/// The longest that a request takes.
+const TIME: Duration = Duration::from_secs(60);
+
+/// The longest that an export of a log takes; the server gives up sooner.
+const EXPORT_TIME: Duration = Duration::from_secs(20 * 60);
 
 /// The heading of what every command takes, which would otherwise lie between a command's own options.
 pub(crate) const CONNECTION: &str = "Connection";
@@ -74,7 +82,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .user_agent(concat!("coterm/", env!("CARGO_PKG_VERSION")))
-            .timeout_global(Some(Duration::from_secs(60)));
+            .timeout_global(Some(TIME));
         if let Some(path) = &args.ca_file {
             config = config.tls_config(TlsConfig::builder().root_certs(authorities(path)?).build());
         }
@@ -89,6 +97,7 @@ impl Client {
     pub(crate) fn list(&self, path: &str) -> Result<Vec<Value>, Failure> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
+        let mut progress = Progress::of("entries");
         loop {
             let join = if path.contains('?') { '&' } else { '?' };
             let page = match &cursor {
@@ -104,6 +113,7 @@ impl Client {
                 return Ok(items);
             }
             cursor = next;
+            progress.at(items.len() as u64);
         }
     }
 
@@ -114,7 +124,7 @@ impl Client {
         body: Option<&Value>,
         headers: &[(&str, &str)],
     ) -> Result<Answer, Failure> {
-        let mut response = self.raw(method, path, body, headers)?;
+        let mut response = self.raw(method, path, body, headers, TIME)?;
         let status = response.status().as_u16();
         let etag = response.headers().get("etag").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(broken)?;
@@ -126,15 +136,32 @@ impl Client {
         if (200..300).contains(&status) { Ok(Answer { body, etag }) } else { Err(refused(status, &body)) }
     }
 
-    /// An answer that is text, not JSON.
-    pub(crate) fn text(&self, path: &str) -> Result<String, Failure> {
-        let mut response = self.raw(Method::GET, path, None, &[])?;
+    /// Copies an answer that is text, however long, and returns how many bytes there were.
+    pub(crate) fn copy(&self, path: &str, to: &mut impl Write) -> Result<u64, Failure> {
+        let mut response = self.raw(Method::GET, path, None, &[], EXPORT_TIME)?;
         let status = response.status().as_u16();
-        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(broken)?;
-        if (200..300).contains(&status) {
-            return Ok(text);
+        if !(200..300).contains(&status) {
+            let text =
+                response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(broken)?;
+            return Err(refused(status, &serde_json::from_str(&text).unwrap_or(Value::Null)));
         }
-        Err(refused(status, &serde_json::from_str(&text).unwrap_or(Value::Null)))
+        let mut progress = Progress::of("bytes");
+        let mut reader = response.into_body().into_reader();
+        let mut piece = vec![0; 64 * 1024];
+        let mut count = 0_u64;
+        loop {
+            let read = reader.read(&mut piece).map_err(|error| broken(error.into()))?;
+            if read == 0 {
+                return Ok(count);
+            }
+            match to.write_all(piece.get(..read).unwrap_or_default()) {
+                // A reader that has seen enough (`| head`).
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(count),
+                other => other.map_err(|error| Failure::internal(format!("cannot write: {error}")))?,
+            }
+            count = count.saturating_add(read as u64);
+            progress.at(count);
+        }
     }
 
     fn raw(
@@ -143,6 +170,7 @@ impl Client {
         path: &str,
         body: Option<&Value>,
         headers: &[(&str, &str)],
+        time: Duration,
     ) -> Result<Response<Body>, Failure> {
         let mut request = Request::builder()
             .method(method)
@@ -158,7 +186,10 @@ impl Client {
                 let request = request.header("content-type", "application/json").body(bytes);
                 self.agent.run(request.map_err(Failure::internal)?)
             }
-            None => self.agent.run(request.body(()).map_err(Failure::internal)?),
+            None => {
+                let request = self.agent.configure_request(request.body(()).map_err(Failure::internal)?);
+                self.agent.run(request.timeout_global(Some(time)).build())
+            }
         };
         sent.map_err(|error| {
             let text = format!(

@@ -36,11 +36,23 @@ impl Context {
         let all = self.client.list("/api/v1/organizations")?;
         match all.as_slice() {
             [only] => Ok(text(only, "id")),
-            [] => Err(Failure::new(Exit::NotFound, "NO_ORGANIZATION: create one: coterm org create NAME")),
-            _ => Err(Failure::new(
-                Exit::Invalid,
-                "WHICH_ORGANIZATION: there are several; say --org ORG or set COTERM_ORG",
+            [] => Err(Failure::new(
+                Exit::NotFound,
+                "NO_ORGANIZATION: there is none yet.\n  Create one: coterm org create NAME",
             )),
+            several => {
+                const NAMED: usize = 5;
+                let mut names: Vec<String> =
+                    several.iter().take(NAMED).map(|org| format!("{:?}", text(org, "name"))).collect();
+                if several.len() > NAMED {
+                    names.push(format!("and {} more", several.len().saturating_sub(NAMED)));
+                }
+                let text = format!(
+                    "WHICH_ORGANIZATION: there are several: {}.\n  Say --org NAME or set COTERM_ORG.",
+                    names.join(", ")
+                );
+                Err(Failure::new(Exit::Invalid, text))
+            }
         }
     }
 
@@ -93,7 +105,10 @@ fn pick(all: Vec<Value>, named: &str, what: &str) -> Result<String, Failure> {
         [only] => Ok(only.clone()),
         [] => Err(Failure::new(
             Exit::NotFound,
-            format!("NOT_FOUND: there is no {what} with the id or name {named:?}"),
+            format!(
+                "NOT_FOUND: there is no {what} with the id or name {named:?}.\n  What there is: coterm {} list",
+                if what == "organization" { "org" } else { what }
+            ),
         )),
         several => {
             let text =

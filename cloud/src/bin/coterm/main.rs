@@ -10,16 +10,19 @@ mod commands;
 mod context;
 mod failure;
 mod output;
+mod preview;
+mod table;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{calc, device, group, key, log, org, platform, site, time, token};
 use context::Context;
+use coterm_cloud::manual::{self, ManArgs, Notes};
 use failure::Failure;
 use std::process::ExitCode;
 
 /// License groups, co-termination and enforcement: the operator's command
 #[derive(Parser, Debug)]
-#[command(name = "coterm", version, after_long_help = failure::EXIT_STATUS_HELP)]
+#[command(name = "coterm", version, after_long_help = failure::after_help())]
 struct Cli {
     #[command(flatten)]
     server: client::ServerArgs,
@@ -31,19 +34,19 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Organizations
+    /// Organizations: create, settings, license groups
     #[command(subcommand)]
     Org(org::OrgCommand),
-    /// License groups
+    /// License groups: dates, figures, explanations
     #[command(subcommand)]
     Group(group::GroupCommand),
-    /// Sites
+    /// Sites and sub-sites: create, move, delete
     #[command(subcommand)]
     Site(site::SiteCommand),
-    /// Devices
+    /// Devices: claim, move, trial, replace, retire, stolen, provision
     #[command(subcommand)]
     Device(device::DeviceCommand),
-    /// License keys
+    /// License keys: issue, claim, move, split, unclaim, transfer
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// The price book
@@ -58,27 +61,45 @@ enum Command {
     /// The installation as a whole
     #[command(subcommand)]
     Platform(platform::PlatformCommand),
-    /// The transaction log
+    /// The transaction log: list, export, verify
     #[command(subcommand)]
     Log(log::LogCommand),
-    /// API tokens
+    /// API tokens: create, list, revoke
     #[command(subcommand)]
     Token(token::TokenCommand),
-    /// The daemon's time
+    /// The daemon's clock: show, confirm
     #[command(subcommand)]
     Time(time::TimeCommand),
     Calc(calc::CalcArgs),
     /// Print the completions of a shell
+    #[command(after_help = COMPLETIONS)]
     Completions {
         shell: clap_complete::Shell,
     },
+    Man(ManArgs),
+    /// Print what the exit status of a command says
+    #[command(after_help = exit_codes())]
+    ExitCodes,
+}
+
+const COMPLETIONS: &str = "\
+To use them:
+  bash  coterm completions bash > ~/.local/share/bash-completion/completions/coterm
+  zsh   coterm completions zsh > \"${fpath[1]}/_coterm\"
+  fish  coterm completions fish > ~/.config/fish/completions/coterm.fish";
+
+/// What the manual pages say besides the command line.
+const NOTES: Notes<'_> = Notes { exit_status: failure::EXITS, environment: failure::ENVIRONMENT };
+
+fn exit_codes() -> String {
+    format!("Exit status:\n{}", failure::exit_status())
 }
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{}", failure.text);
+            output::note(failure.colored());
             ExitCode::from(failure.exit as u8)
         }
     }
@@ -94,6 +115,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "coterm", &mut script);
             output::print(String::from_utf8_lossy(&script).trim_end())
         }
+        Command::Man(args) => manual::run(Cli::command(), NOTES, &args).map_err(Failure::internal),
+        Command::ExitCodes => output::print(&exit_codes()),
         Command::Org(command) => org::run(&context()?, command),
         Command::Group(command) => group::run(&context()?, command),
         Command::Site(command) => site::run(&context()?, command),
@@ -104,7 +127,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Limits(command) => platform::limits(&context()?, command),
         Command::Platform(command) => platform::platform(&context()?, command),
         Command::Time(command) => time::run(&context()?, command),
-        Command::Log(command) => log::run(&context()?, command),
+        Command::Log(command) => log::run(context, command),
         Command::Token(command) => token::run(&context()?, command),
     }
 }

@@ -1,33 +1,64 @@
-//! What a command prints: a table for people or JSON for programs.
+//! What a command prints: a table for people; JSON, JSON lines or CSV for programs. Answers go to standard output,
+//! everything that is said beside them to standard error.
 
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+pub(crate) use crate::table::Column;
+use crate::table::{block, cell, csv, table};
 use clap::{Args, ValueEnum};
-use comfy_table::{Table, presets};
 use serde_json::Value;
-use std::io::{ErrorKind, Write};
+use std::fmt::Display;
+use std::io::{ErrorKind, IsTerminal, Write};
 
 /// How the answer is printed
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct OutputArgs {
-    /// table: for people; json: the server's answer, for programs
+    /// How to print: for people, or the server's answer for programs
     #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     pub(crate) format: Format,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Table,
-    Json,
+/// How a page is printed
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct PageArgs {
+    /// How to print: for people, or the server's answer for programs
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = PageFormat::Text, value_name = "FORMAT")]
+    format: PageFormat,
 }
 
-/// A column: its title and the JSON pointer of its values.
-pub(crate) type Column = (&'static str, &'static str);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people; as wide as the terminal
+    Table,
+    /// The server's answer
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// For spreadsheets: the columns of the table, values raw
+    Csv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum PageFormat {
+    /// For people
+    #[value(alias = "table")]
+    Text,
+    /// The server's answer
+    Json,
+}
 
 /// Prints a list.
 pub(crate) fn list(output: OutputArgs, columns: &[Column], items: Vec<Value>) -> Result<(), Failure> {
     match output.format {
         Format::Json => json(&serde_json::json!({ "items": items })),
-        Format::Table => print(&table(columns, &items)),
+        Format::Jsonl => items.iter().try_for_each(|item| print(&item.to_string())),
+        Format::Csv => print(csv(columns, &items)?.trim_end()),
+        Format::Table => {
+            print(&table(columns, &items, width()))?;
+            if items.is_empty() {
+                note("(none)");
+            }
+            Ok(())
+        }
     }
 }
 
@@ -35,24 +66,30 @@ pub(crate) fn list(output: OutputArgs, columns: &[Column], items: Vec<Value>) ->
 pub(crate) fn one(output: OutputArgs, columns: &[Column], item: &Value) -> Result<(), Failure> {
     match output.format {
         Format::Json => json(item),
-        Format::Table => {
-            let width = columns.iter().map(|(title, _)| title.len()).max().unwrap_or(0);
-            let lines: Vec<String> = columns
-                .iter()
-                .filter_map(|(title, pointer)| Some((title, item.pointer(pointer)?)))
-                .filter(|(_, value)| !value.is_null())
-                .map(|(title, value)| format!("{title:width$}  {}", cell(value)))
-                .collect();
-            print(&lines.join("\n"))
-        }
+        Format::Jsonl => print(&item.to_string()),
+        Format::Csv => print(csv(columns, std::slice::from_ref(item))?.trim_end()),
+        Format::Table => print(&block(columns, item)),
+    }
+}
+
+/// Prints what a change would do: `text` for people.
+pub(crate) fn preview(output: OutputArgs, text: &str, item: &Value) -> Result<(), Failure> {
+    match output.format {
+        Format::Json => json(item),
+        Format::Jsonl => print(&item.to_string()),
+        Format::Table => print(text),
+        Format::Csv => Err(Failure::new(
+            Exit::Invalid,
+            "NO_CSV: nothing was changed; a preview is no table.\n  Use -o table, json or jsonl with --dry-run.",
+        )),
     }
 }
 
 /// Prints what the server wrote as a page, in its field `text`.
-pub(crate) fn page(output: OutputArgs, item: &Value) -> Result<(), Failure> {
+pub(crate) fn page(output: PageArgs, item: &Value) -> Result<(), Failure> {
     match output.format {
-        Format::Json => json(item),
-        Format::Table => {
+        PageFormat::Json => json(item),
+        PageFormat::Text => {
             let lines = item.get("text").and_then(Value::as_array).into_iter().flatten();
             print(&lines.filter(|line| line.is_string()).map(cell).collect::<Vec<_>>().join("\n"))
         }
@@ -64,55 +101,6 @@ pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     print(&serde_json::to_string_pretty(value).map_err(Failure::internal)?)
 }
 
-/// A table without color and without frames that a terminal could break.
-pub(crate) fn table(columns: &[Column], items: &[Value]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(columns.iter().map(|(title, _)| *title));
-    for item in items {
-        table.add_row(columns.iter().map(|(_, pointer)| item.pointer(pointer).map(cell).unwrap_or_default()));
-    }
-    let lines = table.lines();
-    let flush = lines.map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned());
-    flush.collect::<Vec<_>>().join("\n")
-}
-
-/// A value in a cell. Control characters are not printed: what someone named a site must not drive the terminal.
-fn cell(value: &Value) -> String {
-    let text = match value {
-        Value::Null => String::from("-"),
-        Value::String(text) => text.clone(),
-        Value::Bool(true) => String::from("yes"),
-        Value::Bool(false) => String::from("no"),
-        Value::Number(number) => number.to_string(),
-        Value::Array(values) if values.is_empty() => String::from("-"),
-        Value::Array(values) => values.iter().map(brief).collect::<Vec<_>>().join(", "),
-        Value::Object(map) if map.is_empty() => String::from("-"),
-        Value::Object(_) => brief(value),
-    };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// A value inside another: a finding as its code and sentence, a line as its quantity and product, any other object as
-/// pairs of name and value.
-fn brief(value: &Value) -> String {
-    match value {
-        Value::Object(map) => {
-            match (map.get("code"), map.get("sentence"), map.get("quantity"), map.get("product")) {
-                (Some(code), Some(sentence), _, _) => format!("{} ({})", brief(code), brief(sentence)),
-                (_, _, Some(quantity), Some(product)) => format!("{} {}", brief(quantity), brief(product)),
-                _ => {
-                    let pairs =
-                        map.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| format!("{k} {}", brief(v)));
-                    pairs.collect::<Vec<_>>().join(" ")
-                }
-            }
-        }
-        Value::Array(values) => format!("[{}]", values.iter().map(brief).collect::<Vec<_>>().join(", ")),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => cell(value),
-    }
-}
-
 /// Prints text and ends the line. A reader that has seen enough (`| head`) is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{text}") {
@@ -121,16 +109,58 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Says something beside the answer. If nobody can hear it, that is no failure.
+pub(crate) fn note(text: impl Display) {
+    let _unheard = writeln!(std::io::stderr().lock(), "{text}");
+}
 
-    #[test]
-    fn a_table_shows_what_is_there_and_nothing_that_drives_a_terminal() {
-        let items =
-            [serde_json::json!({"id": "a", "n": {"x": 1}, "name": "b\u{1b}[31m"}), serde_json::json!({})];
-        let text = table(&[("ID", "/id"), ("N", "/n/x"), ("NAME", "/name")], &items);
-        assert!(text.contains("ID") && text.contains("b [31m"), "{text}");
-        assert!(!text.contains('\u{1b}'));
+/// How wide the terminal is; `None` if standard output is none.
+fn width() -> Option<u16> {
+    let stdout = std::io::stdout();
+    if !stdout.is_terminal() {
+        return None;
+    }
+    rustix::termios::tcgetwinsize(&stdout).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
+}
+
+/// Whether what goes to standard error may be colored: a terminal, and nobody said no (`NO_COLOR`, `TERM=dumb`).
+pub(crate) fn colors() -> bool {
+    std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
+        && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
+/// Text in bold and this color (of SGR) if standard error may be colored.
+pub(crate) fn paint(color: u8, text: &str) -> String {
+    if colors() { format!("\u{1b}[1;{color}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+/// How far long work has come, on one line of a terminal; silent anywhere else, and until it takes long.
+pub(crate) struct Progress {
+    what: &'static str,
+    shown: bool,
+}
+
+impl Progress {
+    pub(crate) fn of(what: &'static str) -> Progress {
+        Progress { what, shown: false }
+    }
+
+    /// Says how many there are so far.
+    pub(crate) fn at(&mut self, count: u64) {
+        let mut stderr = std::io::stderr().lock();
+        if stderr.is_terminal() {
+            self.shown = true;
+            let _unseen = write!(stderr, "\r{count} {} so far ", self.what).and_then(|()| stderr.flush());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown {
+            // Back to the start, and nothing left of the line.
+            let _unseen = write!(std::io::stderr().lock(), "\r\u{1b}[K");
+        }
     }
 }

@@ -115,6 +115,31 @@ fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
 }
 
+/// Every page can be rendered, and a script can be written with one page open.
+#[test]
+fn every_manual_page_mentions_every_exit_status_and_the_environment() {
+    let pages = manual::pages(Cli::command(), NOTES).unwrap();
+    assert!(pages.iter().any(|page| page.name == "coterm-key-claim"));
+    for page in pages {
+        let text = String::from_utf8(page.roff).unwrap().replace('\\', "");
+        let status = |(status, meaning): &(u8, &str)| text.contains(&format!("fB{status}fR\n{meaning}"));
+        assert!(failure::EXITS.iter().all(status), "{}: {text}", page.name);
+        assert!(text.contains("COTERM_TOKEN_FILE") && text.contains("NO_COLOR"), "{}", page.name);
+    }
+}
+
+#[test]
+fn every_exit_status_is_told_once_and_in_order() {
+    let told: Vec<u8> = failure::EXITS.iter().map(|(status, _)| *status).collect();
+    assert_eq!(told, (0..9).collect::<Vec<u8>>());
+    for text in [failure::after_help(), exit_codes()] {
+        assert!(
+            failure::EXITS.iter().all(|(n, meaning)| text.contains(&format!("  {n}  {meaning}"))),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn from_the_first_start_to_a_provisioned_device() {
     let server = Server::start();
@@ -132,21 +157,33 @@ fn from_the_first_start_to_a_provisioned_device() {
     server.ok(&["key", "issue", "--order", "SO-1", "--line", "camera=10", "--term", "3y"]);
     for list in [["device", "list"], ["site", "list"], ["key", "list"], ["token", "list"], ["log", "list"]] {
         server.ok(&list);
-        server.ok(&[list[0], list[1], "-o", "json"]);
+        for format in ["json", "jsonl", "csv"] {
+            server.ok(&[list[0], list[1], "-o", format]);
+        }
     }
+    server.fails(&["site", "rename", "Depot", "D", "--dry-run", "-o", "csv"], Exit::Invalid, "NO_CSV");
     server.ok(&["log", "verify"]);
-    server.ok(&["log", "list", "--csv"]);
+    let file = server.path("log.csv");
+    server.ok(&["log", "export", "--out", &file]);
+    server.fails(&["log", "export", "--out", &file], Exit::Conflict, "FILE_EXISTS");
+    server.ok(&["log", "verify", "--file", &file]);
+    server.ok(&["log", "verify", "--file", &file, "--compare"]);
+    server.ok(&["log", "list", "--platform"]);
+    server.ok(&["log", "list", "--platform", "-o", "csv"]);
+    server.ok(&["log", "verify", "--platform"]);
+    server.ok(&["log", "list", "--subject", "cam-1", "--actor", "admin", "--since", "1d"]);
     server.ok(&["log", "list", "--group", "North", "--event", "group-assessed"]);
     server.ok(&[
         "log",
         "list",
-        "--csv",
+        "-o",
+        "csv",
         "--since",
         "2026-01-01T00:00:00Z",
         "--until",
         "9999-01-01T00:00:00Z",
     ]);
-    server.fails(&["log", "list", "--since", "yesterday"], Exit::Invalid, "");
+    server.fails(&["log", "list", "--since", "yesterday"], Exit::Internal, "error: ");
     server.ok(&["group", "show", "North"]);
     server.ok(&["group", "explain", "North"]);
     server.ok(&["group", "explain", "North", "-o", "json"]);

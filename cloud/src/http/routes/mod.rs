@@ -77,6 +77,7 @@ pub(super) fn all(api: Api) -> Router {
         .route("/limits", get(platform::limits).put(platform::set_limits))
         .route("/transactions", get(transactions::list_platform))
         .route("/platform/alarms", get(system::alarms))
+        .route("/transactions/verify", get(transactions::verify_platform))
         .route("/time", get(system::time))
         .route("/time/confirm", post(system::confirm_time))
         .route("/api-tokens", get(tokens::list).post(tokens::create))

@@ -192,6 +192,9 @@ async fn t1_the_log_is_filtered_and_shows_dates_and_capacity_before_and_after() 
         ("event=key-claimed", 1),
         ("event=none", 0),
         ("actor=nobody", 0),
+        ("subject=Depot", 1),
+        ("subject=Dep", 0),
+        ("request=none", 0),
         ("until=2020-01-01T00:00:00Z", 0),
         ("since=2999-01-01T00:00:00Z", 0),
     ] {

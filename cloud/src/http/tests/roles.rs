@@ -92,6 +92,7 @@ async fn every_route_asks_for_the_role_it_needs() {
         (Method::PUT, "/api/v1/models/X", json!({"product": "camera", "units": 1})),
         (Method::PUT, "/api/v1/limits", json!({})),
         (Method::GET, "/api/v1/transactions", Value::Null),
+        (Method::GET, "/api/v1/transactions/verify", Value::Null),
         (Method::GET, "/api/v1/time", Value::Null),
         (Method::POST, "/api/v1/time/confirm", Value::Null),
         (Method::POST, "/api/v1/api-tokens", json!({"name": "x", "role": "vendor"})),

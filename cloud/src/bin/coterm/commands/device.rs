@@ -133,8 +133,10 @@ const SHOW: &[Column] = &[
     ("MODE", "/status/mode"),
     ("STATE ON THE DEVICE", "/status/state"),
     ("REASONS", "/status/reasons"),
-    ("HOLDS", "/status/held"),
-    ("ISSUED", "/status/issued"),
+    ("TOKEN HELD", "/status/held"),
+    ("TOKEN ISSUED", "/status/issued/version"),
+    ("TOKEN ISSUED AT", "/status/issued/issued_at"),
+    ("LEASE ENDS", "/status/issued/lease_ends_at"),
     ("UP TO DATE", "/status/up_to_date"),
     ("LAST REFUSAL", "/status/last_refusal"),
     ("AGENT", "/status/agent_version"),
@@ -229,11 +231,11 @@ fn fill(context: &Context, device: &str, out: &Path) -> Result<(), Failure> {
     }
     let replaced = answer.pointer("/certificate/replaced").and_then(Value::as_u64).unwrap_or(0);
     if replaced > 0 {
-        eprintln!(
+        output::note(format!(
             "Revoked {replaced} older certificate(s) of {device}: only this directory lets it connect now."
-        );
+        ));
     }
-    eprintln!("Bring this directory to the device, then: coterm-agent run --config agent.toml");
+    output::note("Bring this directory to the device, then: coterm-agent run --config agent.toml");
     Ok(())
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum GroupCommand {
         /// Id or name
         group: String,
         #[command(flatten)]
-        output: OutputArgs,
+        output: PageArgs,
     },
     /// Give a group another name
     Rename {
@@ -87,12 +87,16 @@ const SHOW: &[Column] = &[
     ("WHY", "/why"),
     ("STATE", "/state"),
     ("NEXT", "/next"),
-    ("NEXT AT", "/next_at"),
-    ("SCHEDULE", "/schedule"),
+    ("GRACE BEGINS", "/schedule/grace_begins_at"),
+    ("MANAGEMENT LOCKS", "/schedule/lock_at"),
+    ("DEVICES STOP", "/schedule/stop_at"),
     ("ACTIVE DEVICES", "/active_devices"),
     ("ACTIVE KEYS", "/active_keys"),
     ("ROOT SITES", "/sites"),
-    ("SETTINGS", "/settings"),
+    ("GRACE", "/settings/grace_secs"),
+    ("STOP AFTER LOCK", "/settings/stop_after_lock_secs"),
+    ("TIME ZONE", "/settings/time_zone"),
+    ("SHORTFALL ENFORCED ON", "/settings/scope"),
 ];
 
 pub(crate) fn run(context: &Context, command: GroupCommand) -> Result<(), Failure> {

@@ -27,12 +27,14 @@ pub(crate) enum KeyCommand {
     },
     /// Show what a key contains, without claiming it
     Inspect {
+        /// The code, as in the order mail
         code: String,
         #[command(flatten)]
         output: OutputArgs,
     },
     /// Claim a key for the organization; without --group it stays unassigned if license groups are enabled
     Claim {
+        /// The code, as in the order mail
         code: String,
         /// The license group it joins, by id or name
         #[arg(long, value_name = "GROUP")]
@@ -203,7 +205,9 @@ pub(crate) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure>
                 "created_at": created_at }));
             let request = Change { method: Method::POST, path: "/api/v1/keys", body, ask: Ask::No };
             let change = ChangeArgs { yes: true, dry_run: false };
-            show(context.client.change(&request, change, output)?, output, COLUMNS)
+            show(context.client.change(&request, change, output)?, output, COLUMNS)?;
+            output::note("The code is shown this once: whoever has it can claim the key.");
+            Ok(())
         }
         KeyCommand::Inspect { code, output } => {
             let path = context.path("/keys/inspect")?;
@@ -269,12 +273,13 @@ fn split(
     let request = Change { method: Method::POST, path: &path, body, ask: Ask::First };
     let Some(Answer { body, .. }) = context.client.change(&request, change, output)? else { return Ok(()) };
     if output.format == Format::Json {
-        return output::json(&body);
+        output::json(&body)?;
+    } else {
+        let made = body.get("parts").and_then(Value::as_array).cloned().unwrap_or_default();
+        output::list(output, COLUMNS, made)?;
     }
-    let made = body.get("parts").and_then(Value::as_array).cloned().unwrap_or_default();
-    output::list(output, COLUMNS, made)?;
-    eprintln!(
-        "The codes are shown this once. The code of the key that was split cannot be claimed any more."
+    output::note(
+        "The codes are shown this once. The code of the key that was split cannot be claimed any more.",
     );
     Ok(())
 }
@@ -292,7 +297,9 @@ fn find(context: &Context, named: &str) -> Result<String, Failure> {
         [only] => Ok(only.clone()),
         [] => Err(Failure::new(
             Exit::NotFound,
-            format!("NOT_FOUND: there is no license key with the id or the code ending {named:?}"),
+            format!(
+                "NOT_FOUND: there is no license key with the id or the code ending {named:?}.\n  What there is: coterm key list"
+            ),
         )),
         several => {
             let text =

@@ -16,7 +16,7 @@ mod prelude {
     pub(super) use crate::client::Answer;
     pub(super) use crate::context::{Context, part, text};
     pub(super) use crate::failure::{Exit, Failure};
-    pub(super) use crate::output::{self, Column, OutputArgs};
+    pub(super) use crate::output::{self, Column, OutputArgs, PageArgs};
     pub(super) use clap::{Args, Subcommand};
     pub(super) use serde_json::{Value, json};
     pub(super) use ureq::http::Method;
@@ -29,7 +29,12 @@ mod prelude {
     ) -> Result<(), Failure> {
         match answer {
             Some(Answer { body, .. }) if !body.is_null() => output::one(output, columns, &body),
-            Some(_) | None => Ok(()),
+            // The server has nothing to show of what is gone.
+            Some(_) => {
+                output::note("Done.");
+                Ok(())
+            }
+            None => Ok(()),
         }
     }
 }

@@ -148,11 +148,11 @@ const SHOW: &[Column] = &[
     ("ACTIVE DEVICES", "/active_devices"),
     ("DEVICES ON TRIAL", "/trial_devices"),
     ("DEFAULT GROUP", "/default_group"),
-    ("GRACE SECONDS", "/settings/grace_secs"),
-    ("STOP AFTER LOCK SECONDS", "/settings/stop_after_lock_secs"),
+    ("GRACE", "/settings/grace_secs"),
+    ("STOP AFTER LOCK", "/settings/stop_after_lock_secs"),
     ("TIME ZONE", "/settings/time_zone"),
     ("SHORTFALL ENFORCED ON", "/settings/scope"),
-    ("COUNTDOWN SECONDS", "/settings/countdown_secs"),
+    ("COUNTDOWN", "/settings/countdown_secs"),
 ];
 
 const UNASSIGNED: &[Column] = &[
@@ -165,7 +165,7 @@ const UNASSIGNED: &[Column] = &[
     ("ARRIVED", "/since"),
     ("JOINS", "/joins"),
     ("AT", "/joins_at"),
-    ("SECONDS LEFT", "/left_secs"),
+    ("LEFT", "/left_secs"),
     ("KEY ENDS", "/ends_at"),
 ];
 

@@ -86,11 +86,11 @@ const ALARMS: &[Column] = &[
 ];
 
 const LIMITS: &[Column] = &[
-    ("GRACE AT MOST SECONDS", "/grace_max_secs"),
-    ("STOP AFTER LOCK AT LEAST SECONDS", "/stop_after_lock_min_secs"),
-    ("COUNTDOWN AT MOST SECONDS", "/countdown_max_secs"),
-    ("TRIAL AT MOST SECONDS", "/trial_max_secs"),
-    ("CLOCKS RESET AFTER SECONDS", "/clock_reset_secs"),
+    ("GRACE AT MOST", "/grace_max_secs"),
+    ("STOP AFTER LOCK AT LEAST", "/stop_after_lock_min_secs"),
+    ("COUNTDOWN AT MOST", "/countdown_max_secs"),
+    ("TRIAL AT MOST", "/trial_max_secs"),
+    ("CLOCKS RESET AFTER", "/clock_reset_secs"),
 ];
 
 const PRICES: &[Column] = &[("PRODUCT", "/product"), ("PRICE", "/price"), ("SINCE", "/since")];

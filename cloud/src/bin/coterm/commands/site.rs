@@ -122,7 +122,7 @@ pub(crate) fn run(context: &Context, command: SiteCommand) -> Result<(), Failure
         }
         SiteCommand::Delete { site, change, output } => {
             let path = context.path(&format!("/sites/{}", context.site(&site)?))?;
-            let request = Change { method: Method::DELETE, path: &path, body: None, ask: Ask::No };
+            let request = Change { method: Method::DELETE, path: &path, body: None, ask: Ask::First };
             show(context.client.change(&request, change, output)?, output, COLUMNS)
         }
     }

@@ -21,7 +21,9 @@ pub(crate) fn run(context: &Context, command: TimeCommand) -> Result<(), Failure
             output::one(output, COLUMNS, &context.client.get("/api/v1/time")?.body)
         }
         TimeCommand::Confirm => {
-            context.client.send(Method::POST, "/api/v1/time/confirm", None, &[]).map(|_| ())
+            context.client.send(Method::POST, "/api/v1/time/confirm", None, &[])?;
+            output::note("Confirmed: what was held back is signed now.");
+            Ok(())
         }
     }
 }

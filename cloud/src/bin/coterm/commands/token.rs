@@ -1,6 +1,9 @@
 //! `coterm token`: API tokens.
 
 use super::prelude::*;
+use crate::change::confirm;
+use crate::table::block;
+use clap::ValueEnum;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum TokenCommand {
@@ -8,9 +11,9 @@ pub(crate) enum TokenCommand {
     Create {
         /// What it is for
         name: String,
-        /// vendor, org-admin or org-viewer
-        #[arg(long)]
-        role: String,
+        /// What it may do
+        #[arg(long, value_enum)]
+        role: Role,
         /// When it stops working by itself, such as 2028-01-01T00:00:00Z
         #[arg(long, value_name = "INSTANT")]
         expires_at: Option<String>,
@@ -24,11 +27,35 @@ pub(crate) enum TokenCommand {
     },
     /// Revoke an API token, at once and for good
     Revoke {
-        /// Its id, tok_…
-        id: String,
+        /// Its id (tok_…), or its name
+        token: String,
+        /// Revoke without asking (for scripts)
+        #[arg(long, short = 'y')]
+        yes: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
+}
+
+/// What a token may do
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// Everything, in all organizations
+    Vendor,
+    /// Everything in one organization
+    OrgAdmin,
+    /// Read one organization
+    OrgViewer,
+}
+
+impl Role {
+    const fn name(self) -> &'static str {
+        match self {
+            Role::Vendor => "vendor",
+            Role::OrgAdmin => "org-admin",
+            Role::OrgViewer => "org-viewer",
+        }
+    }
 }
 
 const COLUMNS: &[Column] = &[
@@ -47,20 +74,59 @@ pub(crate) fn run(context: &Context, command: TokenCommand) -> Result<(), Failur
     let now = ChangeArgs { yes: true, dry_run: false };
     match command {
         TokenCommand::Create { name, role, expires_at, output } => {
-            let organization = if role == "vendor" { None } else { Some(context.organization()?) };
+            let organization = if role == Role::Vendor { None } else { Some(context.organization()?) };
             let body = Some(
-                json!({ "name": name, "role": role, "organization": organization, "expires_at": expires_at }),
+                json!({ "name": name, "role": role.name(), "organization": organization, "expires_at": expires_at }),
             );
             let request = Change { method: Method::POST, path: "/api/v1/api-tokens", body, ask: Ask::No };
-            show(context.client.change(&request, now, output)?, output, COLUMNS)
+            show(context.client.change(&request, now, output)?, output, COLUMNS)?;
+            output::note("The token is shown this once. Keep it in a file that only its user can read.");
+            Ok(())
         }
         TokenCommand::List { output } => {
             output::list(output, LIST, context.client.list("/api/v1/api-tokens")?)
         }
-        TokenCommand::Revoke { id, output } => {
-            let path = format!("/api/v1/api-tokens/{}", part(&id));
+        TokenCommand::Revoke { token, yes, output } => {
+            let all = context.client.list("/api/v1/api-tokens")?;
+            let found = find(&all, &token)?;
+            if !yes {
+                output::note(block(LIST, found));
+                confirm("Revoke it, at once and for good?")?;
+            }
+            let path = format!("/api/v1/api-tokens/{}", part(&text(found, "id")));
             let request = Change { method: Method::DELETE, path: &path, body: None, ask: Ask::No };
-            show(context.client.change(&request, now, output)?, output, LIST)
+            match context.client.change(&request, now, output)? {
+                Some(Answer { body, .. }) if !body.is_null() => output::one(output, LIST, &body),
+                Some(_) | None => {
+                    output::note("Revoked.");
+                    Ok(())
+                }
+            }
+        }
+    }
+}
+
+/// The token with this id, or the only one in force with this name.
+fn find<'a>(all: &'a [Value], named: &str) -> Result<&'a Value, Failure> {
+    if let Some(token) = all.iter().find(|token| text(token, "id") == named) {
+        return Ok(token);
+    }
+    let in_force = |token: &&Value| text(token, "name") == named && text(token, "revoked_at").is_empty();
+    let found: Vec<&Value> = all.iter().filter(in_force).collect();
+    match found.as_slice() {
+        [only] => Ok(only),
+        [] => Err(Failure::new(
+            Exit::NotFound,
+            format!(
+                "NOT_FOUND: there is no API token in force with the id or name {named:?}\n  coterm token list"
+            ),
+        )),
+        several => {
+            let ids = several.iter().map(|token| text(token, "id")).collect::<Vec<_>>().join(", ");
+            Err(Failure::new(
+                Exit::Invalid,
+                format!("AMBIGUOUS: several have the name {named:?}; use an id: {ids}"),
+            ))
         }
     }
 }

@@ -93,7 +93,9 @@ fn write_line(text: &mut String, line: &Envelope) {
     let cells = [&line.actor, &line.request_id, kind(&event), &group, &old_date, &new_date, &old_units]
         .map(cell)
         .join(",");
-    let rest = [&new_units, &event.to_string()].map(|text| cell(text)).join(",");
+    // As stored: with it and the rest of the line the hash can be computed again.
+    let stored = String::from_utf8_lossy(&line.event);
+    let rest = [new_units.as_str(), &stored].map(cell).join(",");
     let (seq, at, recorded_at, hash) = (line.seq, line.at, line.recorded_at, hex(&line.hash));
     let _ = write!(text, "{seq},{at},{recorded_at},{cells},{rest},{hash}\r\n");
 }
@@ -108,7 +110,8 @@ fn cells(side: &Side) -> [String; 2] {
 /// white space, and read full-width signs as their plain ones.
 fn cell(text: &str) -> String {
     let signs = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-    let formula = text.starts_with(['\t', '\r', '\n']) || text.trim_start().starts_with(signs);
+    // An apostrophe that is there already gets another: who reads the file back takes off exactly one.
+    let formula = text.starts_with(['\'', '\t', '\r', '\n']) || text.trim_start().starts_with(signs);
     format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
 }
 
@@ -135,6 +138,7 @@ mod tests {
             ("a", "\"a\""),
             ("", "\"\""),
             ("a\"b,c\r\nd", "\"a\"\"b,c\r\nd\""),
+            ("'a", "\"''a\""),
             ("=1+1", "\"'=1+1\""),
             ("+1", "\"'+1\""),
             ("-1", "\"'-1\""),

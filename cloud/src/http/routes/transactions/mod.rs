@@ -4,6 +4,7 @@
 //! looks at a bounded number of lines before it gives the turn back with a cursor.
 
 mod csv;
+mod filter;
 
 use super::*;
 use crate::books::{Books, Envelope};
@@ -13,6 +14,7 @@ use axum::extract::{Path, State};
 use coterm_shared::id::GroupId;
 use coterm_shared::licensing::{Event, Figures, Units};
 use coterm_shared::time::Timestamp;
+use filter::Filter;
 use serde_json::json;
 use std::fmt::Write;
 
@@ -51,43 +53,6 @@ pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: As
 pub(super) async fn list_platform(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ManagePlatform)?;
     answer(&api, &ask, None, api.books().platform().version()).await
-}
-
-/// Which lines are wanted; without a condition, all.
-#[derive(Default)]
-struct Filter {
-    /// Those that name this group, as it stands in an event.
-    group: Option<String>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-    event: Option<String>,
-    actor: Option<String>,
-}
-
-impl Filter {
-    fn of(query: &mut Fields) -> Option<Filter> {
-        let group = query.optional::<GroupId>("group");
-        let since = query.optional::<Timestamp>("since");
-        let until = query.optional::<Timestamp>("until");
-        let event = query.optional::<String>("event");
-        let actor = query.optional::<String>("actor");
-        let group = group?.map(|group| format!("\"{group}\""));
-        Some(Filter { group, since: since?, until: until?, event: event?, actor: actor? })
-    }
-
-    fn is_all(&self) -> bool {
-        let Filter { group, since, until, event, actor } = self;
-        group.is_none() && since.is_none() && until.is_none() && event.is_none() && actor.is_none()
-    }
-
-    fn wants(&self, line: &Envelope) -> bool {
-        let names = |group: &String| line.event.windows(group.len()).any(|part| part == group.as_bytes());
-        self.since.is_none_or(|since| line.at >= since)
-            && self.until.is_none_or(|until| line.at < until)
-            && self.actor.as_ref().is_none_or(|actor| *actor == line.actor)
-            && self.group.as_ref().is_none_or(names)
-            && self.event.as_ref().is_none_or(|event| kind(&event_of(line)) == event)
-    }
 }
 
 async fn answer(api: &Api, ask: &Ask, id: Option<OrganizationId>, version: u64) -> Result<Response> {
@@ -232,7 +197,18 @@ fn hex(bytes: &[u8]) -> String {
 pub(super) async fn verify(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;
     ask.no_query()?;
-    let verdict = api.books().verify_log(Some(organization.id())).await.map_err(|error| refused(&error))?;
+    verdict(&api, Some(organization.id())).await
+}
+
+/// `GET /transactions/verify`: the same for the platform's log.
+pub(super) async fn verify_platform(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    ask.no_query()?;
+    verdict(&api, None).await
+}
+
+async fn verdict(api: &Api, id: Option<OrganizationId>) -> Result<Response> {
+    let verdict = api.books().verify_log(id).await.map_err(|error| refused(&error))?;
     let body = match verdict {
         Ok(verified) => json!({ "intact": true, "entries": verified.entries, "hash": hex(&verified.hash) }),
         Err(fault) => json!({ "intact": false, "fault": fault.to_string() }),

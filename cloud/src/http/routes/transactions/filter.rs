@@ -1,0 +1,123 @@
+//! Which lines of the log are wanted: by subject, operation, actor, request and time (domain T1).
+
+use super::{Envelope, Fields, Value, event_of, kind};
+use coterm_shared::id::GroupId;
+use coterm_shared::time::Timestamp;
+
+/// Which lines are wanted; without a condition, all.
+#[derive(Default, PartialEq, Eq)]
+pub(super) struct Filter {
+    /// Those that name this group, as it stands in an event.
+    group: Option<String>,
+    /// Those about this group, site, device, key or organization, by id, or by a name given to it.
+    subject: Option<String>,
+    /// Those at or after this instant.
+    pub(super) since: Option<Timestamp>,
+    /// Those before this instant.
+    until: Option<Timestamp>,
+    /// Those of this operation, as its event is called.
+    event: Option<String>,
+    /// Those of this actor: as it stands in the line, or the id or the name in it.
+    actor: Option<String>,
+    /// Those of this request.
+    request: Option<String>,
+}
+
+impl Filter {
+    /// The conditions of a query; `None` if one is faulty, which the query then knows.
+    pub(super) fn of(query: &mut Fields) -> Option<Filter> {
+        let group = query.optional::<GroupId>("group");
+        let since = query.optional::<Timestamp>("since");
+        let until = query.optional::<Timestamp>("until");
+        let event = query.optional::<String>("event");
+        let actor = query.optional::<String>("actor");
+        let subject = query.optional::<String>("subject");
+        let request = query.optional::<String>("request");
+        let group = group?.map(|group| format!("\"{group}\""));
+        Some(Filter {
+            group,
+            subject: subject?,
+            since: since?,
+            until: until?,
+            event: event?,
+            actor: actor?,
+            request: request?,
+        })
+    }
+
+    /// Whether every line is wanted.
+    pub(super) fn is_all(&self) -> bool {
+        *self == Filter::default()
+    }
+
+    /// Whether this line is wanted.
+    pub(super) fn wants(&self, line: &Envelope) -> bool {
+        let names = |group: &String| line.event.windows(group.len()).any(|part| part == group.as_bytes());
+        self.since.is_none_or(|since| line.at >= since)
+            && self.until.is_none_or(|until| line.at < until)
+            && self.actor.as_ref().is_none_or(|actor| is_actor(&line.actor, actor))
+            && self.request.as_ref().is_none_or(|request| *request == line.request_id)
+            && self.group.as_ref().is_none_or(names)
+            && self.event.as_ref().is_none_or(|event| kind(&event_of(line)) == event)
+            && self.subject.as_ref().is_none_or(|subject| is_about(&event_of(line), subject))
+    }
+}
+
+/// Whether an actor as it stands in a line, `tok_… role (name)`, is the one that is meant: whole, by id or by name.
+fn is_actor(actor: &str, meant: &str) -> bool {
+    let id = actor.split(' ').next();
+    let name = actor.split_once(" (").and_then(|(_, rest)| rest.strip_suffix(')'));
+    actor == meant || id == Some(meant) || name == Some(meant)
+}
+
+/// The fields of an event that say what it is about.
+const SUBJECTS: &[&str] = &[
+    "organization",
+    "group",
+    "default_group",
+    "site",
+    "parent",
+    "device",
+    "by",
+    "key",
+    "id",
+    "code_tail",
+    "order_number",
+    "to",
+    "name",
+    "product",
+    "model",
+];
+
+/// Whether an event is about this id, or about what has this name.
+fn is_about(event: &Value, subject: &str) -> bool {
+    match event {
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            (value.as_str() == Some(subject) && SUBJECTS.contains(&name.as_str())) || is_about(value, subject)
+        }),
+        Value::Array(values) => values.iter().any(|value| is_about(value, subject)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Domain T1: lines are found by actor and by subject.
+    #[test]
+    fn an_actor_is_meant_by_id_name_or_whole_and_a_subject_by_id_or_name() {
+        let actor = "tok_1 org-admin (Ada (night))";
+        for meant in [actor, "tok_1", "Ada (night)"] {
+            assert!(is_actor(actor, meant), "{meant}");
+        }
+        for other in ["", "Ada", "org-admin", "tok_", "(Ada (night))"] {
+            assert!(!is_actor(actor, other), "{other}");
+        }
+        let event = json!({"type": "key-claimed", "key": {"id": "key_1", "code_tail": "ABCDE"},
+            "place": {"place": "active", "group": "grp_1"}, "state": "licensed"});
+        assert!(["key_1", "ABCDE", "grp_1"].iter().all(|subject| is_about(&event, subject)));
+        assert!(!["licensed", "active", "key-claimed", "grp_"].iter().any(|other| is_about(&event, other)));
+    }
+}
