@@ -99,7 +99,12 @@ pub(super) fn verify(path: &Path) -> Result<Verified, Failure> {
 pub(super) fn compare(context: &Context, verified: &Verified) -> Result<(), Failure> {
     let Verified { last, hash, .. } = verified;
     let path = context.path(&format!("/transactions?limit=1&cursor={}", last.saturating_sub(1)))?;
-    let found = context.client.get(&path)?.body;
+    let found = match context.client.get(&path) {
+        Ok(answer) => answer.body,
+        // The server's log ends before that entry.
+        Err(failure) if failure.text.starts_with("BAD_CURSOR") => Value::Null,
+        Err(failure) => return Err(failure),
+    };
     let same = found.pointer("/items/0").is_some_and(|entry| {
         entry.get("seq").and_then(Value::as_u64) == Some(*last) && text(entry, "hash") == *hash
     });
