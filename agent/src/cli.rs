@@ -89,7 +89,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         run_dir: Option<PathBuf>,
     },
-    /// Verifies a token file against root and keyring, without a device, and prints JSON.
+    /// Verifies a token, keyring or root as a device would, without a device, and prints JSON.
     VerifyToken(VerifyToken),
     /// Prints the manual page, or writes one for every command into a directory.
     #[cfg(feature = "man")]
@@ -115,30 +115,47 @@ pub(crate) enum What {
     Operate,
 }
 
+/// What a signed document is verified as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Document {
+    /// A license state, under root and keyring.
+    Token,
+    /// A keyring, under the root; newer than the one held, if one is given.
+    Keyring,
+    /// The root that follows the one given.
+    Root,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct VerifyToken {
+    /// What the file is to be verified as.
+    #[arg(long = "as", value_enum, default_value = "token")]
+    pub document: Document,
     /// The root document.
     #[arg(long, value_name = "FILE")]
     pub root: PathBuf,
-    /// The keyring.
+    /// The keyring; to verify a keyring, the one held before it, if any.
     #[arg(long, value_name = "FILE")]
-    pub keyring: PathBuf,
+    pub keyring: Option<PathBuf>,
     /// The device the token must be for.
     #[arg(long, value_name = "ID")]
-    pub device: DeviceId,
+    pub device: Option<DeviceId>,
     /// The organization it must be of.
     #[arg(long, value_name = "ID")]
-    pub organization: OrganizationId,
+    pub organization: Option<OrganizationId>,
     /// The deployment it must come from; the root's, if not given.
     #[arg(long, value_name = "NAME")]
     pub trust_domain: Option<TrustDomain>,
     /// The instant to judge it at (RFC 3339); the instant of issue, if not given.
     #[arg(long, value_name = "INSTANT")]
     pub at: Option<Timestamp>,
-    /// The version a device already holds, as EPOCH:SEQ.
-    #[arg(long, value_name = "EPOCH:SEQ")]
+    /// The version a device already holds, as EPOCH:SEQ; a token of that very version is taken for the one held.
+    #[arg(long, value_name = "EPOCH:SEQ", conflicts_with = "held_token")]
     pub held: Option<TokenVersion>,
-    /// The token.
-    #[arg(value_name = "TOKENFILE")]
-    pub token: PathBuf,
+    /// The token a device already holds: another one of its version is then told from it.
+    #[arg(long, value_name = "FILE")]
+    pub held_token: Option<PathBuf>,
+    /// The token, or what `--as` says.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }

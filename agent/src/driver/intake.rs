@@ -179,6 +179,9 @@ impl<S: StateStore> Driver<S> {
             self.next_refusal_report_boot_secs = self.reading.boot_secs.saturating_add(REFUSAL_REPORT_SECS);
             self.report_wanted = true;
             tracing::warn!(code, count = self.refused.count, "refused a message: {sentence}");
+        } else {
+            // An attacker must not fill the log; who looks for him can.
+            tracing::debug!(code, count = self.refused.count, "refused a message");
         }
     }
 }
