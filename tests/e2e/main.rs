@@ -11,6 +11,7 @@ mod crash_of_the_cloud;
 mod demo;
 mod documentation;
 mod external_broker;
+mod hostile;
 mod isolation;
 mod ladder;
 mod manual;

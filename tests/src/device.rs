@@ -5,7 +5,7 @@ use crate::operator::Tenant;
 use crate::process::{Process, Said, program, run};
 use crate::wait::{eventually, holds};
 use crate::workload::Workload;
-use coterm_shared::enforcement::{OperatingMode, PublicState};
+use coterm_shared::enforcement::{OperatingMode, PublicState, Record};
 use coterm_shared::token::TokenVersion;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -41,6 +41,16 @@ impl Device {
         assert_eq!(said.code, 0, "{said:?}");
         let device =
             Device { agent: None, workload: Workload::new(&dir.join("workload")), id: id.to_owned(), dir };
+        device.configure(obeys);
+        device
+    }
+
+    /// A device whose directory was filled by hand, with the beginning of an `agent.toml`.
+    #[must_use]
+    pub fn by_hand(dir: PathBuf, id: &str, head: &str, obeys: Obeys) -> Device {
+        let workload = Workload::new(&dir.join("workload"));
+        let device = Device { agent: None, workload, id: id.to_owned(), dir };
+        device.set_config(head);
         device.configure(obeys);
         device
     }
@@ -222,5 +232,28 @@ impl Device {
             .collect();
         files.sort();
         files
+    }
+
+    /// The record on disk: of the two slots the whole one with the higher generation.
+    ///
+    /// # Panics
+    /// A slot that looks whole holds no record.
+    #[must_use]
+    pub fn stored(&self) -> Option<Record> {
+        // Magic and format, generation, length, checksum; then the record behind its own length.
+        let field = |bytes: &[u8], at: usize, size: usize| {
+            bytes
+                .get(at..at + size)?
+                .iter()
+                .rev()
+                .try_fold(0_u64, |sum, byte| Some(sum << 8 | u64::from(*byte)))
+        };
+        let slots = self.state_bytes().into_iter().filter_map(|(_, bytes)| {
+            let generation = field(&bytes, 12, 8).filter(|_| bytes.starts_with(b"COTERMST"))?;
+            let length = u32::from_be_bytes(bytes.get(56..60)?.try_into().ok()?) as usize;
+            Some((generation, bytes.get(60..60 + length)?.to_vec()))
+        });
+        let (_, record) = slots.max_by_key(|(generation, _)| *generation)?;
+        Some(Record::decode(&record).expect("a record"))
     }
 }

@@ -149,6 +149,7 @@ fn manifest(cases: &[Case], lines: &str) -> String {
             "root": hex(&deployment::root_by(&deployment::next_root(), &[12, 13])),
             "keyring": hex(&deployment::keyring_by(&deployment::keyring_version(6), &[21])),
             "token": hex(&deployment::token(&next, 31)),
+            "keyring_under_that_root": hex(&deployment::keyring_by(&deployment::keyring_version(7), &[23])),
         },
         "by_subject": count(cases.iter().map(|case| case.subject)),
         "by_attack": count(cases.iter().map(|case| case.attack)),
