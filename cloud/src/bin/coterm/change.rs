@@ -62,7 +62,7 @@ impl Client {
                 return Ok(None);
             }
             output::note(describe(&preview.body, true));
-            confirm("Apply?")?;
+            confirm("Apply?", "Pass --yes to apply without asking, or --dry-run to look.")?;
             seen = seen_in(preview);
         }
         let key = fresh_key()?;
@@ -95,14 +95,11 @@ pub(crate) fn fresh_key() -> Result<String, Failure> {
     Ok(uuid::Uuid::from_bytes(bytes).simple().to_string())
 }
 
-/// Asks a person, who has to say yes.
-pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
-    let declined = |text: &str| Err(Failure::new(Exit::Declined, text));
+/// Asks a person, who has to say yes; `unasked` says what to do where there is none.
+pub(crate) fn confirm(question: &str, unasked: &str) -> Result<(), Failure> {
+    let declined = |text: String| Err(Failure::new(Exit::Declined, text));
     if !std::io::stdin().is_terminal() {
-        return declined(
-            "NOT_CONFIRMED: nothing was changed; there is nobody to ask.\n  Pass --yes to apply without asking, or \
-             --dry-run to look.",
-        );
+        return declined(format!("NOT_CONFIRMED: nothing was changed; there is nobody to ask.\n  {unasked}"));
     }
     let mut stderr = std::io::stderr().lock();
     let _unseen = write!(stderr, "{} [y/N] ", paint(BOLD, question)).and_then(|()| stderr.flush());
@@ -116,6 +113,6 @@ pub(crate) fn confirm(question: &str) -> Result<(), Failure> {
     if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
         Ok(())
     } else {
-        declined("NOT_CONFIRMED: nothing was changed.")
+        declined(String::from("NOT_CONFIRMED: nothing was changed."))
     }
 }

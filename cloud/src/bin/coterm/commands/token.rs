@@ -91,7 +91,7 @@ pub(crate) fn run(context: &Context, command: TokenCommand) -> Result<(), Failur
             let found = find(&all, &token)?;
             if !yes {
                 output::note(block(LIST, found));
-                confirm("Revoke it, at once and for good?")?;
+                confirm("Revoke it, at once and for good?", "Pass --yes to revoke without asking.")?;
             }
             let path = format!("/api/v1/api-tokens/{}", part(&text(found, "id")));
             let request = Change { method: Method::DELETE, path: &path, body: None, ask: Ask::No };

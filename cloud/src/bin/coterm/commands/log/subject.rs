@@ -77,6 +77,10 @@ impl Names {
         }
         said.extend(event.get("keys").and_then(Value::as_u64).map(|keys| format!("{keys} key(s)")));
         // Of the platform's log.
+        if let Some(model) = event.get("model").filter(|model| model.is_object()) {
+            let field = |name: &str| model.get(name).map(crate::table::cell).unwrap_or_default();
+            said.push(format!("{}: {} {}", field("name"), field("units"), field("product")));
+        }
         for field in ["product", "model", "price"] {
             if said.is_empty() || field == "price" {
                 said.extend(event.get(field).filter(|value| !value.is_null()).map(crate::table::cell));
@@ -137,6 +141,10 @@ mod tests {
             (
                 json!({"type": "device-retired", "device": "cam-1", "why": {"why": "replaced", "by": "cam-2"}}),
                 "cam-1 (replaced by cam-2)",
+            ),
+            (
+                json!({"type": "model-put", "model": {"name": "D4", "product": "door", "units": 4}}),
+                "D4: 4 door",
             ),
             (json!({"type": "key-transferred", "key": "key_9", "to": "org_2"}), "key key_9 to org_2"),
         ] {
