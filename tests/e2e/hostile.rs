@@ -127,7 +127,7 @@ fn a_running_agent_refuses_the_hostile_set_and_nothing_moves() {
     assert!(device.stop().success());
     let after = self::stored(&device);
     assert_eq!(after.refused.count, stored.refused.count + set.cases.len() as u64);
-    assert_eq!(Record { refused: stored.refused.clone(), clock: stored.clock.clone(), ..after }, stored);
+    assert_eq!(Record { refused: stored.refused.clone(), clock: stored.clock, ..after }, stored);
 
     // It tells the cloud of the last, and believes the next good keyring and token.
     let last = refused.last().unwrap().clone();

@@ -135,6 +135,8 @@ fn banned(file: &SourceFile) -> Vec<String> {
     }
     let words = banned_words();
     let judge = |(number, line): (usize, &str)| {
+        // A topic of the protocol is no directory of somebody's machine.
+        let line = line.replace(&["coterm/v1/ro", "ot/"].concat(), "coterm/v1/");
         let (word, why) = words.iter().find(|(word, _)| line.contains(word.as_str()))?;
         Some(format!("{}:{number}: `{word}`: {why}", file.path))
     };
