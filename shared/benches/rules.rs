@@ -134,6 +134,7 @@ fn claim_one(fleet: &Organization) {
         product: ProductType::CAMERA,
         units: 1,
         trial_secs: None,
+        doors: None,
     };
     let command = Command::ClaimDevice { device: new, site: SiteId::from_bytes(bytes(7)) };
     black_box(decide(fleet, &command, &context()).unwrap());

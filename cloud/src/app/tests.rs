@@ -83,6 +83,7 @@ async fn settle_in(running: &Running) {
                 product: ProductType::CAMERA,
                 units: 1,
                 trial_secs: None,
+                doors: None,
             };
             command(running, Command::ClaimDevice { device, site }).await;
         }
@@ -245,6 +246,7 @@ async fn who_retired_a_device_sees_nothing_of_it_once_another_claims_it() {
         product: ProductType::CAMERA,
         units: 1,
         trial_secs: None,
+        doors: None,
     };
     for command in [
         Command::CreateSite { id: site, name: String::from("Lobby"), parent: None, group: None },

@@ -8,7 +8,7 @@ use super::request::{BooksError, Change, NewPart};
 use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
 use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    self, ClaimMode, Command, Context, Dated, Decision, IssuedKey, Limits, Organization, Preview,
+    self, ClaimMode, Command, Context, Dated, Decision, IssuedKey, Limits, Organization, PartTarget, Preview,
     PreviewDigest, Refusal, RefusalCode, Refusals, ReservedKind,
 };
 use coterm_shared::platform::{
@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Number of the snapshots' encoding: raised whenever the shape of an aggregate changes.
-const SNAPSHOT_SCHEMA: u32 = 2;
+const SNAPSHOT_SCHEMA: u32 = 3;
 
 /// A state to decide on.
 pub(super) trait View {
@@ -210,7 +210,14 @@ fn split(
     let [Some(first), Some(second)] = entered else { return Err(BooksError::Internal) };
     let command = PlatformCommand::SplitKey { key, parts: Box::new([first, second]) };
     let platform = Some(decide_platform(platform, &command, context.now)?);
-    Ok(Plan { organization: Some(organization), receiver: None, platform })
+    // The rules let one part leave at most.
+    let leaving = parts.iter().find_map(|part| match part.request.target {
+        PartTarget::Other(to) => Some((part.request.id, to)),
+        PartTarget::Own { .. } => None,
+    });
+    let receiver =
+        leaving.map(|(part, to)| receive(view, &organization.decision, part, to, context)).transpose()?;
+    Ok(Plan { organization: Some(organization), receiver, platform })
 }
 
 fn transfer(
@@ -221,12 +228,23 @@ fn transfer(
     context: &Context,
 ) -> Result<Plan, BooksError> {
     let giver = on_organization(view, id, &Command::TransferKey { id: key, to }, context)?;
-    let given = giver.decision.after.key(key).ok_or(BooksError::Internal)?;
+    let receiver = receive(view, &giver.decision, key, to, context)?;
+    Ok(Plan { organization: Some(giver), receiver: Some(receiver), platform: None })
+}
+
+/// What a key that leaves one organization comes to in another: it arrives unassigned (domain K7, K8).
+fn receive(
+    view: &impl View,
+    giver: &Decision,
+    key: KeyId,
+    to: OrganizationId,
+    context: &Context,
+) -> Result<OrganizationPlan, BooksError> {
+    let given = giver.after.key(key).ok_or(BooksError::Internal)?;
     // Any time it stood queued goes with it, as with the parts of a split (domain K7).
     let given = IssuedKey { ends_at: given.ends_at, ..given.issued.clone() };
     let claim = Command::ClaimKey { key: Box::new(given), group: None, mode: ClaimMode::Increase };
-    let receiver = on_organization(view, to, &claim, context)?;
-    Ok(Plan { organization: Some(giver), receiver: Some(receiver), platform: None })
+    Ok(on_organization(view, to, &claim, context)?)
 }
 
 fn decide_platform(
@@ -306,15 +324,24 @@ impl Plan {
     /// Refuses a change of an organization on anything else than what its preview showed.
     pub(super) fn check_preview(&self, shown: Option<&PreviewDigest>) -> Result<(), Refusals> {
         match (&self.organization, shown) {
-            (Some(plan), Some(shown)) => licensing::check_digest(&plan.decision, shown),
+            (Some(plan), Some(shown)) => {
+                let receiver = self.receiver.as_ref().map(|plan| &plan.decision);
+                licensing::check_digest_of(&plan.decision, receiver, shown)
+            }
             (Some(_) | None, _) => Ok(()),
         }
     }
 
-    /// What it would do to its organization; `None` if it founds one or touches the platform alone.
+    /// What it would do to its organization, and to the one that gets a key from it; `None` if it founds one or touches
+    /// the platform alone.
     pub(super) fn preview(&self, now: Timestamp) -> Option<Preview> {
         let plan = self.organization.as_ref()?;
-        Some(licensing::compare(plan.before.as_ref()?, &plan.decision, now))
+        let preview = licensing::compare(plan.before.as_ref()?, &plan.decision, now);
+        let receiver = self.receiver.as_ref().and_then(|plan| Some((plan.before.as_ref()?, &plan.decision)));
+        Some(match receiver {
+            Some((before, decision)) => preview.with_receiver(before, decision),
+            None => preview,
+        })
     }
 }
 

@@ -158,11 +158,17 @@ impl Fields {
 
     /// An optional truth value; `false` if absent.
     pub fn flag(&mut self, name: &str) -> Option<bool> {
+        self.optional_flag(name).map(Option::unwrap_or_default)
+    }
+
+    /// A flag that may be absent: `Some(None)` then.
+    #[expect(clippy::option_option, reason = "outer: could be read; inner: was given")]
+    pub fn optional_flag(&mut self, name: &str) -> Option<Option<bool>> {
         match self.take(name) {
-            None => Some(false),
-            Some(Value::Bool(value)) => Some(value),
-            Some(Value::String(text)) if self.texts && text == "true" => Some(true),
-            Some(Value::String(text)) if self.texts && text == "false" => Some(false),
+            None => Some(None),
+            Some(Value::Bool(value)) => Some(Some(value)),
+            Some(Value::String(text)) if self.texts && text == "true" => Some(Some(true)),
+            Some(Value::String(text)) if self.texts && text == "false" => Some(Some(false)),
             Some(_) => {
                 self.fault("WRONG_TYPE", name, format!("`{name}` is true or false"));
                 None

@@ -66,6 +66,17 @@ impl Schedule {
         }
     }
 
+    /// The same steps, none of them before `at`.
+    #[must_use]
+    pub fn not_before(self, at: Timestamp) -> Schedule {
+        let delay = |step: Option<Timestamp>| step.map(|step| step.max(at));
+        Schedule {
+            grace_begins_at: delay(self.grace_begins_at),
+            lock_at: delay(self.lock_at),
+            stop_at: delay(self.stop_at),
+        }
+    }
+
     /// The element-wise earliest of two schedules (domain E5: with both causes the stricter wins at every step).
     #[must_use]
     pub fn earliest(self, other: Schedule) -> Schedule {
@@ -117,5 +128,8 @@ mod tests {
         assert_eq!(both, Schedule { grace_begins_at: secs(10), lock_at: secs(40), stop_at: secs(60) });
         assert!(both.is_ordered());
         assert_eq!(expiry.earliest(Schedule::NEVER), expiry);
+        let delayed = capacity.not_before(secs(50).unwrap());
+        assert_eq!(delayed, Schedule { grace_begins_at: secs(50), lock_at: secs(50), stop_at: secs(90) });
+        assert_eq!(Schedule::NEVER.not_before(Timestamp::MAX), Schedule::NEVER);
     }
 }

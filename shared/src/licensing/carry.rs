@@ -1,10 +1,11 @@
 //! The clocks that sites and devices carry along (domain E2).
 //!
 //! Whoever leaves a group takes the less that is left of the group's clocks and of its own; whoever comes back finds
-//! it again; whoever leaves a site that brought clocks takes them along. So neither re-adding a device nor shuffling sites between groups buys new grace.
+//! it again; whoever leaves a site that brought clocks takes them along. So neither re-adding a device nor shuffling
+//! sites between groups buys new grace.
 
 use super::clock::Clocks;
-use super::compliance::Holder;
+use super::compliance::{Arrival, Carried, Holder, Origin};
 use super::device::DeviceState;
 use super::organization::Organization;
 use crate::id::{DeviceId, GroupId, SiteId};
@@ -50,31 +51,35 @@ impl Organization {
         }
     }
 
-    /// What the sites that `from` is in carry and those of `to` do not, paused: who leaves them takes it along.
-    pub(super) fn clocks_left_behind(
+    /// What `holder` takes along as its own when it leaves `old` for `new`, another place in the same group: what the
+    /// sites above it carried for it, as far as they are not above it any more. `None` if that is nothing.
+    pub(super) fn carried_on(
         &self,
-        from: Option<SiteId>,
-        to: Option<SiteId>,
+        holder: Holder,
+        old: Option<SiteId>,
+        new: Option<SiteId>,
         now: Timestamp,
-    ) -> Clocks {
+    ) -> Option<Arrival> {
+        let group = self.group_of_site(old?).and_then(|id| self.group(id))?;
+        if group.assessment.carried.is_empty() {
+            return None;
+        }
         let above = |site: Option<SiteId>| site.into_iter().flat_map(|site| self.path_to_root(site));
-        let group = from.and_then(|site| self.group_of_site(site)).and_then(|id| self.group(id));
-        let Some(group) = group.filter(|group| !group.assessment.carried.is_empty()) else {
-            return Clocks::FRESH;
-        };
-        above(from)
-            .filter(|site| above(to).all(|kept| kept.id != site.id))
-            .filter_map(|site| group.assessment.carried_by(&Holder::Site(site.id)))
-            .fold(Clocks::FRESH, |clocks, carried| clocks.stricter(carried.clocks, now))
+        let mut left = above(old)
+            .filter(|site| above(new).all(|kept| kept.id != site.id))
+            .filter_map(|site| Some((site.id, group.assessment.carried_by(&Holder::Site(site.id))?)));
+        let (site, first) = left.next()?;
+        let all = left.map(|(_, carried)| carried).chain(group.assessment.carried_by(&holder));
+        // The rest that has begun goes on: none of its days is lost by a move within the group.
+        let (clocks, since) = all.fold((first.clocks, first.arrived_at), |(clocks, since), carried| {
+            (clocks.stricter(carried.clocks, now), since.max(carried.arrived_at))
+        });
+        let clocks = clocks.stricter(Clocks::FRESH, now);
+        Some(Arrival { holder, clocks, since, origin: Some(Origin::Within { site }) })
     }
 
     /// Everything in a site's tree that brought clocks along into `group`, with what is left of them.
-    pub(super) fn carried_within(
-        &self,
-        site: SiteId,
-        group: GroupId,
-        now: Timestamp,
-    ) -> Vec<(Holder, Clocks)> {
+    pub(super) fn carried_within(&self, site: SiteId, group: GroupId, now: Timestamp) -> Vec<Arrival> {
         let Some(group) = self.group(group).filter(|group| !group.assessment.carried.is_empty()) else {
             return Vec::new();
         };
@@ -86,6 +91,12 @@ impl Organization {
             at.is_some_and(|at| self.path_to_root(at).any(|above| above.id == site))
         };
         let carried = group.assessment.carried.iter().filter(|carried| inside(&carried.holder));
-        carried.map(|c| (c.holder.clone(), c.clocks.stricter(Clocks::FRESH, now))).collect()
+        let arrival = |c: &Carried| Arrival {
+            holder: c.holder.clone(),
+            clocks: c.clocks.stricter(Clocks::FRESH, now),
+            since: now,
+            origin: c.origin.clone(),
+        };
+        carried.map(arrival).collect()
     }
 }

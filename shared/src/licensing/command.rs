@@ -3,7 +3,7 @@
 //! Texts arrive as they were typed; [`super::decide`] parses them, so that all faults of a command are found at once.
 
 use super::license_key::{IssuedKey, OrderLine};
-use super::settings::Scope;
+use super::settings::{DoorUnits, Scope};
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::product::ProductType;
 use crate::time::Seconds;
@@ -42,6 +42,8 @@ pub struct SettingsChange {
     pub scope: Option<Scope>,
     /// How long keys and sites may stay unassigned, in seconds; a setting of the organization alone (domain G3).
     pub countdown_secs: Option<Seconds>,
+    /// What door controllers count by; a setting of the organization alone (domain G7).
+    pub door_units: Option<DoorUnits>,
 }
 
 /// What can be asked of an organization.
@@ -60,6 +62,17 @@ pub enum Command {
         id: GroupId,
         /// Its name.
         name: String,
+        /// Its departures from the organization's settings.
+        settings: SettingsChange,
+    },
+    /// Creates a license group and moves a site into it, in one step; its licenses stay (domain G1, G4).
+    CreateGroupFromSite {
+        /// The id of the group.
+        id: GroupId,
+        /// The site, which becomes a root site of the group.
+        site: SiteId,
+        /// The name of the group; the site's without one.
+        name: Option<String>,
         /// Its departures from the organization's settings.
         settings: SettingsChange,
     },
@@ -138,6 +151,13 @@ pub enum Command {
         old: DeviceId,
         /// The device that comes.
         new: NewDevice,
+    },
+    /// Says how many of a door controller's doors are configured (domain G7).
+    ConfigureDoors {
+        /// The device.
+        id: DeviceId,
+        /// Its configured doors, from 1 to the units of its model.
+        doors: u64,
     },
     /// Retires a device.
     RetireDevice {
@@ -252,6 +272,8 @@ pub struct NewDevice {
     pub units: u64,
     /// How long its trial lasts, in seconds, if it starts with one (domain G8).
     pub trial_secs: Option<Seconds>,
+    /// How many of a door controller's doors are configured, if that is said (domain G7).
+    pub doors: Option<u64>,
 }
 
 /// A part of a key to be split, as it is asked for.
@@ -263,8 +285,24 @@ pub struct PartRequest {
     pub code_tail: String,
     /// The units it takes of every line; what is not named, it takes none of.
     pub lines: Vec<OrderLine>,
-    /// The group it is claimed to, and how; left unassigned without one.
-    pub target: Option<(GroupId, ClaimMode)>,
+    /// Whose it will be, and where.
+    pub target: PartTarget,
+}
+
+/// Where a part of a split key goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartTarget {
+    /// It stays in the organization.
+    Own {
+        /// The group it is claimed to; left unassigned without one, or in the default group while license groups are
+        /// not enabled.
+        group: Option<GroupId>,
+        /// As increase or as renewal; as the key was without a word (domain K3).
+        mode: Option<ClaimMode>,
+    },
+    /// It goes to another organization, unassigned; vendor staff only (domain K7).
+    Other(OrganizationId),
 }
 
 impl Command {
@@ -276,6 +314,7 @@ impl Command {
             Command::EnableGroups => "enable-groups",
             Command::ChangeSettings(_) => "change-settings",
             Command::CreateGroup { .. } => "create-group",
+            Command::CreateGroupFromSite { .. } => "create-group-from-site",
             Command::RenameGroup { .. } => "rename-group",
             Command::ChangeGroupSettings { .. } => "change-group-settings",
             Command::DeleteGroup { .. } => "delete-group",
@@ -287,6 +326,7 @@ impl Command {
             Command::MoveDevice { .. } => "move-device",
             Command::ConvertTrial { .. } => "convert-trial",
             Command::ReplaceDevice { .. } => "replace-device",
+            Command::ConfigureDoors { .. } => "configure-doors",
             Command::RetireDevice { .. } => "retire-device",
             Command::ReportStolen { .. } => "report-stolen",
             Command::ClaimKey { .. } => "claim-key",

@@ -11,7 +11,7 @@ use super::coterm::{ExactInstant, Pool};
 use super::settings::{Limits, Settings};
 use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
-use crate::id::{DeviceId, SiteId};
+use crate::id::{DeviceId, GroupId, SiteId};
 use crate::product::ProductType;
 use crate::time::Timestamp;
 use alloc::collections::BTreeMap;
@@ -113,6 +113,44 @@ pub enum Holder {
     Device(DeviceId),
 }
 
+/// Where carried clocks came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "came", rename_all = "kebab-case")]
+pub enum Origin {
+    /// The site or device moved here from another group.
+    Moved {
+        /// That group.
+        from: GroupId,
+    },
+    /// It moved within the group, out of a site that had brought these clocks.
+    Within {
+        /// That site.
+        site: SiteId,
+    },
+    /// The device was retired and came back.
+    Returned,
+    /// The trial of the device had ended, and its own ladder had begun.
+    Trial,
+    /// The device took the place of another.
+    Replaced {
+        /// That device.
+        device: DeviceId,
+    },
+}
+
+/// Someone who comes into a group with clocks of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Who.
+    pub holder: Holder,
+    /// With which clocks.
+    pub clocks: Clocks,
+    /// Since when the holder is in the group with them.
+    pub since: Timestamp,
+    /// Where they come from.
+    pub origin: Option<Origin>,
+}
+
 /// Clocks that a site or device brought along.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Carried {
@@ -122,6 +160,9 @@ pub struct Carried {
     pub clocks: Clocks,
     /// When they came.
     pub arrived_at: Timestamp,
+    /// Where they came from; `None` in logs that did not say yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// The ladder ahead for the holder, by these clocks alone.
     pub ahead: Ahead,
     /// When these clocks start anew if the group stays compliant.
@@ -180,21 +221,21 @@ pub struct Occasion {
     /// A key came that was in a group before, here or elsewhere.
     pub used_key_came: bool,
     /// Who came, with the clocks they had.
-    pub arrivals: Vec<(Holder, Clocks)>,
+    pub arrivals: Vec<Arrival>,
     /// Who left.
     pub departures: Vec<Holder>,
 }
 
 impl Occasion {
-    /// `holder` is here with these clocks, whatever it had before.
+    /// Someone is here with these clocks, whatever it had before.
     #[must_use]
-    pub fn brings(holder: Holder, clocks: Clocks) -> Occasion {
-        if clocks.is_fresh() {
+    pub fn brings(arrival: Arrival) -> Occasion {
+        if arrival.clocks.is_fresh() {
             return Occasion::default();
         }
         Occasion {
-            departures: Vec::from([holder.clone()]),
-            arrivals: Vec::from([(holder, clocks)]),
+            departures: Vec::from([arrival.holder.clone()]),
+            arrivals: Vec::from([arrival]),
             ..Occasion::default()
         }
     }
@@ -253,15 +294,19 @@ pub fn assess(
     let (clocks, clocks_reset_at) = settle(previous.clocks, Timestamp::EPOCH, cured);
     let here = ahead(&clocks, figures, clocks_reset_at, settings);
     let stayed = previous.carried.iter().filter(|c| !occasion.departures.contains(&c.holder));
-    let stayed = stayed.map(|c| (c.holder.clone(), c.clocks, c.arrived_at));
-    let arrived = occasion.arrivals.iter().map(|(holder, clocks)| (holder.clone(), *clocks, at));
+    let stayed = stayed.map(|c| Arrival {
+        holder: c.holder.clone(),
+        clocks: c.clocks,
+        since: c.arrived_at,
+        origin: c.origin.clone(),
+    });
     let mut carried: Vec<Carried> = stayed
-        .chain(arrived)
-        .filter_map(|(holder, clocks, arrived_at)| {
-            let (clocks, clocks_reset_at) = settle(clocks, arrived_at, false);
+        .chain(occasion.arrivals.iter().cloned())
+        .filter_map(|Arrival { holder, clocks, since, origin }| {
+            let (clocks, clocks_reset_at) = settle(clocks, since, false);
             let ahead = ahead(&clocks, figures, clocks_reset_at, settings);
             // Clocks on which nothing was spent say nothing the group's own do not.
-            let kept = Carried { holder, clocks, arrived_at, ahead, clocks_reset_at };
+            let kept = Carried { holder, clocks, arrived_at: since, origin, ahead, clocks_reset_at };
             (!clocks.is_fresh()).then_some(kept)
         })
         .collect();

@@ -66,6 +66,10 @@ pub struct Device {
     pub product: ProductType,
     /// The units it consumes while active.
     pub units: u64,
+    /// The units of its model when it was claimed.
+    pub model_units: u64,
+    /// Its configured doors, if it is a door controller and they were counted (domain G7).
+    pub doors: Option<u64>,
     /// When it was claimed.
     pub claimed_at: Timestamp,
     /// Where it stands.

@@ -49,6 +49,12 @@ impl PreviewDigest {
         named.devices.iter().filter_map(|id| base.device(id)).for_each(|device| part(&mut sha, device));
         PreviewDigest(sha.finalize().into())
     }
+
+    /// The digest of what this decision read together with that of another organization (domain K7, K8).
+    #[must_use]
+    pub fn with(&self, receiver: &PreviewDigest) -> PreviewDigest {
+        PreviewDigest(Sha256::new().chain_update(self.0).chain_update(receiver.0).finalize().into())
+    }
 }
 
 /// Adds a part to a hash, its length first, so that two parts cannot pass for one.
@@ -94,10 +100,12 @@ impl Named {
                 self.device(decision, device);
                 self.site(decision, *site);
             }
-            Event::TrialConverted { device }
+            Event::UnitsCounted { units } => self.devices.extend(units.keys().cloned()),
+            Event::DoorsConfigured { device, .. }
+            | Event::TrialConverted { device }
             | Event::TrialEnded { device }
             | Event::DeviceRetired { device, .. } => self.device(decision, device),
-            Event::KeyClaimed { place, .. } => self.groups.extend(place.group()),
+            Event::KeyClaimed { place, .. } => self.key_place(place),
             Event::KeyPlaced { key, place } => self.key(decision, *key, [place]),
             Event::KeySplit { key, parts } => {
                 self.key(decision, *key, parts.iter().map(|part| &part.place));
@@ -109,7 +117,17 @@ impl Named {
     fn key<'a>(&mut self, of: &Decision, key: KeyId, places: impl IntoIterator<Item = &'a KeyPlace>) {
         self.keys.insert(key);
         self.groups.extend(of.base.key(key).and_then(|key| key.state.group()));
-        self.groups.extend(places.into_iter().filter_map(KeyPlace::group));
+        places.into_iter().for_each(|place| self.key_place(place));
+    }
+
+    /// What goes to Unassigned reads how long the countdown is.
+    fn key_place(&mut self, place: &KeyPlace) {
+        match place.group() {
+            Some(group) => {
+                self.groups.insert(group);
+            }
+            None => self.settings = true,
+        }
     }
 
     fn site(&mut self, of: &Decision, site: SiteId) {
@@ -122,7 +140,7 @@ impl Named {
             Place::Root { group } => {
                 self.groups.insert(*group);
             }
-            Place::Unassigned { .. } => {}
+            Place::Unassigned { .. } => self.settings = true,
             Place::Within { parent } => self.site(of, *parent),
         }
     }
@@ -139,10 +157,21 @@ impl Named {
 /// `PREVIEW_OUTDATED` if what the command reads has changed since the preview with digest `shown`; changes elsewhere
 /// do not count.
 pub fn check_digest(decision: &Decision, shown: &PreviewDigest) -> Result<(), Refusals> {
-    if PreviewDigest::of(decision) == *shown {
-        return Ok(());
-    }
-    Err(outdated())
+    check_digest_of(decision, None, shown)
+}
+
+/// The same for a decision with what it comes to in the organization that gets a key from it (domain K7, K8).
+///
+/// # Errors
+/// `PREVIEW_OUTDATED` if what the command reads in either has changed.
+pub fn check_digest_of(
+    decision: &Decision,
+    receiver: Option<&Decision>,
+    shown: &PreviewDigest,
+) -> Result<(), Refusals> {
+    let own = PreviewDigest::of(decision);
+    let read = receiver.map_or(own, |receiver| own.with(&PreviewDigest::of(receiver)));
+    if read == *shown { Ok(()) } else { Err(outdated()) }
 }
 
 /// The refusal of a change on anything else than what its preview showed.

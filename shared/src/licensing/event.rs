@@ -4,6 +4,8 @@
 //! rule, no setting and no time-zone table of the present. Events are stored as JSON and hashed as stored; a variant
 //! is never changed, only joined by a newer one.
 
+mod names;
+
 use super::clock::Clocks;
 use super::compliance::{Assessment, Figures};
 use super::device::Trial;
@@ -15,9 +17,8 @@ use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::product::ProductType;
 use crate::time::Timestamp;
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::collections::BTreeMap;
+pub use names::{Reservation, Reserved, ReservedKind, Subject};
 use serde::{Deserialize, Serialize};
 
 /// An event and the instant it happened at.
@@ -122,11 +123,26 @@ pub enum Event {
         model: ModelName,
         /// The product type it consumes.
         product: ProductType,
-        /// The units it consumes (domain G7).
+        /// The units of its model, which it consumes unless it is a door controller that counts by its doors (domain
+        /// G7).
         units: u64,
         /// Its trial, if it starts with one (domain G8).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trial: Option<Trial>,
+    },
+    /// The configured doors of a door controller were counted (domain G7).
+    DoorsConfigured {
+        /// The device.
+        device: DeviceId,
+        /// Its configured doors.
+        doors: u64,
+        /// The units it consumes from now on.
+        units: u64,
+    },
+    /// Door controllers count by something else than before (domain G7).
+    UnitsCounted {
+        /// The units that each of those it makes a difference to consumes from now on.
+        units: BTreeMap<DeviceId, u64>,
     },
     /// A device was moved to another site.
     DeviceMoved {
@@ -233,6 +249,8 @@ impl Event {
             Event::SiteDeleted { .. } => "site-deleted",
             Event::DeviceClaimed { .. } => "device-claimed",
             Event::DeviceMoved { .. } => "device-moved",
+            Event::DoorsConfigured { .. } => "doors-configured",
+            Event::UnitsCounted { .. } => "units-counted",
             Event::TrialConverted { .. } => "trial-converted",
             Event::TrialEnded { .. } => "trial-ended",
             Event::DeviceRetired { .. } => "device-retired",
@@ -244,46 +262,6 @@ impl Event {
             Event::RenewalsActivated { .. } => "renewals-activated",
             Event::TermEnded { .. } => "term-ended",
             Event::GroupAssessed { .. } => "group-assessed",
-        }
-    }
-
-    /// What this event takes or gives back among the names that are unique over all organizations.
-    #[must_use]
-    pub fn reservations(&self) -> Vec<Reservation> {
-        let device = |id: &DeviceId| Reserved { kind: ReservedKind::Device, value: id.to_string() };
-        let key = |id: &KeyId| Reserved { kind: ReservedKind::LicenseKey, value: id.to_string() };
-        match self {
-            Event::DeviceClaimed { device: id, .. } => vec![Reservation::Take(device(id))],
-            Event::DeviceRetired { device: id, why, .. } => match why {
-                Retirement::Retired => vec![Reservation::Release(device(id))],
-                // A replaced or stolen device cannot come back, here or elsewhere (domain G9, G10).
-                Retirement::Replaced { .. } | Retirement::Stolen => Vec::new(),
-            },
-            Event::KeyClaimed { key: issued, .. } => vec![Reservation::Take(key(&issued.id))],
-            Event::KeyTransferred { key: id, .. } => vec![Reservation::Release(key(id))],
-            // The parts have codes of their own, which nobody else may claim; the split key stays taken for good.
-            Event::KeySplit { parts, .. } => {
-                parts.iter().map(|part| Reservation::Take(key(&part.key.id))).collect()
-            }
-            Event::OrganizationFounded { .. }
-            | Event::GroupsEnabled
-            | Event::SettingsChanged { .. }
-            | Event::GroupCreated { .. }
-            | Event::GroupRenamed { .. }
-            | Event::GroupSettingsChanged { .. }
-            | Event::GroupDeleted { .. }
-            | Event::SiteCreated { .. }
-            | Event::SiteMoved { .. }
-            | Event::SiteRenamed { .. }
-            | Event::SiteDeleted { .. }
-            | Event::DeviceMoved { .. }
-            | Event::TrialConverted { .. }
-            | Event::TrialEnded { .. }
-            | Event::KeyPlaced { .. }
-            | Event::KeyExpired { .. }
-            | Event::RenewalsActivated { .. }
-            | Event::TermEnded { .. }
-            | Event::GroupAssessed { .. } => Vec::new(),
         }
     }
 }
@@ -310,42 +288,4 @@ pub struct SplitPart {
     pub key: IssuedKey,
     /// Where it was put.
     pub place: KeyPlace,
-}
-
-/// A kind of names that are unique over all organizations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ReservedKind {
-    /// Device ids.
-    Device,
-    /// License keys.
-    LicenseKey,
-}
-
-impl ReservedKind {
-    /// Its name in a store.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            ReservedKind::Device => "device",
-            ReservedKind::LicenseKey => "license-key",
-        }
-    }
-}
-
-/// A name that is unique over all organizations.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Reserved {
-    /// Of which kind.
-    pub kind: ReservedKind,
-    /// The name.
-    pub value: String,
-}
-
-/// A change of what is reserved, made in the same transaction as the event.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reservation {
-    /// Must be free, or held by the same organization.
-    Take(Reserved),
-    /// Is free from now on.
-    Release(Reserved),
 }

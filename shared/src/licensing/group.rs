@@ -31,7 +31,7 @@ pub struct Group {
     pub assessment: Assessment,
     /// The sums behind the co-termination instant.
     pub(super) pool: Pool,
-    /// Lines in the pool.
+    /// Lines in the pool and in the queue.
     pub(super) line_count: u64,
     /// Active keys.
     pub(super) keys: RedBlackTreeSetSync<KeyId>,

@@ -311,6 +311,11 @@ impl LicenseKey {
         }
     }
 
+    /// How many lines it has.
+    pub(super) fn line_count(&self) -> u64 {
+        u64::try_from(self.issued.lines.len()).unwrap_or(u64::MAX)
+    }
+
     /// What is left of its term at `now`, in seconds: while it waits, its clock stands still.
     #[must_use]
     pub fn left_at(&self, now: Timestamp) -> Seconds {

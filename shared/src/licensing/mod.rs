@@ -38,27 +38,29 @@ pub use ahead::Ahead;
 pub use apply::ReplayError;
 pub use clock::{CauseClock, Clocks, Left, Run};
 pub use command::{
-    ClaimMode, ClaimModeError, Command, FoundOrganization, NewDevice, PartRequest, SettingsChange, SiteTarget,
+    ClaimMode, ClaimModeError, Command, FoundOrganization, NewDevice, PartRequest, PartTarget,
+    SettingsChange, SiteTarget,
 };
 pub use compliance::{
-    Assessment, Carried, Figures, Holder, Occasion, Renewal, Term, Units, assess, findings,
+    Arrival, Assessment, Carried, Figures, Holder, Occasion, Origin, Renewal, Term, Units, assess, findings,
 };
 pub use decide::{Context, decide, found};
 pub use device::{Device, DeviceState, Trial};
-pub use digest::{PreviewDigest, PreviewDigestError, check_digest, outdated};
+pub use digest::{PreviewDigest, PreviewDigestError, check_digest, check_digest_of, outdated};
 pub use draft::{Decision, Touched};
-pub use event::{Dated, Event, Reservation, Reserved, ReservedKind, Retirement, SplitPart};
+pub use event::{Dated, Event, Reservation, Reserved, ReservedKind, Retirement, SplitPart, Subject};
 pub use group::{DateMoved, Group};
 pub use license_key::{IssuedKey, KeyLine, KeyPlace, KeyState, LicenseKey, OrderLine};
 pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use organization::Organization;
 pub(crate) use organization::above;
 pub use preview::{
-    DeviceMove, GroupChange, GroupState, KeyChange, Preview, SiteMove, Warning, WarningCode, compare, preview,
+    DeviceMove, GroupChange, GroupState, KeyChange, Preview, ReceiverPreview, SiteMove, Warning, WarningCode,
+    compare, preview,
 };
 pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
-pub use settings::{Limits, Overrides, Scope, ScopeError, Settings};
+pub use settings::{DoorUnits, DoorUnitsError, Limits, Overrides, Scope, ScopeError, Settings};
 pub use site::{Home, Place, Site};
 pub use unassigned::{UnassignedView, Waiting, WaitingId};
 pub use wanted::Wanted;

@@ -14,8 +14,10 @@ use super::organization::Organization;
 use super::refusal::Refusals;
 use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
-use crate::id::GroupId;
+use crate::id::{GroupId, OrganizationId};
 use crate::time::Timestamp;
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 pub use changes::{DeviceMove, KeyChange, SiteMove};
@@ -107,6 +109,36 @@ pub struct Preview {
     pub digest: PreviewDigest,
     /// What would be written to the log.
     pub events: Vec<String>,
+    /// The other side, if a key goes to another organization (domain K7, K8).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<Box<ReceiverPreview>>,
+}
+
+/// What a command to one organization would do in another, which gets a key from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReceiverPreview {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// Its name.
+    pub organization_name: String,
+    /// What would happen there; where its key arrives and when its countdown ends is among the keys.
+    #[serde(flatten)]
+    pub preview: Preview,
+}
+
+impl Preview {
+    /// The preview with the side of the organization that gets a key from it.
+    #[must_use]
+    pub fn with_receiver(self, before: &Organization, decision: &Decision) -> Preview {
+        let preview = compare(before, decision, self.at);
+        let digest = self.digest.with(&preview.digest);
+        let receiver = ReceiverPreview {
+            organization: before.id(),
+            organization_name: before.name().to_string(),
+            preview,
+        };
+        Preview { digest, receiver: Some(Box::new(receiver)), ..self }
+    }
 }
 
 /// Says what `command` would do.
@@ -125,7 +157,11 @@ pub fn preview(
 #[must_use]
 pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Preview {
     let after = &decision.after;
-    let groups = decision.touched.groups.iter().filter_map(|id| {
+    // Those that are judged anew, and those the command names although nothing changes their figures: a group that is
+    // created is one of them.
+    let named: BTreeSet<GroupId> =
+        decision.touched.groups.iter().copied().chain(changes::groups(decision)).collect();
+    let groups = named.iter().filter_map(|id| {
         let (old, new) = (before.group(*id), after.group(*id));
         let name = new.or(old)?.name.to_string();
         Some(GroupChange {
@@ -145,5 +181,6 @@ pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Pre
         warnings: warnings::warnings(decision, at),
         digest: PreviewDigest::of(decision),
         events: decision.events.iter().map(|dated| dated.event.name().to_string()).collect(),
+        receiver: None,
     }
 }

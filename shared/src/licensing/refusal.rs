@@ -142,6 +142,10 @@ refusal_codes! {
     DeviceStolen = "DEVICE_STOLEN", Conflict;
     /// The device is not on trial.
     DeviceNotOnTrial = "DEVICE_NOT_ON_TRIAL", Conflict;
+    /// The device is no door controller (domain G7).
+    NotADoorController = "NOT_A_DOOR_CONTROLLER", Invalid;
+    /// A door controller has at least one configured door and at most those of its model (domain G7).
+    DoorsOutOfBounds = "DOORS_OUT_OF_BOUNDS", Invalid;
     /// A device has one trial, when it is first claimed (domain G8).
     TrialUsed = "TRIAL_USED", Conflict;
     /// No such key in this organization.
@@ -158,6 +162,10 @@ refusal_codes! {
     SplitPartEmpty = "SPLIT_PART_EMPTY", Invalid;
     /// The parts of a split do not add up to the key (domain K7).
     SplitDoesNotAddUp = "SPLIT_DOES_NOT_ADD_UP", Invalid;
+    /// Both parts of a split would go to other organizations (domain K7).
+    BothPartsLeave = "BOTH_PARTS_LEAVE", Invalid;
+    /// A renewal waits in a group, and none was named (domain K3).
+    RenewalNeedsGroup = "RENEWAL_NEEDS_GROUP", Invalid;
     /// What the preview was computed on has changed (domain K9).
     PreviewOutdated = "PREVIEW_OUTDATED", Conflict;
     /// No such organization.

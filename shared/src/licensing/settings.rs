@@ -20,6 +20,56 @@ pub struct Settings {
     pub scope: Scope,
     /// How long keys and sites may stay unassigned (domain G3), in seconds; default 30 days.
     pub countdown_secs: Seconds,
+    /// What a door controller counts by (domain G7); default its model.
+    #[serde(default)]
+    pub door_units: DoorUnits,
+}
+
+/// What a door controller counts by (domain G7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DoorUnits {
+    /// The units of its model in the catalog, however many of its doors are configured.
+    #[default]
+    Model,
+    /// One unit for each of its configured doors; the units of its model while nothing was said of its doors.
+    Configured,
+}
+
+impl DoorUnits {
+    /// Its stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            DoorUnits::Model => "model",
+            DoorUnits::Configured => "configured",
+        }
+    }
+
+    /// The units of a controller with so many doors in the catalog, of which `configured` are in use.
+    #[must_use]
+    pub const fn units(self, model_units: u64, configured: Option<u64>) -> u64 {
+        match (self, configured) {
+            (DoorUnits::Configured, Some(doors)) => doors,
+            (DoorUnits::Configured, None) | (DoorUnits::Model, _) => model_units,
+        }
+    }
+}
+
+/// Why a text does not say what door controllers count by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not what doors count by: write `model` or `configured`")]
+pub struct DoorUnitsError;
+
+impl core::str::FromStr for DoorUnits {
+    type Err = DoorUnitsError;
+
+    fn from_str(text: &str) -> Result<Self, DoorUnitsError> {
+        [DoorUnits::Model, DoorUnits::Configured]
+            .into_iter()
+            .find(|by| by.name() == text)
+            .ok_or(DoorUnitsError)
+    }
 }
 
 /// Whom a shortfall is enforced on (domain C3).
@@ -41,6 +91,7 @@ impl Default for Settings {
             time_zone: Zone::UTC,
             scope: Scope::Group,
             countdown_secs: Seconds::days(30),
+            door_units: DoorUnits::Model,
         }
     }
 }
@@ -96,6 +147,7 @@ impl Overrides {
             time_zone: self.time_zone.unwrap_or(base.time_zone),
             scope: self.scope.unwrap_or(base.scope),
             countdown_secs: base.countdown_secs,
+            door_units: base.door_units,
         }
     }
 }
@@ -115,6 +167,9 @@ pub struct Limits {
     pub trial_max_secs: Seconds,
     /// The compliant time after which both clocks start anew (domain E2); default 30 days.
     pub clock_reset_secs: Seconds,
+    /// Whether organizations may count door controllers by their configured doors (domain G7); default yes.
+    #[serde(default = "yes")]
+    pub configured_doors_allowed: bool,
 }
 
 impl Default for Limits {
@@ -125,8 +180,13 @@ impl Default for Limits {
             countdown_max_secs: countdown_max(),
             trial_max_secs: countdown_max(),
             clock_reset_secs: Seconds::days(30),
+            configured_doors_allowed: yes(),
         }
     }
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn countdown_max() -> Seconds {
@@ -141,6 +201,31 @@ impl Limits {
     #[must_use]
     pub const fn demonstration(self) -> Limits {
         Limits { stop_after_lock_min_secs: Seconds::ZERO, ..self }
+    }
+
+    /// The default settings, as far as the bounds let them be.
+    #[must_use]
+    pub fn defaults(&self) -> Settings {
+        let usual = Settings::default();
+        Settings {
+            grace_secs: usual.grace_secs.min(self.grace_max_secs),
+            stop_after_lock_secs: usual.stop_after_lock_secs.max(self.stop_after_lock_min_secs),
+            countdown_secs: usual.countdown_secs.min(self.countdown_max_secs),
+            ..usual
+        }
+    }
+
+    /// Checks what door controllers count by against the bounds.
+    pub fn check_door_units(&self, by: DoorUnits) -> Result<DoorUnits, Refusal> {
+        match by {
+            DoorUnits::Configured if !self.configured_doors_allowed => Err(Refusal::new(
+                RefusalCode::SettingOutOfBounds,
+                "the vendor counts door controllers by their model",
+                "keep `model`, or ask the vendor to allow `configured`",
+            )
+            .at("door_units")),
+            DoorUnits::Model | DoorUnits::Configured => Ok(by),
+        }
     }
 
     /// Checks a grace against the bounds.

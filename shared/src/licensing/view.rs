@@ -226,6 +226,10 @@ pub struct DeviceView {
     pub product: ProductType,
     /// The units it consumes while active.
     pub units: u64,
+    /// The units of its model when it was claimed.
+    pub model_units: u64,
+    /// Its configured doors, if it is a door controller and they were counted (domain G7).
+    pub doors: Option<u64>,
     /// When it was claimed.
     pub claimed_at: Timestamp,
     /// Active or retired.
@@ -249,6 +253,8 @@ impl DeviceView {
             model: device.model.to_string(),
             product: device.product,
             units: device.units,
+            model_units: device.model_units,
+            doors: device.doors,
             claimed_at: device.claimed_at,
             claim: device.state.clone(),
             enforcement: organization.wanted(&device.id).map(|wanted| wanted.schedule.state_at(now)),

@@ -4,7 +4,7 @@
 //! that expires as announced therefore costs no signature and no message (domain E5).
 
 use super::ahead::Ahead;
-use super::compliance::Holder;
+use super::compliance::{Holder, Term};
 use super::device::{Device, DeviceState};
 use super::group::Group;
 use super::organization::Organization;
@@ -67,13 +67,58 @@ impl Organization {
 
     /// The findings and the ladder of an active device in a group: the group's, and what it or its sites carry along.
     fn enforced(&self, device: &Device, group: &Group) -> (Vec<Finding>, Schedule) {
-        let mut findings = group.announced_findings();
+        let findings = group.announced_findings();
         let ahead = self.ahead_of(device, group);
-        if self.spares(device, group, &findings) {
-            findings.retain(|finding| !is_shortfall(finding));
-            return (findings, ahead.expiry);
+        match self.settings_of(group).scope {
+            Scope::Group => (findings, ahead.both()),
+            Scope::Product => self.enforced_by_product(device, group, findings, ahead),
         }
-        (findings, ahead.both())
+    }
+
+    /// The same if a shortfall is enforced only on the newest devices of its product type (domain C3).
+    ///
+    /// A renewal that waits may leave another shortfall than the present one: whoever is among the newest only then is
+    /// spared until then, and whoever is not any more is spared from then on (domain E5).
+    fn enforced_by_product(
+        &self,
+        device: &Device,
+        group: &Group,
+        mut findings: Vec<Finding>,
+        ahead: Ahead,
+    ) -> (Vec<Finding>, Schedule) {
+        let newer = self.newer_units(group, device);
+        let is_beyond = |finding: &Finding| match finding {
+            Finding::OverCapacity { product, shortfall } => *product == device.product && newer < *shortfall,
+            Finding::NoLicense => true,
+            Finding::TermEnded | Finding::TrialEnded | Finding::OfflineBudget => false,
+        };
+        let now = group.assessment.findings.iter().any(is_beyond);
+        let renewed = match (group.figures.term, &group.figures.renewal) {
+            (Term::Running { coterm }, Some(renewal)) => {
+                let then = group.figures.shortfalls(&renewal.capacity).any(|finding| is_beyond(&finding));
+                Some((coterm.floor(), then))
+            }
+            (Term::Running { .. } | Term::NeverLicensed | Term::Ended { .. } | Term::Emptied, _) => None,
+        };
+        let capacity = match (now, renewed) {
+            (true, None | Some((_, true))) => ahead.capacity,
+            (true, Some((at, false))) => ahead.capacity.before(at),
+            (false, Some((at, true))) => ahead.capacity.not_before(at),
+            (false, None | Some((_, false))) => {
+                findings.retain(|finding| !is_shortfall(finding));
+                Schedule::NEVER
+            }
+        };
+        (findings, ahead.expiry.earliest(capacity))
+    }
+
+    /// The units of the devices of a group that count as the same product as this one and are newer, by (claimed at,
+    /// id) (domain C3).
+    fn newer_units(&self, group: &Group, device: &Device) -> u64 {
+        let mine = (device.claimed_at, &device.id);
+        self.devices_in_group(group.id)
+            .filter(|d| d.consumes() && d.product == device.product && (d.claimed_at, &d.id) > mine)
+            .fold(0, |sum, newer| sum.saturating_add(newer.units))
     }
 
     /// The ladder of a device by cause: the strictest of the group's and of what was carried along (domain E2).
@@ -87,21 +132,6 @@ impl Organization {
             .chain(core::iter::once(Holder::Device(device.id.clone())))
             .filter_map(|holder| assessment.carried_by(&holder))
             .fold(assessment.ahead, |ahead, carried| ahead.earliest(&carried.ahead))
-    }
-
-    /// Whether a shortfall spares this device because newer ones make up for it (domain C3).
-    fn spares(&self, device: &Device, group: &Group, findings: &[Finding]) -> bool {
-        match self.settings_of(group).scope {
-            Scope::Group => false,
-            Scope::Product => !findings.iter().any(|finding| match finding {
-                Finding::OverCapacity { product, shortfall } => {
-                    *product == device.product
-                        && self.newest_beyond(group, *product, *shortfall).contains(&device.id)
-                }
-                Finding::NoLicense => true,
-                Finding::TermEnded | Finding::TrialEnded | Finding::OfflineBudget => false,
-            }),
-        }
     }
 
     /// How many devices of a group its present findings are enforced on (domain C3).

@@ -49,6 +49,11 @@ pub(crate) fn describe(preview: &Value, colored: bool) -> String {
     } else if !warned {
         lines.push(String::from("No group's dates, figures or compliance would change."));
     }
+    if let Some(receiver) = preview.get("receiver") {
+        let name = cell(receiver.get("organization_name").unwrap_or(&Value::Null));
+        lines.push(format!("In {name}, which gets the key:"));
+        lines.extend(describe(receiver, colored).lines().map(|line| format!("  {line}")));
+    }
     if !list("events").is_empty() {
         lines.push(format!("It would be logged as: {}", cell(&Value::Array(list("events").clone()))));
     }

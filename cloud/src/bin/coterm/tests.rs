@@ -242,7 +242,11 @@ fn a_key_is_claimed_moved_split_unclaimed_and_given_away() {
 
     ok(&["key", "claim", &code, "--as", "increase", "--dry-run"]);
     assert!(keys("Acme").is_empty(), "a dry run claims nothing");
-    fails(&["key", "claim", &code, "--as", "renewal", "--yes"], Exit::Invalid, "MISSING_FIELD (group): ");
+    fails(
+        &["key", "claim", &code, "--as", "renewal", "--yes"],
+        Exit::Invalid,
+        "RENEWAL_NEEDS_GROUP (group): ",
+    );
     ok(&["key", "claim", &code, "--yes"]);
     // By the end of its code, in any case.
     ok(&["key", "move", &tail.to_lowercase(), "--group", "North", "--yes"]);

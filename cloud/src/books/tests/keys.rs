@@ -1,7 +1,7 @@
 //! Keys that change hands: a split makes keys of the platform, a transfer is one transaction over two logs.
 
 use super::*;
-use coterm_shared::licensing::{KeyState, PartRequest};
+use coterm_shared::licensing::{KeyState, PartRequest, PartTarget};
 use coterm_shared::time::Seconds;
 
 fn key_id(n: u8) -> KeyId {
@@ -13,7 +13,7 @@ fn part(n: u8, quantity: u64, target: Option<(GroupId, ClaimMode)>) -> NewPart {
         id: key_id(n),
         code_tail: code(n).tail(),
         lines: vec![OrderLine { product: ProductType::CAMERA, quantity }],
-        target,
+        target: PartTarget::Own { group: target.map(|(group, _)| group), mode: target.map(|(_, mode)| mode) },
     };
     NewPart { request, code_hash: code(n).hash() }
 }

@@ -76,6 +76,7 @@ fn claim_device(of: u8, n: u32) -> Change {
                 product: ProductType::CAMERA,
                 units: 1,
                 trial_secs: None,
+                doors: None,
             },
             site: site(of),
         },

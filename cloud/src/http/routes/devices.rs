@@ -22,8 +22,8 @@ pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: As
     Ok(Json(devices).into_response())
 }
 
-/// `POST .../devices` `{"id", "site", "model", "trial_days"? or "trial_secs"?}`: claims it; the catalog says what it
-/// consumes.
+/// `POST .../devices` `{"id", "site", "model", "trial_days"? or "trial_secs"?, "doors"?}`: claims it; the catalog says
+/// what it consumes, and of a door controller, how many of its doors are configured can be said (domain G7).
 pub(super) async fn claim(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = writable(&api, &ask, &id)?;
     let mut body = ask.body()?;
@@ -31,8 +31,9 @@ pub(super) async fn claim(State(api): State<Api>, Path(id): Path<String>, ask: A
     let site = body.parsed::<SiteId>("site");
     let model = body.parsed::<String>("model");
     let trial = trial_of(&mut body);
-    let (id, site, model, trial_secs) = body.finish(|| Some((id?, site?, model?, trial?)))?;
-    let device = cataloged(&api, id.clone(), model, trial_secs)?;
+    let doors = body.optional_integer("doors", 0, u64::MAX);
+    let (id, site, model, trial, doors) = body.finish(|| Some((id?, site?, model?, trial?, doors?)))?;
+    let device = cataloged(&api, id.clone(), model, trial, doors)?;
     let claim = Command::ClaimDevice { device, site };
     command(&api, &ask, organization.id(), claim, StatusCode::CREATED, shown(id)).await
 }
@@ -57,11 +58,17 @@ fn trial_of(body: &mut Fields) -> Option<Option<Seconds>> {
 }
 
 /// A device with what the catalog says of its model.
-fn cataloged(api: &Api, id: DeviceId, model: String, trial_secs: Option<Seconds>) -> Result<NewDevice> {
+fn cataloged(
+    api: &Api,
+    id: DeviceId,
+    model: String,
+    trial_secs: Option<Seconds>,
+    doors: Option<u64>,
+) -> Result<NewDevice> {
     let name = ModelName::parse(&model).map_err(|refusal| change::refusal(&refusal.into()))?;
     let platform = api.books().platform();
     let known = platform.model(&name).ok_or_else(|| change::refusal(&unknown_model(&name)))?;
-    Ok(NewDevice { id, model, product: known.product, units: known.units, trial_secs })
+    Ok(NewDevice { id, model, product: known.product, units: known.units, trial_secs, doors })
 }
 
 fn unknown_model(name: &ModelName) -> Refusals {
@@ -98,7 +105,23 @@ pub(super) async fn relocate(
     command(&api, &ask, organization.id(), relocate, StatusCode::OK, shown(id)).await
 }
 
-/// `POST .../devices/{device}/replace` `{"id", "model"}`: another takes its place in one step (domain G9).
+/// `POST .../devices/{device}/doors` `{"doors"}`: how many doors of a controller are configured (domain G7).
+pub(super) async fn doors(
+    State(api): State<Api>,
+    Path((id, device)): Path<(String, String)>,
+    ask: Ask,
+) -> Result<Response> {
+    let organization = writable(&api, &ask, &id)?;
+    let id: DeviceId = ids::of_path(&device, "device")?;
+    let mut body = ask.body()?;
+    let doors = body.integer("doors", 0, u64::MAX);
+    let doors = body.finish(|| doors)?;
+    let configure = Command::ConfigureDoors { id: id.clone(), doors };
+    command(&api, &ask, organization.id(), configure, StatusCode::OK, shown(id)).await
+}
+
+/// `POST .../devices/{device}/replace` `{"id", "model", "doors"?}`: another takes its place in one step (domain G9); a
+/// door controller with the doors of the old one unless others are given.
 pub(super) async fn replace(
     State(api): State<Api>,
     Path((id, device)): Path<(String, String)>,
@@ -109,8 +132,9 @@ pub(super) async fn replace(
     let mut body = ask.body()?;
     let id = body.parsed::<DeviceId>("id");
     let model = body.parsed::<String>("model");
-    let (id, model) = body.finish(|| id.zip(model))?;
-    let new = cataloged(&api, id.clone(), model, None)?;
+    let doors = body.optional_integer("doors", 0, u64::MAX);
+    let (id, model, doors) = body.finish(|| Some((id?, model?, doors?)))?;
+    let new = cataloged(&api, id.clone(), model, None, doors)?;
     let replace = Command::ReplaceDevice { old, new };
     command(&api, &ask, organization.id(), replace, StatusCode::CREATED, shown(id)).await
 }

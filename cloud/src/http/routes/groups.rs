@@ -2,7 +2,7 @@
 
 use super::*;
 use axum::extract::{Path, State};
-use coterm_shared::id::GroupId;
+use coterm_shared::id::{GroupId, SiteId};
 use coterm_shared::licensing::view::GroupView;
 use serde_json::json;
 
@@ -15,15 +15,23 @@ pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: As
     page::tagged(organization.version(), ask.headers(), &groups)
 }
 
-/// `POST .../groups` `{"name", "settings"?}`
+/// `POST .../groups` `{"name", "settings"?}`, or `{"from_site", "name"?, "settings"?}`: the site moves in, and its name
+/// is the group's unless another is given (domain G1).
 pub(super) async fn create(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = writable(&api, &ask, &id)?;
     let mut body = ask.body()?;
-    let name = body.parsed::<String>("name");
+    let from_site = body.optional::<SiteId>("from_site");
+    let name = match from_site {
+        Some(None) => body.parsed::<String>("name").map(Some),
+        Some(Some(_)) | None => body.optional::<String>("name"),
+    };
     let settings = body.object("settings", settings_of);
-    let (name, settings) = body.finish(|| name.zip(settings))?;
-    let id = GroupId::from_bytes(ids::fresh(ask.now)?);
-    let create = Command::CreateGroup { id, name, settings: settings.unwrap_or_default() };
+    let (from_site, name, settings) = body.finish(|| Some((from_site?, name?, settings?)))?;
+    let (id, settings) = (GroupId::from_bytes(ids::fresh(ask.now)?), settings.unwrap_or_default());
+    let create = match from_site {
+        Some(site) => Command::CreateGroupFromSite { id, site, name, settings },
+        None => Command::CreateGroup { id, name: name.unwrap_or_default(), settings },
+    };
     command(&api, &ask, organization.id(), create, StatusCode::CREATED, shown(id)).await
 }
 

@@ -27,7 +27,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, patch, post, put};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::{Command, Organization, Scope, SettingsChange};
+use coterm_shared::licensing::{Command, DoorUnits, Organization, Scope, SettingsChange};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -50,6 +50,7 @@ pub(super) fn all(api: Api) -> Router {
         .route("/devices", get(devices::list).post(devices::claim))
         .route("/devices/{device}", get(devices::show))
         .route("/devices/{device}/move", post(devices::relocate))
+        .route("/devices/{device}/doors", post(devices::doors))
         .route("/devices/{device}/convert", post(devices::convert))
         .route("/devices/{device}/replace", post(devices::replace))
         .route("/devices/{device}/retire", post(devices::retire))
@@ -146,11 +147,13 @@ fn settings_of(fields: &mut Fields) -> Option<SettingsChange> {
     let time_zone = fields.optional::<String>("time_zone");
     let scope = fields.optional::<Scope>("scope");
     let countdown_secs = fields.optional_integer("countdown_secs", 1, u64::MAX);
+    let door_units = fields.optional::<DoorUnits>("door_units");
     Some(SettingsChange {
         grace_secs: grace_secs?.map(Seconds),
         stop_after_lock_secs: stop_after_lock_secs?.map(Seconds),
         time_zone: time_zone?,
         scope: scope?,
         countdown_secs: countdown_secs?.map(Seconds),
+        door_units: door_units?,
     })
 }

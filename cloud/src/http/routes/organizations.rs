@@ -50,7 +50,8 @@ pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, ask: As
     page::tagged(organization.version(), ask.headers(), &OrganizationView::of(&organization))
 }
 
-/// `PATCH /organizations/{organization}/settings` `{"grace_secs"?, "stop_after_lock_secs"?, "time_zone"?, "scope"?, "countdown_secs"?}`
+/// `PATCH /organizations/{organization}/settings` `{"grace_secs"?, "stop_after_lock_secs"?, "time_zone"?, "scope"?,
+/// "countdown_secs"?, "door_units"?}`
 pub(super) async fn settings(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = writable(&api, &ask, &id)?;
     let mut body = ask.body()?;

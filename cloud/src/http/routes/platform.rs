@@ -118,6 +118,7 @@ pub(super) async fn set_limits(State(api): State<Api>, ask: Ask) -> Result<Respo
     let reset = body.optional_integer("clock_reset_secs", 0, max);
     let countdown = body.optional_integer("countdown_max_secs", 1, max);
     let trial = body.optional_integer("trial_max_secs", 1, max);
+    let doors = body.optional_flag("configured_doors_allowed");
     let now = *api.books().platform().limits();
     let limits = body.finish(|| {
         Some(Limits {
@@ -126,6 +127,7 @@ pub(super) async fn set_limits(State(api): State<Api>, ask: Ask) -> Result<Respo
             clock_reset_secs: reset?.map_or(now.clock_reset_secs, Seconds),
             countdown_max_secs: countdown?.map_or(now.countdown_max_secs, Seconds),
             trial_max_secs: trial?.map_or(now.trial_max_secs, Seconds),
+            configured_doors_allowed: doors?.unwrap_or(now.configured_doors_allowed),
         })
     })?;
     let change = Change::Platform(PlatformCommand::SetLimits { limits });

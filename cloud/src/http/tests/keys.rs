@@ -203,7 +203,7 @@ async fn what_cannot_be_done_with_a_key_is_refused_with_its_reason() {
         (&five, "split", parts(json!([]), cameras(5)), 422, "OUT_OF_RANGE"),
         (&five, "split", json!({ "parts": [{ "lines": cameras(5) }] }), 422, "OUT_OF_RANGE"),
         (&five, "split", three, 422, "OUT_OF_RANGE"),
-        (&five, "split", late, 422, "MISSING_FIELD"),
+        (&five, "split", late, 422, "RENEWAL_NEEDS_GROUP"),
         (&five, "split", lost, 404, "GROUP_NOT_FOUND"),
         (&five, "split", json!({}), 422, "MISSING_FIELD"),
         (&free, "transfer", json!({ "to": world.org }), 409, "ALREADY_THERE"),
@@ -234,6 +234,7 @@ async fn what_cannot_be_claimed_and_what_counts_as_a_guess() {
         "created_at": "2026-06-01T00:00:00Z" });
     let spent = world.ok(&world.vendor, Method::POST, "/api/v1/keys", order).await.text("/code");
     let (mine, theirs) = (world.issue(1, YEAR).await, world.issue(1, YEAR).await);
+    let free = world.issue(1, YEAR).await;
     world.ok(admin, Method::POST, &path, json!({ "code": mine })).await;
     world.ok(&world.vendor, Method::POST, &foreign, json!({ "code": theirs })).await;
     let unknown = coterm_shared::platform::code::KeyCode::from_random([7; 16]).reveal();
@@ -243,7 +244,7 @@ async fn what_cannot_be_claimed_and_what_counts_as_a_guess() {
         for (body, status, code) in [
             (json!({ "code": mine }), 409, "KEY_ALREADY_CLAIMED"),
             (json!({ "code": spent }), 409, "KEY_TERM_PASSED"),
-            (json!({ "code": unknown, "mode": "renewal" }), 422, "MISSING_FIELD"),
+            (json!({ "code": free, "mode": "renewal" }), 422, "RENEWAL_NEEDS_GROUP"),
             (json!({ "code": unknown, "mode": "both" }), 422, "INVALID_VALUE"),
         ] {
             let answer = world.call(admin, Method::POST, &path, body.clone()).await;
@@ -253,7 +254,7 @@ async fn what_cannot_be_claimed_and_what_counts_as_a_guess() {
     // A key claimed elsewhere is as one that never was, whatever else is wrong; and each is a guess.
     for query in ["", "?dry_run=true"] {
         let path = format!("{path}{query}");
-        for rest in [json!({}), json!({ "group": none }), json!({ "group": none, "mode": "renewal" })] {
+        for rest in [json!({}), json!({ "mode": "renewal" }), json!({ "group": none, "mode": "renewal" })] {
             let mut bodies = [json!({ "code": theirs }), json!({ "code": unknown })];
             for body in &mut bodies {
                 body.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());

@@ -5,6 +5,7 @@ mod changes;
 mod keys;
 mod places;
 mod roles;
+mod sides;
 mod walk;
 mod worked;
 mod world;

@@ -69,7 +69,10 @@ impl Organization {
         let queue = core::mem::replace(&mut group.queue, RedBlackTreeSetSync::new_sync());
         group.figures.renewal = None;
         for key in queue.iter() {
-            let left_secs = match self.keys.get(key)?.state {
+            let waiting = self.keys.get(key)?;
+            // Counted in its queue so far, and in the pool from now on.
+            let lines = waiting.line_count();
+            let left_secs = match waiting.state {
                 KeyState::Queued { left_secs, .. } => left_secs,
                 KeyState::Active { .. }
                 | KeyState::Unassigned { .. }
@@ -77,6 +80,8 @@ impl Organization {
                 | KeyState::Split { .. }
                 | KeyState::Transferred { .. } => Seconds::ZERO,
             };
+            let group = self.groups.get_mut(&id)?;
+            group.line_count = group.line_count.saturating_sub(lines);
             let place = KeyPlace::Active { group: id, ends_at: dated.at.saturating_add(left_secs) };
             self.put(*key, &place, dated)?;
         }
@@ -90,10 +95,11 @@ impl Organization {
         }
         // The retired units stay in the capacity: an expired group has one fault, not two (domain D4).
         group.pool = Pool::EMPTY;
-        group.line_count = 0;
         let keys = core::mem::replace(&mut group.keys, RedBlackTreeSetSync::new_sync());
         for key in keys.iter() {
-            self.keys.get_mut(key)?.state = KeyState::Retired { group: Some(id), at: dated.at };
+            let retired = self.keys.get_mut(key)?;
+            retired.state = KeyState::Retired { group: Some(id), at: dated.at };
+            group.line_count = group.line_count.saturating_sub(retired.line_count());
         }
         Some(())
     }
@@ -113,8 +119,8 @@ impl Organization {
                 group.begin_pool();
                 for line in &key.issued.lines {
                     add_units(&mut group.figures.capacity, line.product, line.quantity);
-                    group.line_count = group.line_count.saturating_add(1);
                 }
+                group.line_count = group.line_count.saturating_add(key.line_count());
                 key.pool_lines(ends_at).for_each(|line| group.pool.add(&line));
                 group.redate(dated, self.version);
             }
@@ -124,6 +130,7 @@ impl Organization {
                 let key = key.clone();
                 let group = self.groups.get_mut(&group)?;
                 group.queue.insert_mut(id);
+                group.line_count = group.line_count.saturating_add(key.line_count());
                 let renewal = group
                     .figures
                     .renewal
@@ -152,14 +159,15 @@ impl Organization {
                 group.keys.remove_mut(&id);
                 for line in &key.issued.lines {
                     take_units(&mut group.figures.capacity, line.product, line.quantity);
-                    group.line_count = group.line_count.saturating_sub(1);
                 }
+                group.line_count = group.line_count.saturating_sub(key.line_count());
                 key.pool_lines(key.ends_at).for_each(|line| group.pool.remove(&line));
                 group.redate(dated, self.version);
             }
             KeyState::Queued { group, left_secs } => {
                 let group = self.groups.get_mut(&group)?;
                 group.queue.remove_mut(&id);
+                group.line_count = group.line_count.saturating_sub(key.line_count());
                 if let Some(renewal) = &mut group.figures.renewal {
                     for line in &key.issued.lines {
                         take_units(&mut renewal.capacity, line.product, line.quantity);

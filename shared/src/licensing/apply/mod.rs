@@ -126,6 +126,8 @@ impl Organization {
                     model: model.clone(),
                     product: *product,
                     units: *units,
+                    model_units: *units,
+                    doors: None,
                     claimed_at: dated.at,
                     state: trial
                         .map_or(super::device::DeviceState::Active, super::device::DeviceState::Trial),
@@ -134,6 +136,14 @@ impl Organization {
             }
             Event::DeviceMoved { device, site } => {
                 self.move_device(device, *site).ok_or_else(|| missing("a device or site"))?;
+            }
+            Event::DoorsConfigured { device, doors, units } => {
+                self.configure_doors(device, *doors, *units).ok_or_else(|| missing("a device"))?;
+            }
+            Event::UnitsCounted { units } => {
+                for (device, units) in units {
+                    self.set_units(device, *units).ok_or_else(|| missing("a device"))?;
+                }
             }
             Event::TrialConverted { device } => {
                 self.convert_trial(device).ok_or_else(|| missing("a device on trial"))?;

@@ -124,6 +124,18 @@ impl Organization {
         self.count(id, new_home, true)
     }
 
+    pub(super) fn configure_doors(&mut self, id: &DeviceId, doors: u64, units: u64) -> Option<()> {
+        self.devices.get_mut(id)?.doors = Some(doors);
+        self.set_units(id, units)
+    }
+
+    pub(super) fn set_units(&mut self, id: &DeviceId, units: u64) -> Option<()> {
+        let home = self.home_of_site(self.devices.get(id)?.site)?;
+        self.count(id, home, false)?;
+        self.devices.get_mut(id)?.units = units;
+        self.count(id, home, true)
+    }
+
     pub(super) fn convert_trial(&mut self, id: &DeviceId) -> Option<()> {
         let trial = self.trial_of(id)?;
         self.set_due(Due::Trial(id.clone()), Some(trial.ends_at), None);
@@ -161,7 +173,8 @@ impl Organization {
     }
 
     fn change_state(&mut self, id: &DeviceId, state: DeviceState) -> Option<()> {
-        let home = self.home_of_site(self.devices.get(id)?.site)?;
+        // The site of a device that was retired before may be gone; then there is nothing to count.
+        let home = self.home_of_site(self.devices.get(id)?.site).unwrap_or(Home::Unassigned);
         self.count(id, home, false)?;
         self.count_in_organization(id, false)?;
         self.devices.get_mut(id)?.state = state;

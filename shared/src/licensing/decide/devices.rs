@@ -5,7 +5,7 @@ use super::sites::{check_countdown, not_to_unassigned, stay_in_group};
 use crate::id::{DeviceId, SiteId};
 use crate::licensing::clock::{CauseClock, Clocks};
 use crate::licensing::command::NewDevice;
-use crate::licensing::compliance::{Holder, Occasion};
+use crate::licensing::compliance::{Arrival, Holder, Occasion, Origin};
 use crate::licensing::device::{Device, DeviceState, Trial};
 use crate::licensing::draft::Draft;
 use crate::licensing::event::{Event, Retirement};
@@ -13,30 +13,35 @@ use crate::licensing::license_key::QUANTITY_MAX;
 use crate::licensing::name::ModelName;
 use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
 use crate::licensing::site::Home;
+use crate::product::ProductType;
 use crate::time::Seconds;
 use alloc::format;
 use alloc::vec::Vec;
 
 pub(super) fn claim_device(draft: &mut Draft<'_>, new: &NewDevice, site: SiteId) -> Result<(), Refusals> {
-    claim(draft, new, site, Clocks::FRESH)
+    claim(draft, new, site, Inherited::default())
 }
 
-/// Claims a device that has at least the clocks `inherited`.
-fn claim(draft: &mut Draft<'_>, new: &NewDevice, site: SiteId, inherited: Clocks) -> Result<(), Refusals> {
+/// What a device takes over from itself when it was here before, or from the one it replaces.
+#[derive(Default)]
+struct Inherited {
+    clocks: Clocks,
+    origin: Option<Origin>,
+    trial: Option<Trial>,
+    doors: Option<u64>,
+}
+
+/// Claims a device that has at least what it inherits.
+fn claim(draft: &mut Draft<'_>, new: &NewDevice, site: SiteId, from: Inherited) -> Result<(), Refusals> {
     let mut findings = Findings::default();
     let model = findings.keep(ModelName::parse(&new.model));
     let known = draft.after.device(&new.id);
-    let clocks = known.map_or(Clocks::FRESH, |device| check_return(draft, device, site, &mut findings));
-    let clocks = clocks.stricter(inherited, draft.now);
-    if !(1..=QUANTITY_MAX).contains(&new.units) {
-        findings.push(
-            Refusal::new(
-                RefusalCode::UnitsOutOfBounds,
-                format!("a device cannot consume {} units", new.units),
-                format!("correct the catalog: units are 1 to {QUANTITY_MAX}"),
-            )
-            .at("units"),
-        );
+    let own = known.map_or(Inherited::default(), |known| check_return(draft, known, site, &mut findings));
+    let clocks = own.clocks.stricter(from.clocks, draft.now);
+    check_units(new, &mut findings);
+    let doors = new.doors.or(from.doors);
+    if let Some(doors) = doors {
+        findings.extend(check_doors(&new.id, new.product, new.units, doors));
     }
     let home = draft.after.home_of_site(site);
     match home {
@@ -48,28 +53,89 @@ fn claim(draft: &mut Draft<'_>, new: &NewDevice, site: SiteId, inherited: Clocks
         )),
         Some(Home::Unassigned | Home::Group(_)) => {}
     }
-    let trial = new.trial_secs.and_then(|secs| check_trial(draft, known, secs, home, &mut findings));
+    let asked = new.trial_secs.and_then(|secs| check_trial(draft, known, secs, home, &mut findings));
+    if from.trial.is_some() && known.is_some() {
+        findings.push(trial_used(&new.id).at("id"));
+    }
     let (model, home) = findings.finish_with(model.zip(home))?;
     if let Home::Group(group) = home {
-        let arrivals: Vec<_> = Some((Holder::Device(new.id.clone()), clocks))
-            .filter(|(_, clocks)| !clocks.is_fresh())
-            .into_iter()
-            .collect();
+        let (holder, since) = (Holder::Device(new.id.clone()), draft.now);
+        let arrival = Arrival { holder, clocks, since, origin: from.origin.or(own.origin) };
+        let arrivals = Some(arrival).filter(|_| !clocks.is_fresh()).into_iter().collect();
         draft.watch(group, Occasion { arrivals, ..Occasion::default() });
     }
     draft.touch_device(&new.id);
-    draft.push(Event::DeviceClaimed {
-        device: new.id.clone(),
-        site,
-        model,
-        product: new.product,
-        units: new.units,
-        trial,
+    let (device, product, units) = (new.id.clone(), new.product, new.units);
+    let trial = asked.or(from.trial);
+    draft.push(Event::DeviceClaimed { device, site, model, product, units, trial })?;
+    match doors {
+        Some(doors) => count_doors(draft, &new.id, units, doors),
+        None => Ok(()),
+    }
+}
+
+fn check_units(new: &NewDevice, findings: &mut Findings) {
+    if !(1..=QUANTITY_MAX).contains(&new.units) {
+        findings.push(
+            Refusal::new(
+                RefusalCode::UnitsOutOfBounds,
+                format!("a device cannot consume {} units", new.units),
+                format!("correct the catalog: units are 1 to {QUANTITY_MAX}"),
+            )
+            .at("units"),
+        );
+    }
+}
+
+/// Why a device cannot have so many configured doors (domain G7).
+///
+/// Never none: a controller that is in use and counts nothing would need no license at all.
+fn check_doors(id: &DeviceId, product: ProductType, model_units: u64, doors: u64) -> Option<Refusal> {
+    if product != ProductType::DOOR {
+        return Some(
+            Refusal::new(
+                RefusalCode::NotADoorController,
+                format!("device {id} is no door controller but counts as {product}"),
+                "only door controllers have configured doors",
+            )
+            .at("doors"),
+        );
+    }
+    (!(1..=model_units).contains(&doors)).then(|| {
+        Refusal::new(
+            RefusalCode::DoorsOutOfBounds,
+            format!("device {id} cannot have {doors} configured doors: its model has {model_units}"),
+            "a controller in use has at least one configured door; retire it if it has none",
+        )
+        .at("doors")
     })
 }
 
-/// Whether a device that was here before may be claimed again, and the clocks it comes back with.
-fn check_return(draft: &Draft<'_>, device: &Device, site: SiteId, findings: &mut Findings) -> Clocks {
+pub(super) fn configure_doors(draft: &mut Draft<'_>, id: &DeviceId, doors: u64) -> Result<(), Refusals> {
+    let device = in_use(draft, id)?.clone();
+    let mut findings = Findings::default();
+    findings.extend(check_doors(id, device.product, device.model_units, doors));
+    if device.doors == Some(doors) {
+        findings.push(Refusal::new(
+            RefusalCode::NothingToChange,
+            format!("device {id} has {doors} configured doors already"),
+            "nothing needs to be done",
+        ));
+    }
+    findings.finish()?;
+    if let Some(group) = draft.after.group_of_site(device.site) {
+        draft.watch(group, Occasion::default());
+    }
+    count_doors(draft, id, device.model_units, doors)
+}
+
+fn count_doors(draft: &mut Draft<'_>, id: &DeviceId, model_units: u64, doors: u64) -> Result<(), Refusals> {
+    let units = draft.after.settings().door_units.units(model_units, Some(doors));
+    draft.push(Event::DoorsConfigured { device: id.clone(), doors, units })
+}
+
+/// Whether a device that was here before may be claimed again, and what it comes back with.
+fn check_return(draft: &Draft<'_>, device: &Device, site: SiteId, findings: &mut Findings) -> Inherited {
     let refused = |code, message, hint: &str| Refusal::new(code, message, hint).at("id");
     match &device.state {
         DeviceState::Active | DeviceState::Trial(_) => findings.push(refused(
@@ -87,24 +153,25 @@ fn check_return(draft: &Draft<'_>, device: &Device, site: SiteId, findings: &mut
             format!("device {} was reported stolen", device.id),
             "contact the vendor's support with its serial number",
         )),
-        DeviceState::Retired { at, retirement: Retirement::Retired, clocks } => {
-            // As long out of use as a group must be compliant: its clocks start anew.
-            let rested = draft.now.since(*at) >= draft.limits.clock_reset_secs;
-            if rested {
-                return Clocks::FRESH;
-            }
+        // As long out of use as a group must be compliant: its clocks start anew.
+        DeviceState::Retired { at, .. } if draft.now.since(*at) >= draft.limits.clock_reset_secs => {}
+        DeviceState::Retired { retirement: Retirement::Retired, clocks, .. } => {
             if clocks.is_fresh() {
-                findings.extend(check_countdown(
-                    &draft.after,
-                    device.site,
-                    site,
-                    &format!("device {}", device.id),
-                ));
+                let what = format!("device {}", device.id);
+                findings.extend(check_countdown(&draft.after, device.site, site, &what));
             }
-            return *clocks;
+            return Inherited { clocks: *clocks, origin: Some(Origin::Returned), ..Inherited::default() };
         }
     }
-    Clocks::FRESH
+    Inherited::default()
+}
+
+fn trial_used(id: &DeviceId) -> Refusal {
+    Refusal::new(
+        RefusalCode::TrialUsed,
+        format!("device {id} was claimed here before"),
+        "a trial is for a device that never was: claim this one without a trial",
+    )
 }
 
 /// A trial is for a device that was never here before (domain G8).
@@ -116,14 +183,7 @@ fn check_trial(
     findings: &mut Findings,
 ) -> Option<Trial> {
     if let Some(device) = known {
-        findings.push(
-            Refusal::new(
-                RefusalCode::TrialUsed,
-                format!("device {} was claimed here before", device.id),
-                "claim it without a trial",
-            )
-            .at("trial_secs"),
-        );
+        findings.push(trial_used(&device.id).at("trial_secs"));
     }
     if !(Seconds(1)..=draft.limits.trial_max_secs).contains(&secs) {
         findings.push(
@@ -168,14 +228,14 @@ pub(super) fn move_device(draft: &mut Draft<'_>, id: &DeviceId, site: SiteId) ->
     if from == to {
         stay_in_group(draft, to, holder, device.site, Some(site));
     } else {
-        let clocks = draft.after.clocks_of_device(id, draft.now);
+        let (clocks, since) = (draft.after.clocks_of_device(id, draft.now), draft.now);
+        let origin = from.group().map(|from| Origin::Moved { from });
         if let Home::Group(group) = from {
             let departures = Vec::from([holder.clone()]);
             draft.watch(group, Occasion { departures, ..Occasion::default() });
         }
         if let Home::Group(group) = to {
-            let arrivals = if clocks.is_fresh() { Vec::new() } else { Vec::from([(holder, clocks)]) };
-            draft.watch(group, Occasion { arrivals, ..Occasion::default() });
+            draft.watch(group, Occasion::brings(Arrival { holder, clocks, since, origin }));
         }
     }
     draft.touch_device(id);
@@ -196,8 +256,10 @@ pub(super) fn convert_trial(draft: &mut Draft<'_>, id: &DeviceId) -> Result<(), 
         }
     }
     if let Some(group) = draft.after.group_of_site(device.site) {
-        let (holder, clocks) = (Holder::Device(id.clone()), draft.after.clocks_taken_along(id, draft.now));
-        draft.watch(group, Occasion::brings(holder, clocks));
+        let (holder, since) = (Holder::Device(id.clone()), draft.now);
+        let clocks = draft.after.clocks_taken_along(id, since);
+        let origin = Some(Origin::Trial);
+        draft.watch(group, Occasion::brings(Arrival { holder, clocks, since, origin }));
     }
     draft.touch_device(id);
     draft.push(Event::TrialConverted { device: id.clone() })
@@ -205,10 +267,22 @@ pub(super) fn convert_trial(draft: &mut Draft<'_>, id: &DeviceId) -> Result<(), 
 
 pub(super) fn replace_device(draft: &mut Draft<'_>, old: &DeviceId, new: &NewDevice) -> Result<(), Refusals> {
     let device = in_use(draft, old)?.clone();
-    // What the old device had used up of its grace, its replacement has used up (domain E2).
-    let clocks = draft.after.clocks_taken_along(old, draft.now);
+    // What the old device had used up of its grace and its trial, its replacement has used up (domain E2, G8); and the
+    // same doors hang on it (G7).
+    let trial = match device.state {
+        DeviceState::Trial(trial) => Some(trial),
+        DeviceState::Active | DeviceState::Retired { .. } => None,
+    };
+    // A trial has its own ladder and takes it along.
+    let clocks = if trial.is_some() { Clocks::FRESH } else { draft.after.clocks_taken_along(old, draft.now) };
+    let inherited = Inherited {
+        clocks,
+        origin: Some(Origin::Replaced { device: old.clone() }),
+        trial,
+        doors: device.doors.filter(|_| new.product == device.product),
+    };
     retire(draft, &device, Retirement::Replaced { by: new.id.clone() })?;
-    claim(draft, new, device.site, clocks)
+    claim(draft, new, device.site, inherited)
 }
 
 pub(super) fn retire_device(draft: &mut Draft<'_>, id: &DeviceId) -> Result<(), Refusals> {

@@ -1,7 +1,8 @@
 //! Groups and settings (domain G1, G5, E1, C3).
 
-use super::{free_group_name, group_not_found, id_taken};
-use crate::id::GroupId;
+use super::sites::rehome;
+use super::{free_group_name, group_not_found, id_taken, name_taken, site_not_found};
+use crate::id::{DeviceId, GroupId, SiteId};
 use crate::licensing::clock::CauseClock;
 use crate::licensing::command::SettingsChange;
 use crate::licensing::compliance::Occasion;
@@ -9,9 +10,12 @@ use crate::licensing::draft::Draft;
 use crate::licensing::event::Event;
 use crate::licensing::group::Group;
 use crate::licensing::name::{Name, Zone};
+use crate::licensing::organization::Organization;
 use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
-use crate::licensing::settings::{Limits, Overrides, Scope};
+use crate::licensing::settings::{DoorUnits, Limits, Overrides, Scope, Settings};
+use crate::licensing::site::{Home, Place};
 use crate::time::Seconds;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::vec::Vec;
 
@@ -27,7 +31,7 @@ pub(super) fn enable_groups(draft: &mut Draft<'_>) -> Result<(), Refusals> {
     draft.push(Event::GroupsEnabled)
 }
 
-pub(super) fn parse_settings(change: &SettingsChange, limits: &Limits, findings: &mut Findings) -> Overrides {
+fn parse_settings(change: &SettingsChange, limits: &Limits, findings: &mut Findings) -> Overrides {
     let grace = |secs: Seconds| limits.check_grace(secs);
     let stop = |secs: Seconds| limits.check_stop_after_lock(secs);
     Overrides {
@@ -43,7 +47,7 @@ fn asks_for_something(change: &SettingsChange, findings: &mut Findings) {
         findings.push(Refusal::new(
             RefusalCode::NothingToChange,
             "no setting is named",
-            "name at least one of grace_secs, stop_after_lock_secs, time_zone, scope and countdown_secs",
+            "name at least one of grace_secs, stop_after_lock_secs, time_zone, scope, countdown_secs and door_units",
         ));
     }
 }
@@ -51,11 +55,8 @@ fn asks_for_something(change: &SettingsChange, findings: &mut Findings) {
 pub(super) fn change_settings(draft: &mut Draft<'_>, change: &SettingsChange) -> Result<(), Refusals> {
     let mut findings = Findings::default();
     asks_for_something(change, &mut findings);
-    let wanted = parse_settings(change, draft.limits, &mut findings);
-    let countdown = change.countdown_secs.and_then(|secs| findings.keep(draft.limits.check_countdown(secs)));
     let old = *draft.after.settings();
-    let mut settings = wanted.over(&old);
-    settings.countdown_secs = countdown.unwrap_or(old.countdown_secs);
+    let settings = changed_settings(change, &old, draft.limits, &mut findings);
     let groups: Vec<GroupId> = draft.after.groups().map(|group| group.id).collect();
     for group in draft.after.groups().filter(|group| group.overrides.scope.is_none()) {
         keeps_scope(group, old.scope, settings.scope, &mut findings);
@@ -64,7 +65,31 @@ pub(super) fn change_settings(draft: &mut Draft<'_>, change: &SettingsChange) ->
     for group in groups {
         draft.watch(group, Occasion::default());
     }
-    draft.push(Event::SettingsChanged { settings })
+    draft.push(Event::SettingsChanged { settings })?;
+    let units = recounted(&draft.after, settings.door_units);
+    if units.is_empty() { Ok(()) } else { draft.push(Event::UnitsCounted { units }) }
+}
+
+/// The settings of an organization after a change of those before.
+pub(super) fn changed_settings(
+    change: &SettingsChange,
+    old: &Settings,
+    limits: &Limits,
+    findings: &mut Findings,
+) -> Settings {
+    let mut settings = parse_settings(change, limits, findings).over(old);
+    let countdown = change.countdown_secs.and_then(|secs| findings.keep(limits.check_countdown(secs)));
+    settings.countdown_secs = countdown.unwrap_or(old.countdown_secs);
+    let doors = change.door_units.and_then(|by| findings.keep(limits.check_door_units(by)));
+    settings.door_units = doors.unwrap_or(old.door_units);
+    settings
+}
+
+/// The devices in use that consume other units if door controllers count by `by` (domain G7).
+fn recounted(organization: &Organization, by: DoorUnits) -> BTreeMap<DeviceId, u64> {
+    let in_use = organization.devices().filter(|device| device.is_active() && device.doors.is_some());
+    let counted = in_use.map(|device| (device, by.units(device.model_units, device.doors)));
+    counted.filter(|(device, units)| device.units != *units).map(|(d, units)| (d.id.clone(), units)).collect()
 }
 
 pub(super) fn create_group(
@@ -74,8 +99,48 @@ pub(super) fn create_group(
     settings: &SettingsChange,
 ) -> Result<(), Refusals> {
     let mut findings = Findings::default();
-    let overrides = parse_settings(settings, draft.limits, &mut findings);
-    no_countdown(settings, &mut findings);
+    let created = new_group(draft, id, Some(name), settings, &mut findings);
+    let created = findings.finish_with(created)?;
+    draft.push(created)
+}
+
+/// One step, so that no moment and no entry of the log has the site in neither group (domain G1).
+pub(super) fn create_group_from_site(
+    draft: &mut Draft<'_>,
+    id: GroupId,
+    site: SiteId,
+    name: Option<&str>,
+    settings: &SettingsChange,
+) -> Result<(), Refusals> {
+    let mut findings = Findings::default();
+    let found = draft.after.site(site).cloned();
+    match &found {
+        None => findings.push(site_not_found(site).at("from_site")),
+        // A sub-site becomes a root site.
+        Some(found) if found.parent().is_some() && draft.after.has_site_named(None, &found.name) => {
+            findings.push(name_taken("site", &found.name));
+        }
+        Some(_) => {}
+    }
+    let name = name.or(found.as_ref().map(|found| found.name.as_str()));
+    let created = new_group(draft, id, name, settings, &mut findings);
+    let created = findings.finish_with(created)?;
+    draft.push(created)?;
+    let from = draft.after.home_of_site(site).unwrap_or(Home::Unassigned);
+    rehome(draft, site, from, Home::Group(id));
+    draft.push(Event::SiteMoved { site, place: Place::Root { group: id } })
+}
+
+/// The event of a new group; `None` if something is refused, or it has no name because its site is missing.
+fn new_group(
+    draft: &Draft<'_>,
+    id: GroupId,
+    name: Option<&str>,
+    settings: &SettingsChange,
+    findings: &mut Findings,
+) -> Option<Event> {
+    let overrides = parse_settings(settings, draft.limits, findings);
+    only_of_groups(settings, findings);
     if !draft.after.groups_enabled() {
         findings.push(Refusal::new(
             RefusalCode::GroupsNotEnabled,
@@ -83,12 +148,11 @@ pub(super) fn create_group(
             "enable them first; existing keys and sites then are in Group 1",
         ));
     }
-    let name = findings.keep(free_group_name(&draft.after, name));
+    let name = findings.keep(free_group_name(&draft.after, name?));
     if draft.after.group(id).is_some() {
         findings.push(id_taken("group"));
     }
-    let name = findings.finish_with(name)?;
-    draft.push(Event::GroupCreated { group: id, name, overrides })
+    Some(Event::GroupCreated { group: id, name: name?, overrides })
 }
 
 pub(super) fn rename_group(draft: &mut Draft<'_>, id: GroupId, name: &str) -> Result<(), Refusals> {
@@ -107,7 +171,7 @@ pub(super) fn change_group_settings(
     let mut findings = Findings::default();
     asks_for_something(change, &mut findings);
     let wanted = parse_settings(change, draft.limits, &mut findings);
-    no_countdown(change, &mut findings);
+    only_of_groups(change, &mut findings);
     let group = draft.after.group(id);
     match group {
         Some(group) => {
@@ -153,16 +217,21 @@ pub(super) fn delete_group(draft: &mut Draft<'_>, id: GroupId) -> Result<(), Ref
     draft.push(Event::GroupDeleted { group: id })
 }
 
-fn no_countdown(change: &SettingsChange, findings: &mut Findings) {
+/// Some settings are the organization's alone.
+fn only_of_groups(change: &SettingsChange, findings: &mut Findings) {
+    let refused = |what: &str, field: &str| {
+        Refusal::new(
+            RefusalCode::SettingNotOfGroups,
+            format!("{what} is a setting of the organization"),
+            "set it there",
+        )
+        .at(field)
+    };
     if change.countdown_secs.is_some() {
-        findings.push(
-            Refusal::new(
-                RefusalCode::SettingNotOfGroups,
-                "the countdown of unassigned keys and sites is a setting of the organization",
-                "set it there",
-            )
-            .at("countdown_secs"),
-        );
+        findings.push(refused("the countdown of unassigned keys and sites", "countdown_secs"));
+    }
+    if change.door_units.is_some() {
+        findings.push(refused("what door controllers count by", "door_units"));
     }
 }
 

@@ -1,17 +1,16 @@
-//! Keys: claimed, moved, split, unclaimed, transferred (domain K1-K8).
+//! Keys: claimed, moved, unclaimed, transferred (domain K1-K8). How they are split is in [`super::split`].
 
 use super::group_not_found;
 use crate::id::{GroupId, KeyId, OrganizationId};
-use crate::licensing::command::{ClaimMode, PartRequest};
+use crate::licensing::command::ClaimMode;
 use crate::licensing::compliance::{Occasion, Term};
 use crate::licensing::draft::Draft;
-use crate::licensing::event::{Event, SplitPart};
-use crate::licensing::license_key::{GROUP_MAX_LINES, IssuedKey, KeyLine, KeyPlace, KeyState, LicenseKey};
+use crate::licensing::event::Event;
+use crate::licensing::license_key::{GROUP_MAX_LINES, IssuedKey, KeyPlace, KeyState, LicenseKey};
 use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
 use crate::time::{Seconds, Timestamp};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::vec::Vec;
 
 pub(super) fn claim_key(
     draft: &mut Draft<'_>,
@@ -38,10 +37,12 @@ pub(super) fn claim_key(
     let left = key.ends_at.since(draft.now);
     check_left(left, key.ends_at, &mut findings);
     let has_waited = draft.after.key(key.id).is_some_and(|known| known.has_waited);
-    let default = (!draft.after.groups_enabled()).then_some(draft.after.default_group());
-    let place = match group.or(default) {
+    let place = match group.or(one_pool(draft)) {
         Some(group) => place_in_group(draft, group, mode, left, has_waited, key.lines.len(), &mut findings),
-        None => Some(unassigned(draft, key.ends_at)),
+        None => {
+            findings.extend(renewal_without_group(mode, "group"));
+            Some(unassigned(draft, key.ends_at))
+        }
     };
     let place = findings.finish_with(place)?;
     // A key that was given away and comes back is not claimed for the first time.
@@ -114,53 +115,6 @@ pub(super) fn unclaim_key(draft: &mut Draft<'_>, id: KeyId) -> Result<(), Refusa
     after_leaving(draft, key.state.group())
 }
 
-pub(super) fn split_key(
-    draft: &mut Draft<'_>,
-    id: KeyId,
-    requests: &[PartRequest; 2],
-) -> Result<(), Refusals> {
-    let key = usable(draft, id)?;
-    let mut findings = Findings::default();
-    let left = key.left_at(draft.now);
-    check_left(left, key.ends_at, &mut findings);
-    check_quantities(&key, requests, &mut findings);
-    let [first, second] = requests;
-    for request in requests {
-        if first.id == second.id || request.id == id || draft.after.key(request.id).is_some() {
-            findings.push(super::id_taken("key"));
-        }
-    }
-    let mut part = |request: &PartRequest| {
-        let lines = lines_of(&key, request);
-        let place = match request.target {
-            Some((group, mode)) => {
-                place_in_group(draft, group, mode, left, key.has_waited, lines.len(), &mut findings)
-            }
-            None => {
-                // A part left unassigned is unclaimed: its creation clock applies again (domain K3).
-                check_left(key.ends_at.since(draft.now), key.ends_at, &mut findings);
-                Some(unassigned(draft, key.ends_at))
-            }
-        };
-        let issued = IssuedKey {
-            id: request.id,
-            code_tail: request.code_tail.clone(),
-            lines,
-            // Any time the key stood queued before is inherited with it.
-            ends_at: key.ends_at,
-            ..key.issued.clone()
-        };
-        place.map(|place| SplitPart { key: issued, place })
-    };
-    let parts = part(first).zip(part(second));
-    let (first, second) = findings.finish_with(parts)?;
-    leave(draft, &key);
-    watch(draft, first.place, Some(&key));
-    watch(draft, second.place, Some(&key));
-    draft.push(Event::KeySplit { key: id, parts: Box::new([first, second]) })?;
-    after_leaving(draft, key.state.group())
-}
-
 pub(super) fn transfer_key(draft: &mut Draft<'_>, id: KeyId, to: OrganizationId) -> Result<(), Refusals> {
     let key = usable(draft, id)?;
     let mut findings = Findings::default();
@@ -173,21 +127,43 @@ pub(super) fn transfer_key(draft: &mut Draft<'_>, id: KeyId, to: OrganizationId)
         ));
     }
     if to == draft.after.id() {
-        findings.push(
-            Refusal::new(
-                RefusalCode::AlreadyThere,
-                "the key already belongs to this organization",
-                "name another organization",
-            )
-            .at("to"),
-        );
+        findings.push(belongs_here("to"));
     }
     findings.finish()?;
     draft.push(Event::KeyTransferred { key: id, to })
 }
 
+pub(super) fn belongs_here(field: &str) -> Refusal {
+    Refusal::new(
+        RefusalCode::AlreadyThere,
+        "the key already belongs to this organization",
+        "name another organization",
+    )
+    .at(field)
+}
+
+/// Until license groups are enabled, the organization is one pool (domain G1).
+pub(super) fn one_pool(draft: &Draft<'_>) -> Option<GroupId> {
+    (!draft.after.groups_enabled()).then_some(draft.after.default_group())
+}
+
+/// Only a group has a term to wait for (domain K3).
+pub(super) fn renewal_without_group(mode: ClaimMode, field: &str) -> Option<Refusal> {
+    match mode {
+        ClaimMode::Increase => None,
+        ClaimMode::Renewal => Some(
+            Refusal::new(
+                RefusalCode::RenewalNeedsGroup,
+                "a renewal waits for the end of a group's term, and no group is named",
+                "name the group, or claim it as increase",
+            )
+            .at(field),
+        ),
+    }
+}
+
 /// A key that is in use, or why it is not.
-fn usable(draft: &Draft<'_>, id: KeyId) -> Result<LicenseKey, Refusals> {
+pub(super) fn usable(draft: &Draft<'_>, id: KeyId) -> Result<LicenseKey, Refusals> {
     let key = draft.after.key(id).ok_or_else(|| {
         Refusal::new(
             RefusalCode::KeyNotFound,
@@ -209,7 +185,7 @@ fn usable(draft: &Draft<'_>, id: KeyId) -> Result<LicenseKey, Refusals> {
 }
 
 /// Domain K5: nothing is done with a key whose own end has passed.
-fn check_left(left: Seconds, ends_at: Timestamp, findings: &mut Findings) {
+pub(super) fn check_left(left: Seconds, ends_at: Timestamp, findings: &mut Findings) {
     if left == Seconds::ZERO {
         findings.push(Refusal::new(
             RefusalCode::KeyTermPassed,
@@ -220,7 +196,7 @@ fn check_left(left: Seconds, ends_at: Timestamp, findings: &mut Findings) {
 }
 
 /// Where a key with so much left comes to stand in a group (domain K2-K4).
-fn place_in_group(
+pub(super) fn place_in_group(
     draft: &Draft<'_>,
     id: GroupId,
     mode: ClaimMode,
@@ -263,13 +239,13 @@ fn place_in_group(
     })
 }
 
-fn unassigned(draft: &Draft<'_>, ends_at: Timestamp) -> KeyPlace {
+pub(super) fn unassigned(draft: &Draft<'_>, ends_at: Timestamp) -> KeyPlace {
     let joins_at = draft.now.saturating_add(draft.after.settings().countdown_secs);
     KeyPlace::Unassigned { joins_at, ends_at }
 }
 
 /// Notes that a key comes to a group: for the first time since it was issued, or from another place (domain E2).
-fn watch(draft: &mut Draft<'_>, place: KeyPlace, key: Option<&LicenseKey>) {
+pub(super) fn watch(draft: &mut Draft<'_>, place: KeyPlace, key: Option<&LicenseKey>) {
     if let Some(group) = place.group() {
         let used = key.filter(|key| key.was_in_group);
         let first_claim_of_a_key = used.is_none();
@@ -278,14 +254,14 @@ fn watch(draft: &mut Draft<'_>, place: KeyPlace, key: Option<&LicenseKey>) {
     }
 }
 
-fn leave(draft: &mut Draft<'_>, key: &LicenseKey) {
+pub(super) fn leave(draft: &mut Draft<'_>, key: &LicenseKey) {
     if let Some(group) = key.state.group() {
         draft.watch(group, Occasion::default());
     }
 }
 
 /// What becomes of the group a key left: it must not owe (domain K5), and renewals do not wait for nothing (K3).
-fn after_leaving(draft: &mut Draft<'_>, group: Option<GroupId>) -> Result<(), Refusals> {
+pub(super) fn after_leaving(draft: &mut Draft<'_>, group: Option<GroupId>) -> Result<(), Refusals> {
     let Some(group) = group.and_then(|id| draft.after.group(id)) else { return Ok(()) };
     match group.figures.term {
         Term::Running { coterm } if coterm.floor() <= draft.now => Err(Refusal::new(
@@ -303,62 +279,5 @@ fn after_leaving(draft: &mut Draft<'_>, group: Option<GroupId>) -> Result<(), Re
             draft.push(Event::RenewalsActivated { group: id, keys })
         }
         Term::Running { .. } | Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => Ok(()),
-    }
-}
-
-fn lines_of(key: &LicenseKey, request: &PartRequest) -> Vec<KeyLine> {
-    let quantity = |line: &KeyLine| {
-        request.lines.iter().find(|asked| asked.product == line.product).map_or(0, |asked| asked.quantity)
-    };
-    let lines = key.issued.lines.iter().map(|line| KeyLine { quantity: quantity(line), ..*line });
-    lines.filter(|line| line.quantity > 0).collect()
-}
-
-/// Both parts hold something, and together exactly the key (domain K7).
-fn check_quantities(key: &LicenseKey, requests: &[PartRequest; 2], findings: &mut Findings) {
-    for (index, request) in requests.iter().enumerate() {
-        if request.lines.iter().all(|line| line.quantity == 0) {
-            findings.push(
-                Refusal::new(
-                    RefusalCode::SplitPartEmpty,
-                    "a part of a split holds at least one unit",
-                    "give each of the two parts some units; a key of one unit cannot be split",
-                )
-                .at(format!("parts[{index}].lines")),
-            );
-        }
-        for (at, line) in request.lines.iter().enumerate() {
-            if request.lines.iter().take(at).any(|earlier| earlier.product == line.product) {
-                findings.push(
-                    Refusal::new(
-                        RefusalCode::LinesInvalid,
-                        format!("two lines for {}", line.product),
-                        "add their quantities up in one line",
-                    )
-                    .at(format!("parts[{index}].lines")),
-                );
-            }
-            if !key.issued.lines.iter().any(|of| of.product == line.product) {
-                findings.push(
-                    Refusal::new(
-                        RefusalCode::SplitDoesNotAddUp,
-                        format!("the key has no {}", line.product),
-                        "name only product types of the key",
-                    )
-                    .at(format!("parts[{index}].lines")),
-                );
-            }
-        }
-    }
-    for line in &key.issued.lines {
-        let asked = requests.iter().flat_map(|request| &request.lines).filter(|l| l.product == line.product);
-        let sum = asked.fold(0_u64, |sum, line| sum.saturating_add(line.quantity));
-        if sum != line.quantity {
-            findings.push(Refusal::new(
-                RefusalCode::SplitDoesNotAddUp,
-                format!("the parts hold {sum} {} units, the key {}", line.product, line.quantity),
-                "the two quantities of every product type add up to the key's",
-            ));
-        }
     }
 }

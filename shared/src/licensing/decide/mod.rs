@@ -7,6 +7,7 @@ mod devices;
 mod groups;
 mod keys;
 mod sites;
+mod split;
 
 use super::command::{Command, FoundOrganization};
 use super::draft::{Decision, Draft, Touched};
@@ -14,7 +15,7 @@ use super::event::{Dated, Event};
 use super::name::Name;
 use super::organization::Organization;
 use super::refusal::{Findings, Refusal, RefusalCode, Refusals};
-use super::settings::{Limits, Settings};
+use super::settings::Limits;
 use crate::id::{GroupId, SiteId};
 use crate::time::Timestamp;
 use alloc::format;
@@ -36,13 +37,14 @@ pub struct Context {
 pub fn found(command: &FoundOrganization, context: &Context) -> Result<Decision, Refusals> {
     let mut findings = Findings::default();
     let name = findings.keep(Name::parse(&command.name));
-    let overrides = groups::parse_settings(&command.settings, &context.limits, &mut findings);
+    let limits = &context.limits;
+    let settings = groups::changed_settings(&command.settings, &limits.defaults(), limits, &mut findings);
     let default_group_name = findings.keep(Name::parse("Group 1"));
     let (name, default_group_name) = findings.finish_with(name.zip(default_group_name))?;
     let event = Event::OrganizationFounded {
         organization: command.id,
         name,
-        settings: overrides.over(&Settings::default()),
+        settings,
         default_group: command.default_group,
         default_group_name,
         license_groups: command.license_groups,
@@ -73,6 +75,9 @@ pub fn decide(
         Command::EnableGroups => groups::enable_groups(&mut draft)?,
         Command::ChangeSettings(change) => groups::change_settings(&mut draft, change)?,
         Command::CreateGroup { id, name, settings } => groups::create_group(&mut draft, *id, name, settings)?,
+        Command::CreateGroupFromSite { id, site, name, settings } => {
+            groups::create_group_from_site(&mut draft, *id, *site, name.as_deref(), settings)?;
+        }
         Command::RenameGroup { id, name } => groups::rename_group(&mut draft, *id, name)?,
         Command::ChangeGroupSettings { id, settings } => {
             groups::change_group_settings(&mut draft, *id, settings)?;
@@ -88,12 +93,13 @@ pub fn decide(
         Command::MoveDevice { id, site } => devices::move_device(&mut draft, id, *site)?,
         Command::ConvertTrial { id } => devices::convert_trial(&mut draft, id)?,
         Command::ReplaceDevice { old, new } => devices::replace_device(&mut draft, old, new)?,
+        Command::ConfigureDoors { id, doors } => devices::configure_doors(&mut draft, id, *doors)?,
         Command::RetireDevice { id } => devices::retire_device(&mut draft, id)?,
         Command::ReportStolen { id } => devices::report_stolen(&mut draft, id)?,
         Command::ClaimKey { key, group, mode } => keys::claim_key(&mut draft, key, *group, *mode)?,
         Command::MoveKey { id, group, mode } => keys::move_key(&mut draft, *id, *group, *mode)?,
         Command::UnclaimKey { id } => keys::unclaim_key(&mut draft, *id)?,
-        Command::SplitKey { id, parts } => keys::split_key(&mut draft, *id, parts)?,
+        Command::SplitKey { id, parts } => split::split_key(&mut draft, *id, parts)?,
         Command::TransferKey { id, to } => keys::transfer_key(&mut draft, *id, *to)?,
     }
     draft.finish()

@@ -2,9 +2,8 @@
 
 use super::{free_site_name, group_not_found, id_taken, name_taken, site_not_found};
 use crate::id::{DeviceId, GroupId, SiteId};
-use crate::licensing::clock::Clocks;
 use crate::licensing::command::SiteTarget;
-use crate::licensing::compliance::{Holder, Occasion};
+use crate::licensing::compliance::{Arrival, Holder, Occasion, Origin};
 use crate::licensing::draft::Draft;
 use crate::licensing::event::Event;
 use crate::licensing::name::Name;
@@ -79,6 +78,11 @@ pub(super) fn delete_site(draft: &mut Draft<'_>, id: SiteId) -> Result<(), Refus
         )
         .into());
     }
+    if let Some(group) = draft.after.group_of_site(id) {
+        // What it carried, it carries for nobody any more.
+        let departures = Vec::from([Holder::Site(id)]);
+        draft.watch(group, Occasion { departures, ..Occasion::default() });
+    }
     draft.push(Event::SiteDeleted { site: id })
 }
 
@@ -129,15 +133,20 @@ pub(super) fn move_site(draft: &mut Draft<'_>, id: SiteId, to: SiteTarget) -> Re
 }
 
 /// Notes that a site's tree leaves one group for another, with the clocks it carries (domain E2).
-fn rehome(draft: &mut Draft<'_>, site: SiteId, from: Home, to: Home) {
+pub(super) fn rehome(draft: &mut Draft<'_>, site: SiteId, from: Home, to: Home) {
     let devices: Vec<DeviceId> = draft.after.site_tree(site).flat_map(|s| s.devices().cloned()).collect();
     devices.iter().for_each(|device| draft.touch_device(device));
     let mut arrivals = Vec::new();
     if let Home::Group(group) = from {
         arrivals = draft.after.carried_within(site, group, draft.now);
-        let departures = arrivals.iter().map(|(holder, _)| holder.clone()).collect();
-        arrivals.retain(|(holder, _)| *holder != Holder::Site(site));
-        arrivals.push((Holder::Site(site), draft.after.clocks_of_site(site, draft.now)));
+        let departures = arrivals.iter().map(|arrival| arrival.holder.clone()).collect();
+        arrivals.retain(|arrival| arrival.holder != Holder::Site(site));
+        arrivals.push(Arrival {
+            holder: Holder::Site(site),
+            clocks: draft.after.clocks_of_site(site, draft.now),
+            since: draft.now,
+            origin: Some(Origin::Moved { from: group }),
+        });
         draft.watch(group, Occasion { departures, ..Occasion::default() });
     }
     if let Home::Group(group) = to {
@@ -156,15 +165,12 @@ pub(super) fn stay_in_group(
     to: Option<SiteId>,
 ) {
     let Some(group) = home.group() else { return };
-    let (left, now) = match &holder {
-        Holder::Device(_) => (Some(from), draft.now),
-        Holder::Site(_) => (draft.after.site(from).and_then(Site::parent), draft.now),
+    let left = match &holder {
+        Holder::Device(_) => Some(from),
+        Holder::Site(_) => draft.after.site(from).and_then(Site::parent),
     };
-    let taken = draft.after.clocks_left_behind(left, to, now);
-    if !taken.is_fresh() {
-        let own = draft.after.group(group).and_then(|group| group.assessment.carried_by(&holder));
-        let clocks = own.map_or(Clocks::FRESH, |own| own.clocks).stricter(taken, now);
-        draft.watch(group, Occasion::brings(holder, clocks));
+    if let Some(arrival) = draft.after.carried_on(holder, left, to, draft.now) {
+        draft.watch(group, Occasion::brings(arrival));
     }
 }
 

@@ -3,10 +3,11 @@
 use crate::id::{DeviceId, GroupId, KeyId, SiteId};
 use crate::licensing::device::DeviceState;
 use crate::licensing::draft::Decision;
-use crate::licensing::event::Event;
+use crate::licensing::event::{Event, Subject};
 use crate::licensing::license_key::{KeyLine, KeyState};
 use crate::licensing::site::Place;
 use crate::platform::code::masked;
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde::Serialize;
@@ -62,52 +63,50 @@ pub struct DeviceMove {
     pub before: Option<DeviceState>,
     /// What it is afterwards.
     pub after: Option<DeviceState>,
+    /// The units it consumed while active.
+    pub units_before: Option<u64>,
+    /// The units it consumes while active, afterwards.
+    pub units_after: Option<u64>,
+}
+
+/// What the events of the command itself name, each once, in the order it is named first.
+fn named<T: Ord + Clone>(decision: &Decision, of: impl Fn(Subject) -> Option<T>) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    // What a setting makes of all door controllers is in the figures of their groups; a list would have no end.
+    let listed = |event: &Event| !matches!(event, Event::UnitsCounted { .. });
+    let all = decision
+        .own_events()
+        .filter(|dated| listed(&dated.event))
+        .flat_map(|dated| dated.event.subjects())
+        .filter_map(of);
+    all.filter(|one| seen.insert(one.clone())).collect()
+}
+
+/// The groups that the command itself names.
+pub(super) fn groups(decision: &Decision) -> Vec<GroupId> {
+    named(decision, |subject| match subject {
+        Subject::Group(id) => Some(id),
+        Subject::Key(_) | Subject::Site(_) | Subject::Device(_) => None,
+    })
 }
 
 /// The keys that the command itself puts elsewhere.
 pub(super) fn keys(decision: &Decision) -> Vec<KeyChange> {
-    let mut ids: Vec<KeyId> = Vec::new();
-    for dated in decision.own_events() {
-        match &dated.event {
-            Event::KeyClaimed { key, .. } => ids.push(key.id),
-            Event::KeyPlaced { key, .. } | Event::KeyExpired { key } | Event::KeyTransferred { key, .. } => {
-                ids.push(*key);
-            }
-            Event::KeySplit { key, parts } => {
-                ids.push(*key);
-                ids.extend(parts.iter().map(|part| part.key.id));
-            }
-            Event::OrganizationFounded { .. }
-            | Event::GroupsEnabled
-            | Event::SettingsChanged { .. }
-            | Event::GroupCreated { .. }
-            | Event::GroupRenamed { .. }
-            | Event::GroupSettingsChanged { .. }
-            | Event::GroupDeleted { .. }
-            | Event::SiteCreated { .. }
-            | Event::SiteMoved { .. }
-            | Event::SiteRenamed { .. }
-            | Event::SiteDeleted { .. }
-            | Event::DeviceClaimed { .. }
-            | Event::DeviceMoved { .. }
-            | Event::TrialConverted { .. }
-            | Event::TrialEnded { .. }
-            | Event::DeviceRetired { .. }
-            | Event::RenewalsActivated { .. }
-            | Event::TermEnded { .. }
-            | Event::GroupAssessed { .. } => {}
-        }
-    }
+    let ids = named(decision, |subject| match subject {
+        Subject::Key(id) => Some(id),
+        Subject::Group(_) | Subject::Site(_) | Subject::Device(_) => None,
+    });
     let change = |id: KeyId| {
         let (before, after) = (decision.base.key(id), decision.after.key(id));
         let issued = &after.or(before)?.issued;
-        Some(KeyChange {
+        let change = KeyChange {
             key: id,
             code: masked(&issued.code_tail),
             lines: issued.lines.clone(),
             before: before.map(|key| key.state.clone()),
             after: after.map(|key| key.state.clone()),
-        })
+        };
+        (change.before != change.after).then_some(change)
     };
     ids.into_iter().filter_map(change).collect()
 }
@@ -115,35 +114,13 @@ pub(super) fn keys(decision: &Decision) -> Vec<KeyChange> {
 /// The sites that the command itself puts elsewhere.
 pub(super) fn sites(decision: &Decision) -> Vec<SiteMove> {
     let (base, after) = (&decision.base, &decision.after);
-    let id = |event: &Event| match event {
-        Event::SiteCreated { site, .. } | Event::SiteMoved { site, .. } | Event::SiteDeleted { site } => {
-            Some(*site)
-        }
-        Event::OrganizationFounded { .. }
-        | Event::GroupsEnabled
-        | Event::SettingsChanged { .. }
-        | Event::GroupCreated { .. }
-        | Event::GroupRenamed { .. }
-        | Event::GroupSettingsChanged { .. }
-        | Event::GroupDeleted { .. }
-        | Event::SiteRenamed { .. }
-        | Event::DeviceClaimed { .. }
-        | Event::DeviceMoved { .. }
-        | Event::TrialConverted { .. }
-        | Event::TrialEnded { .. }
-        | Event::DeviceRetired { .. }
-        | Event::KeyClaimed { .. }
-        | Event::KeyPlaced { .. }
-        | Event::KeySplit { .. }
-        | Event::KeyExpired { .. }
-        | Event::KeyTransferred { .. }
-        | Event::RenewalsActivated { .. }
-        | Event::TermEnded { .. }
-        | Event::GroupAssessed { .. } => None,
-    };
+    let ids = named(decision, |subject| match subject {
+        Subject::Site(id) => Some(id),
+        Subject::Group(_) | Subject::Key(_) | Subject::Device(_) => None,
+    });
     let change = |id: SiteId| {
         let (old, new) = (base.site(id), after.site(id));
-        Some(SiteMove {
+        let change = SiteMove {
             site: id,
             name: new.or(old)?.name.to_string(),
             devices: after.site_tree(id).map(|site| site.devices().count()).sum(),
@@ -151,52 +128,34 @@ pub(super) fn sites(decision: &Decision) -> Vec<SiteMove> {
             after: new.map(|site| site.place),
             from: base.group_of_site(id),
             to: after.group_of_site(id),
-        })
+        };
+        (change.before != change.after).then_some(change)
     };
-    decision.own_events().filter_map(|dated| id(&dated.event)).filter_map(change).collect()
+    ids.into_iter().filter_map(change).collect()
 }
 
 /// The devices that the command itself claims, retires or puts elsewhere; those that go with their site are not among
 /// them.
 pub(super) fn devices(decision: &Decision) -> Vec<DeviceMove> {
     let (base, after) = (&decision.base, &decision.after);
-    let id = |event: &Event| match event {
-        Event::DeviceClaimed { device, .. }
-        | Event::DeviceMoved { device, .. }
-        | Event::TrialConverted { device }
-        | Event::TrialEnded { device }
-        | Event::DeviceRetired { device, .. } => Some(device.clone()),
-        Event::OrganizationFounded { .. }
-        | Event::GroupsEnabled
-        | Event::SettingsChanged { .. }
-        | Event::GroupCreated { .. }
-        | Event::GroupRenamed { .. }
-        | Event::GroupSettingsChanged { .. }
-        | Event::GroupDeleted { .. }
-        | Event::SiteCreated { .. }
-        | Event::SiteMoved { .. }
-        | Event::SiteRenamed { .. }
-        | Event::SiteDeleted { .. }
-        | Event::KeyClaimed { .. }
-        | Event::KeyPlaced { .. }
-        | Event::KeySplit { .. }
-        | Event::KeyExpired { .. }
-        | Event::KeyTransferred { .. }
-        | Event::RenewalsActivated { .. }
-        | Event::TermEnded { .. }
-        | Event::GroupAssessed { .. } => None,
-    };
+    let ids = named(decision, |subject| match subject {
+        Subject::Device(id) => Some(id),
+        Subject::Group(_) | Subject::Key(_) | Subject::Site(_) => None,
+    });
     let change = |id: DeviceId| {
         let (old, new) = (base.device(&id), after.device(&id));
-        DeviceMove {
+        let change = DeviceMove {
             from_site: old.map(|device| device.site),
             to_site: new.map(|device| device.site),
             from: old.and_then(|device| base.group_of_site(device.site)),
             to: new.and_then(|device| after.group_of_site(device.site)),
             before: old.map(|device| device.state.clone()),
             after: new.map(|device| device.state.clone()),
+            units_before: old.map(|device| device.units),
+            units_after: new.map(|device| device.units),
             device: id,
-        }
+        };
+        (old != new).then_some(change)
     };
-    decision.own_events().filter_map(|dated| id(&dated.event)).map(change).collect()
+    ids.into_iter().filter_map(change).collect()
 }

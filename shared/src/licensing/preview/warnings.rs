@@ -41,6 +41,8 @@ pub enum WarningCode {
     ClocksCarried,
     /// A key goes to Unassigned, where its term runs on (domain G3).
     KeyUnassigned,
+    /// A key leaves for another organization (domain K7, K8).
+    KeyLeaves,
     /// A site is in no group and not enforced until it joins one (domain G3).
     SiteUnassigned,
     /// A group is and stays noncompliant.
@@ -214,10 +216,29 @@ impl All<'_> {
 
     fn keys(&mut self) {
         for change in changes::keys(self.decision) {
-            let Some(KeyState::Unassigned { joins_at, .. }) = change.after else { continue };
-            let Some(key) = self.decision.after.key(change.key) else { continue };
-            let text = unassigned(&self.decision.after, key, joins_at);
-            self.say(WarningCode::KeyUnassigned, None, text);
+            match change.after {
+                Some(KeyState::Unassigned { joins_at, .. }) => {
+                    let Some(key) = self.decision.after.key(change.key) else { continue };
+                    let text = unassigned(&self.decision.after, key, joins_at);
+                    self.say(WarningCode::KeyUnassigned, None, text);
+                }
+                Some(KeyState::Transferred { .. }) => {
+                    let licensed = change.lines.iter().map(|line| (line.product, line.quantity)).collect();
+                    let text = format!(
+                        "Key {} with {} leaves this organization for another one.",
+                        change.code,
+                        units(&licensed)
+                    );
+                    self.say(WarningCode::KeyLeaves, None, text);
+                }
+                Some(
+                    KeyState::Active { .. }
+                    | KeyState::Queued { .. }
+                    | KeyState::Retired { .. }
+                    | KeyState::Split { .. },
+                )
+                | None => {}
+            }
         }
     }
 }

@@ -53,7 +53,7 @@ fn split(n: u32, ids: [u32; 2], quantities: [u64; 2], to: [Option<(u8, ClaimMode
         id: id(ids[at]),
         code_tail: "ABCDE".to_string(),
         lines: Vec::from([OrderLine { product: CAMERA, quantity: quantities[at] }]),
-        target: to[at].map(|(n, mode)| (group(n), mode)),
+        target: PartTarget::Own { group: to[at].map(|(n, _)| group(n)), mode: to[at].map(|(_, mode)| mode) },
     };
     Command::SplitKey { id: id(n), parts: Box::new([part(0), part(1)]) }
 }

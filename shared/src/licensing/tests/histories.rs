@@ -177,8 +177,10 @@ impl Both {
                 let end = key.ends_at;
                 let mode = if renewal { ClaimMode::Renewal } else { ClaimMode::Increase };
                 let claim = Command::ClaimKey { key: Box::new(key), group: to.map(group), mode };
-                self.expect(end > now, claim);
-                if end > now {
+                // K3, K5: a renewal waits in a group, and a spent key is refused.
+                let allowed = end > now && !(renewal && to.is_none());
+                self.expect(allowed, claim);
+                if allowed {
                     self.next_key += 1;
                     let at = Where::Nowhere(self.countdown());
                     self.paper.keys.insert(
@@ -257,7 +259,7 @@ impl Both {
             id: id(ids[which]),
             code_tail: "ABCDE".to_string(),
             lines: Vec::from([OrderLine { product: parent.product, quantity: quantities[which] }]),
-            target: groups[which].map(|n| (group(n), mode)),
+            target: PartTarget::Own { group: groups[which].map(group), mode: groups[which].map(|_| mode) },
         };
         let both_hold = quantities.iter().all(|quantity| *quantity > 0);
         // A part that stays in the pool keeps the group from owing.

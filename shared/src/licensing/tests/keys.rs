@@ -39,7 +39,7 @@ fn part(n: u32, lines: &[(ProductType, u64)], target: Option<(u8, ClaimMode)>) -
         id: id(n),
         code_tail: "ABCDE".to_string(),
         lines: lines.iter().map(|&(product, quantity)| OrderLine { product, quantity }).collect(),
-        target: target.map(|(n, mode)| (group(n), mode)),
+        target: PartTarget::Own { group: target.map(|(n, _)| group(n)), mode: target.map(|(_, mode)| mode) },
     }
 }
 

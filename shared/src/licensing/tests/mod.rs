@@ -1,5 +1,7 @@
 //! The books, tested as their users see them: every test names the rule it holds to.
 
+mod carried;
+mod doors;
 mod evasions;
 mod evasions_of_credit;
 mod explain;
@@ -11,4 +13,5 @@ mod paper;
 mod preview;
 mod refusals;
 mod rules;
+mod sides;
 mod world;

@@ -27,7 +27,7 @@ pub(super) fn device(n: u32) -> DeviceId {
 
 /// A device that is claimed without a trial.
 pub(super) fn new_device(n: u32, product: ProductType, units: u64) -> NewDevice {
-    NewDevice { id: device(n), model: "CD42".to_string(), product, units, trial_secs: None }
+    NewDevice { id: device(n), model: "CD42".to_string(), product, units, trial_secs: None, doors: None }
 }
 
 /// A key as the vendor would have issued it.

@@ -24,6 +24,9 @@ pub(crate) enum DeviceCommand {
         /// The same in seconds
         #[arg(long, value_name = "SECONDS")]
         trial_secs: Option<u64>,
+        /// Of a door controller: how many of its doors are configured
+        #[arg(long, value_name = "NUMBER")]
+        doors: Option<u64>,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -69,6 +72,19 @@ pub(crate) enum DeviceCommand {
         /// Its model, as in the catalog
         #[arg(long)]
         model: String,
+        /// Of a door controller: how many of its doors are configured; as many as the old one's without it
+        #[arg(long, value_name = "NUMBER")]
+        doors: Option<u64>,
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Say how many doors of a door controller are configured; what it uses follows if the organization counts by them
+    Doors {
+        device: String,
+        /// From 1 to the units of its model
+        doors: u64,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -121,6 +137,8 @@ const SHOW: &[Column] = &[
     ("MODEL", "/model"),
     ("PRODUCT", "/product"),
     ("UNITS", "/units"),
+    ("UNITS OF ITS MODEL", "/model_units"),
+    ("CONFIGURED DOORS", "/doors"),
     ("CLAIM", "/state"),
     ("CLAIMED", "/claimed_at"),
     ("TRIAL ENDS", "/ends_at"),
@@ -145,10 +163,10 @@ const SHOW: &[Column] = &[
 
 pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failure> {
     match command {
-        DeviceCommand::Claim { device, site, model, trial_days, trial_secs, change, output } => {
+        DeviceCommand::Claim { device, site, model, trial_days, trial_secs, doors, change, output } => {
             let site = context.site(&site)?;
             let body = json!({ "id": device, "site": site, "model": model,
-                "trial_days": trial_days, "trial_secs": trial_secs });
+                "trial_days": trial_days, "trial_secs": trial_secs, "doors": doors });
             post(context, "/devices", Some(body), change, output)
         }
         DeviceCommand::Move { device, site, change, output } => {
@@ -158,9 +176,12 @@ pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failu
         DeviceCommand::Convert { device, change, output } => {
             post(context, &verb(&device, "convert"), None, change, output)
         }
-        DeviceCommand::Replace { device, by, model, change, output } => {
-            let body = json!({ "id": by, "model": model });
+        DeviceCommand::Replace { device, by, model, doors, change, output } => {
+            let body = json!({ "id": by, "model": model, "doors": doors });
             post(context, &verb(&device, "replace"), Some(body), change, output)
+        }
+        DeviceCommand::Doors { device, doors, change, output } => {
+            post(context, &verb(&device, "doors"), Some(json!({ "doors": doors })), change, output)
         }
         DeviceCommand::Stolen { device, change, output } => {
             post(context, &verb(&device, "stolen"), None, change, output)

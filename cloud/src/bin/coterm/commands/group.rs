@@ -5,9 +5,18 @@ use super::prelude::*;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum GroupCommand {
-    /// Create a license group
+    /// Create a license group, empty or from a site
+    #[command(
+        after_help = "Examples: coterm group create North\n          coterm group create --from-site Depot\n\n\
+        The site moves in with its devices; its licenses stay where they are. The preview shows both groups."
+    )]
     Create {
-        name: String,
+        /// Its name; the site's with --from-site and without one
+        #[arg(required_unless_present = "from_site")]
+        name: Option<String>,
+        /// The site that moves in, by id or name
+        #[arg(long, value_name = "SITE")]
+        from_site: Option<String>,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -101,10 +110,13 @@ const SHOW: &[Column] = &[
 
 pub(crate) fn run(context: &Context, command: GroupCommand) -> Result<(), Failure> {
     match command {
-        GroupCommand::Create { name, change, output } => {
+        GroupCommand::Create { name, from_site, change, output } => {
             let path = context.path("/groups")?;
-            let body = Some(json!({ "name": name }));
-            let request = Change { method: Method::POST, path: &path, body, ask: Ask::No };
+            let site = from_site.map(|named| context.site(&named)).transpose()?;
+            // An empty group changes nothing yet; a site that moves does.
+            let ask = if site.is_some() { Ask::First } else { Ask::No };
+            let body = Some(json!({ "name": name, "from_site": site }));
+            let request = Change { method: Method::POST, path: &path, body, ask };
             show(context.client.change(&request, change, output)?, output, SHOW)
         }
         GroupCommand::List { output } => {

@@ -74,8 +74,8 @@ pub(crate) enum KeyCommand {
     /// Split a key in two, each with a new code that is shown once
     #[command(
         after_help = "Example: coterm key split ABCDE --part \"camera=3,door=1@North\" --part camera=2@South:renewal\n\n\
-        Together the parts hold exactly what the key holds. A part without @GROUP stays unassigned; the vendor can\n\
-        then give it to another organization with `coterm key transfer`."
+        Together the parts hold exactly what the key holds. A part without @GROUP stays unassigned. With --to, the\n\
+        vendor gives the second part to another organization in the same step."
     )]
     Split {
         /// Id, or the last five characters of its code
@@ -83,6 +83,9 @@ pub(crate) enum KeyCommand {
         /// One part: what it takes, then @GROUP and :increase or :renewal if it shall join a group; given twice
         #[arg(long = "part", value_name = "PRODUCT=QUANTITY[,...][@GROUP[:MODE]]", required = true)]
         parts: Vec<Part>,
+        /// Who gets the second part, by id or name (vendor)
+        #[arg(long, value_name = "ORG")]
+        to: Option<String>,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -226,7 +229,10 @@ pub(crate) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure>
             deed(context, &key, "move", body, change, output)
         }
         KeyCommand::Unclaim { key, change, output } => deed(context, &key, "unclaim", None, change, output),
-        KeyCommand::Split { key, parts, change, output } => split(context, &key, parts, change, output),
+        KeyCommand::Split { key, parts, to, change, output } => {
+            let to = to.map(|named| context.find_organization(&named)).transpose()?;
+            split(context, &key, parts, to, change, output)
+        }
         KeyCommand::Transfer { key, to, change, output } => {
             let body = Some(json!({ "to": context.find_organization(&to)? }));
             deed(context, &key, "transfer", body, change, output)
@@ -260,6 +266,7 @@ fn split(
     context: &Context,
     key: &str,
     parts: Vec<Part>,
+    to: Option<String>,
     change: ChangeArgs,
     output: OutputArgs,
 ) -> Result<(), Failure> {
@@ -267,6 +274,9 @@ fn split(
     for Part { lines, group, mode } in parts {
         let group = group.map(|named| context.group(&named)).transpose()?;
         asked.push(json!({ "lines": lines_of(&lines), "group": group, "mode": mode_of(mode) }));
+    }
+    if let (Some(to), Some(part)) = (to, asked.get_mut(1).and_then(Value::as_object_mut)) {
+        part.insert(String::from("organization"), json!(to));
     }
     let path = context.path(&format!("/keys/{}/split", find(context, key)?))?;
     let body = Some(json!({ "parts": asked }));

@@ -33,7 +33,7 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         settings: SettingsArgs,
         #[command(flatten)]
-        countdown: CountdownArgs,
+        own: OwnSettingsArgs,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -53,15 +53,27 @@ pub(crate) enum OrgCommand {
     },
 }
 
-/// How long keys and sites may be in no group
+/// Settings that only an organization has
 #[derive(Args, Clone, Copy, Debug)]
-pub(crate) struct CountdownArgs {
+pub(crate) struct OwnSettingsArgs {
     /// Days that keys and sites may be in no group before they join Group 1
     #[arg(long, value_name = "DAYS", conflicts_with = "countdown_secs")]
     countdown_days: Option<u64>,
     /// The same in seconds
     #[arg(long, value_name = "SECONDS")]
     countdown_secs: Option<u64>,
+    /// What door controllers count by
+    #[arg(long, value_enum)]
+    door_units: Option<DoorUnitsArg>,
+}
+
+/// What door controllers count by
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DoorUnitsArg {
+    /// The units of their model
+    Model,
+    /// Their configured doors
+    Configured,
 }
 
 /// Whom a shortfall is enforced on
@@ -111,12 +123,17 @@ impl SettingsArgs {
         })
     }
 
-    /// The same with the countdown, which only an organization has.
-    fn with(&self, countdown: CountdownArgs) -> Value {
+    /// The same with those that only an organization has.
+    fn with(&self, own: OwnSettingsArgs) -> Value {
         let mut body = self.body();
         if let Some(fields) = body.as_object_mut() {
-            let countdown = secs(countdown.countdown_days, countdown.countdown_secs);
-            fields.insert(String::from("countdown_secs"), json!(countdown));
+            fields
+                .insert(String::from("countdown_secs"), json!(secs(own.countdown_days, own.countdown_secs)));
+            let doors = own.door_units.map(|by| match by {
+                DoorUnitsArg::Model => "model",
+                DoorUnitsArg::Configured => "configured",
+            });
+            fields.insert(String::from("door_units"), json!(doors));
         }
         body
     }
@@ -153,6 +170,7 @@ const SHOW: &[Column] = &[
     ("TIME ZONE", "/settings/time_zone"),
     ("SHORTFALL ENFORCED ON", "/settings/scope"),
     ("COUNTDOWN", "/settings/countdown_secs"),
+    ("DOORS COUNT BY", "/settings/door_units"),
 ];
 
 const UNASSIGNED: &[Column] = &[
@@ -195,8 +213,8 @@ pub(crate) fn run(context: &Context, command: OrgCommand) -> Result<(), Failure>
         OrgCommand::Unassigned { output } => {
             output::list(output, UNASSIGNED, context.client.list(&context.path("/unassigned")?)?)
         }
-        OrgCommand::Settings { settings, countdown, change, output } => {
-            let body = settings.with(countdown);
+        OrgCommand::Settings { settings, own, change, output } => {
+            let body = settings.with(own);
             let path = context.path("/settings")?;
             let request = Change { method: Method::PATCH, path: &path, body: Some(body), ask: Ask::First };
             show(context.client.change(&request, change, output)?, output, SHOW)

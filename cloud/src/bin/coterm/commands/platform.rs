@@ -62,6 +62,9 @@ pub(crate) enum LimitsCommand {
         /// The longest trial of a device
         #[arg(long, value_name = "DAYS")]
         trial_max_days: Option<u64>,
+        /// Whether organizations may count door controllers by their configured doors
+        #[arg(long, value_name = "BOOL")]
+        configured_doors_allowed: Option<bool>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -91,6 +94,7 @@ const LIMITS: &[Column] = &[
     ("COUNTDOWN AT MOST", "/countdown_max_secs"),
     ("TRIAL AT MOST", "/trial_max_secs"),
     ("CLOCKS RESET AFTER", "/clock_reset_secs"),
+    ("CONFIGURED DOORS ALLOWED", "/configured_doors_allowed"),
 ];
 
 const PRICES: &[Column] = &[("PRODUCT", "/product"), ("PRICE", "/price"), ("SINCE", "/since")];
@@ -142,6 +146,7 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
             stop_after_lock_min_days,
             countdown_max_days,
             trial_max_days,
+            configured_doors_allowed,
             output,
         } => {
             let secs = |days: Option<u64>| days.map(|days| days.saturating_mul(86_400));
@@ -150,6 +155,7 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
                 "stop_after_lock_min_secs": secs(stop_after_lock_min_days),
                 "countdown_max_secs": secs(countdown_max_days),
                 "trial_max_secs": secs(trial_max_days),
+                "configured_doors_allowed": configured_doors_allowed,
             }));
             let request = Change { method: Method::PUT, path, body, ask: Ask::No };
             show(context.client.change(&request, NOW, output)?, output, LIMITS)

@@ -78,3 +78,31 @@ fn a_device_moves_is_tried_replaced_and_stolen() {
     server.fails(&["device", "stolen", "none", "--yes"], Exit::NotFound, "DEVICE_NOT_FOUND");
     server.ok(&["device", "list"]);
 }
+
+#[test]
+fn a_group_is_made_from_a_site_and_the_log_is_asked_by_what_it_names() {
+    let server = server();
+    server.fails(&["group", "create", "--from-site", "Depot"], Exit::Declined, "NOT_CONFIRMED");
+    server.ok(&["group", "create", "--from-site", "Depot", "--dry-run"]);
+    server.ok(&["group", "create", "--from-site", "Depot", "--yes"]);
+    server.ok(&["group", "show", "Depot"]);
+    server.ok(&["group", "create", "West", "--from-site", "Depot", "--yes"]);
+    server.ok(&["log", "list", "--group", "West", "--subject", "Depot"]);
+}
+
+#[test]
+fn a_door_controller_counts_by_its_doors() {
+    let server = server();
+    server.ok(&["model", "put", "AC-4", "--product", "door", "--units", "4"]);
+    let claim = ["device", "claim", "door-1", "--site", "Depot", "--model", "AC-4", "--doors", "3", "--yes"];
+    server.ok(&claim);
+    server.ok(&["org", "settings", "--door-units", "configured", "--yes"]);
+    server.ok(&["device", "doors", "door-1", "2", "--yes"]);
+    let none = ["device", "doors", "door-1", "0", "--yes"];
+    server.fails(&none, Exit::Invalid, "DOORS_OUT_OF_BOUNDS (doors): ");
+    server.ok(&["device", "replace", "door-1", "--by", "door-2", "--model", "AC-4", "--yes"]);
+    server.ok(&["limits", "set", "--configured-doors-allowed", "false"]);
+    server.ok(&["org", "settings", "--door-units", "model", "--yes"]);
+    let again = ["org", "settings", "--door-units", "configured", "--yes"];
+    server.fails(&again, Exit::Invalid, "SETTING_OUT_OF_BOUNDS (door_units): ");
+}

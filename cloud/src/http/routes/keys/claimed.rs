@@ -67,9 +67,6 @@ pub(in super::super) async fn claim(
     let code = body.parsed::<String>("code");
     let group = body.optional::<GroupId>("group");
     let mode = body.optional::<ClaimMode>("mode");
-    if organization.groups_enabled() && (group, mode) == (Some(None), Some(Some(ClaimMode::Renewal))) {
-        body.fault("MISSING_FIELD", "group", RENEWAL_NEEDS_GROUP);
-    }
     let (code, group, mode) = body.finish(|| Some((code?, group?, mode?.unwrap_or_default())))?;
     let code = redeemable(&api, &ask, &code)?;
     let id = api.books().platform().key_by_code_hash(&code.hash()).map(|key| key.id);
@@ -78,9 +75,6 @@ pub(in super::super) async fn claim(
         change::make(&api, &ask, claim, StatusCode::CREATED, move |committed| view_of(committed, id?));
     answer.await.map_err(|problem| wrong_code(&api, &ask, problem))
 }
-
-/// What is said of a renewal that names no group.
-pub(super) const RENEWAL_NEEDS_GROUP: &str = "a renewal waits in a `group`: name it";
 
 /// `POST .../keys/{key}/move` `{"group", "mode"?}`: to a group, from another or from Unassigned (domain K6). A queued
 /// key stays queued unless `increase` is said.

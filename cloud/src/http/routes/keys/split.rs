@@ -1,22 +1,21 @@
 //! `POST .../keys/{key}/split`: one key becomes two (domain K7), each with a code of its own.
 
-use super::claimed::RENEWAL_NEEDS_GROUP;
 use super::*;
 use crate::books::NewPart;
 use crate::http::layers::MAX_BODY_BYTES;
-use coterm_shared::licensing::{KeyState, OrderLine, PartRequest};
+use coterm_shared::licensing::{OrderLine, PartRequest, PartTarget};
 use coterm_shared::product::ProductType;
 
-/// A part as it was asked for; where it goes without a group depends on the organization.
+/// A part as it was asked for.
 struct Asked {
     lines: Vec<OrderLine>,
-    group: Option<GroupId>,
-    mode: Option<ClaimMode>,
+    target: PartTarget,
 }
 
 /// `POST .../keys/{key}/split` `{"parts": [{"lines": [{"product", "quantity"}], "group"?, "mode"?}, {...}]}`
 ///
-/// A part without a group is left unassigned. The codes of the parts are in this answer and nowhere else; a repetition
+/// A part without a group is left unassigned. The vendor can give one part to another organization instead, with
+/// `organization` in place of `group` and `mode`: both logs in one transaction. The codes of the parts are in this answer and nowhere else; a repetition
 /// with the same Idempotency-Key shows them masked.
 pub(in super::super) async fn split(
     State(api): State<Api>,
@@ -25,9 +24,8 @@ pub(in super::super) async fn split(
 ) -> Result<Response> {
     let organization = writable(&api, &ask, &id)?;
     let key: KeyId = ids::of_path(&key, "license key")?;
-    let enabled = organization.groups_enabled();
     let mut body = ask.body()?;
-    let parts = body.list("parts", 2, |fields| Some(part(fields, enabled)));
+    let parts = body.list("parts", 2, |fields| Some(part(fields)));
     if parts.as_ref().is_some_and(|parts| parts.len() == 1) {
         body.fault("OUT_OF_RANGE", "parts", "`parts` has two elements");
     }
@@ -35,13 +33,13 @@ pub(in super::super) async fn split(
         let parts: Option<Vec<Asked>> = parts?.into_iter().collect();
         parts?.try_into().ok()
     })?;
+    if asked.iter().any(|part| matches!(part.target, PartTarget::Other(_))) {
+        ask.may(Action::ManagePlatform)?;
+    }
     let codes = [fresh_code()?, fresh_code()?];
     let [first, second] = asked;
     let [first_code, second_code] = &codes;
-    let parts = Box::new([
-        new_part(&ask, &organization, key, first, first_code)?,
-        new_part(&ask, &organization, key, second, second_code)?,
-    ]);
+    let parts = Box::new([new_part(&ask, first, first_code)?, new_part(&ask, second, second_code)?]);
     let made = parts.each_ref().map(|part| part.request.id);
     let change = Change::SplitKey { organization: organization.id(), key, parts };
     let answer = change::make(&api, &ask, change, StatusCode::CREATED, move |committed| {
@@ -56,7 +54,7 @@ pub(in super::super) async fn split(
     }
 }
 
-fn part(fields: &mut Fields, groups_enabled: bool) -> Option<Asked> {
+fn part(fields: &mut Fields) -> Option<Asked> {
     let lines = fields.list("lines", 100, |line| {
         let product = line.parsed::<ProductType>("product");
         let quantity = line.integer("quantity", 0, u64::MAX);
@@ -64,33 +62,24 @@ fn part(fields: &mut Fields, groups_enabled: bool) -> Option<Asked> {
     });
     let group = fields.optional::<GroupId>("group");
     let mode = fields.optional::<ClaimMode>("mode");
-    if groups_enabled && (group, mode) == (Some(None), Some(Some(ClaimMode::Renewal))) {
-        fields.fault("MISSING_FIELD", "group", RENEWAL_NEEDS_GROUP);
-    }
-    Some(Asked { lines: lines?, group: group?, mode: mode? })
+    let organization = fields.optional::<OrganizationId>("organization");
+    let (lines, group, mode) = (lines?, group?, mode?);
+    let target = match organization? {
+        None => PartTarget::Own { group, mode },
+        Some(to) if group.is_none() && mode.is_none() => PartTarget::Other(to),
+        Some(_) => {
+            let detail = "a part goes to another `organization`, or to a `group` with a `mode`, not both";
+            fields.fault("CONFLICTING_FIELDS", "organization", detail);
+            return None;
+        }
+    };
+    Some(Asked { lines, target })
 }
 
-fn new_part(
-    ask: &Ask,
-    organization: &Organization,
-    key: KeyId,
-    asked: Asked,
-    code: &KeyCode,
-) -> Result<NewPart> {
-    let queued = |state: &KeyState| matches!(state, KeyState::Queued { .. });
-    // As with a move: what waits goes on waiting unless told otherwise (domain K3).
-    let usual = match organization.key(key).is_some_and(|key| queued(&key.state)) {
-        true => ClaimMode::Renewal,
-        false => ClaimMode::Increase,
-    };
-    // Until license groups are enabled, the organization is one pool (domain G1).
-    let pool = (!organization.groups_enabled()).then(|| organization.default_group());
-    let request = PartRequest {
-        id: KeyId::from_bytes(ids::fresh(ask.now)?),
-        code_tail: code.tail(),
-        lines: asked.lines,
-        target: asked.group.or(pool).map(|group| (group, asked.mode.unwrap_or(usual))),
-    };
+fn new_part(ask: &Ask, asked: Asked, code: &KeyCode) -> Result<NewPart> {
+    let Asked { lines, target } = asked;
+    let id = KeyId::from_bytes(ids::fresh(ask.now)?);
+    let request = PartRequest { id, code_tail: code.tail(), lines, target };
     Ok(NewPart { request, code_hash: code.hash() })
 }
 

@@ -2,13 +2,14 @@
 
 use super::{Envelope, Fields, Value, event_of, kind};
 use coterm_shared::id::GroupId;
+use coterm_shared::licensing::{Event, Subject};
 use coterm_shared::time::Timestamp;
 
 /// Which lines are wanted; without a condition, all.
 #[derive(Default, PartialEq, Eq)]
 pub(super) struct Filter {
-    /// Those that name this group, as it stands in an event.
-    group: Option<String>,
+    /// Those that name this group.
+    group: Option<GroupId>,
     /// Those about this group, site, device, key or organization, by id, or by a name given to it.
     subject: Option<String>,
     /// Those at or after this instant.
@@ -33,9 +34,8 @@ impl Filter {
         let actor = query.optional::<String>("actor");
         let subject = query.optional::<String>("subject");
         let request = query.optional::<String>("request");
-        let group = group?.map(|group| format!("\"{group}\""));
         Some(Filter {
-            group,
+            group: group?,
             subject: subject?,
             since: since?,
             until: until?,
@@ -52,15 +52,38 @@ impl Filter {
 
     /// Whether this line is wanted.
     pub(super) fn wants(&self, line: &Envelope) -> bool {
-        let names = |group: &String| line.event.windows(group.len()).any(|part| part == group.as_bytes());
+        let of_group = |group: GroupId| names(line, &group.to_string(), &[Subject::Group(group)]);
         self.since.is_none_or(|since| line.at >= since)
             && self.until.is_none_or(|until| line.at < until)
             && self.actor.as_ref().is_none_or(|actor| is_actor(&line.actor, actor))
             && self.request.as_ref().is_none_or(|request| *request == line.request_id)
-            && self.group.as_ref().is_none_or(names)
+            && self.group.is_none_or(of_group)
             && self.event.as_ref().is_none_or(|event| kind(&event_of(line)) == event)
-            && self.subject.as_ref().is_none_or(|subject| is_about(&event_of(line), subject))
+            && self.subject.as_ref().is_none_or(|subject| {
+                is_about(&event_of(line), subject) || names(line, subject, &meant(subject))
+            })
     }
+}
+
+/// Whether an event of an organization names one of these, of which `text` stands in it.
+fn names(line: &Envelope, text: &str, meant: &[Subject]) -> bool {
+    // Most lines are told apart by their bytes; only those that hold the text are read.
+    if !line.event.windows(text.len().max(1)).any(|part| part == text.as_bytes()) {
+        return false;
+    }
+    let Ok(event) = serde_json::from_slice::<Event>(&line.event) else { return false };
+    event.subjects().iter().any(|subject| meant.contains(subject))
+}
+
+/// What an id may be the id of.
+fn meant(text: &str) -> Vec<Subject> {
+    let ids = [
+        text.parse().map(Subject::Group).ok(),
+        text.parse().map(Subject::Key).ok(),
+        text.parse().map(Subject::Site).ok(),
+        text.parse().map(Subject::Device).ok(),
+    ];
+    ids.into_iter().flatten().collect()
 }
 
 /// Whether an actor as it stands in a line, `tok_… role (name)`, is the one that is meant: whole, by id or by name.

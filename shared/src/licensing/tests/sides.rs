@@ -1,0 +1,190 @@
+//! Groups made from sites (domain G1), and keys that leave for another organization (K7, K8), seen from both sides.
+
+use super::world::*;
+use crate::id::OrganizationId;
+use crate::licensing::*;
+use crate::product::ProductType;
+use crate::time::Seconds;
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+const CAMERA: ProductType = ProductType::CAMERA;
+
+fn from_site(n: u8, of: u8, name: Option<&str>) -> Command {
+    let name = name.map(ToString::to_string);
+    Command::CreateGroupFromSite { id: group(n), site: site(of), name, settings: SettingsChange::default() }
+}
+
+/// Group 1 short by one for 20 days: device 1 in HQ (1), device 2 in Depot (2), which has the sub-site Yard (3).
+fn world() -> World {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    for (n, name, parent) in [(2, "Depot", None), (3, "Yard", Some(site(2)))] {
+        let group = parent.is_none().then(|| group(1));
+        world.ok(Command::CreateSite { id: site(n), name: name.to_string(), parent, group });
+    }
+    world.claim_key(key(1, &[(CAMERA, 1, 199)], 1000, world.now), group(1));
+    world.claim_camera(1, site(1));
+    world.claim_camera(2, site(2));
+    world.wait(Seconds::days(20));
+    world
+}
+
+#[test]
+fn g1_a_group_from_a_site_is_one_step_its_licenses_stay_and_its_clocks_come_along() {
+    let mut world = world();
+    let command = from_site(2, 2, None);
+    let shown = preview(&world.organization, &command, &world.context()).unwrap();
+    let names: Vec<_> = shown.groups.iter().map(|change| change.name.as_str()).collect();
+    assert_eq!(names, ["Group 1", "Depot"]);
+    assert_eq!(shown.groups[1].before, None);
+    assert_eq!(shown.groups[1].after.as_ref().unwrap().in_use, [(CAMERA, 1)].into());
+    assert_eq!(shown.events[..2], ["group-created", "site-moved"]);
+    assert_eq!((shown.sites[0].from, shown.sites[0].to), (Some(group(1)), Some(group(2))));
+    world.ok(command);
+    assert_eq!((world.codes(1).len(), world.codes(2)), (0, ["NO_LICENSE"].into()));
+    assert_eq!(world.group(1).figures.capacity, [(CAMERA, 1)].into(), "G4: the licenses stay");
+    // E2: ten of thirty days are left.
+    let wanted = world.organization.wanted(&device(2)).unwrap();
+    assert_eq!(wanted.schedule.lock_at, Some(at("2026-01-31T00:00:00Z")));
+}
+
+#[test]
+fn g1_a_group_from_an_empty_site_shows_both_groups_too() {
+    let mut world = world();
+    world.ok(Command::CreateSite { id: site(4), name: "Shed".into(), parent: None, group: Some(group(1)) });
+    let shown = preview(&world.organization, &from_site(2, 4, Some("North")), &world.context()).unwrap();
+    assert!(shown.groups.iter().any(|change| change.name == "North" && change.before.is_none()));
+}
+
+#[test]
+fn g1_a_sub_site_becomes_the_root_of_its_group_and_an_unassigned_site_ends_its_countdown() {
+    let mut world = world();
+    world.ok(from_site(2, 3, Some("North")));
+    assert_eq!(world.organization.site(site(3)).unwrap().place, Place::Root { group: group(2) });
+    world.ok(Command::CreateSite { id: site(4), name: "Shed".into(), parent: None, group: None });
+    world.ok(from_site(3, 4, None));
+    assert_eq!(world.organization.unassigned_sites().count(), 0);
+    assert_eq!(world.group(3).name.as_str(), "Shed");
+}
+
+#[test]
+fn g1_what_keeps_a_group_from_being_made_is_said_all_at_once() {
+    let mut world = world();
+    assert_eq!(world.refused(from_site(2, 9, None)), ["SITE_NOT_FOUND"]);
+    assert_eq!(world.refused(from_site(1, 2, Some("group 1"))), ["NAME_TAKEN", "ID_TAKEN"]);
+    world.ok(Command::CreateSite { id: site(4), name: "yard".into(), parent: None, group: None });
+    assert_eq!(world.refused(from_site(2, 3, Some(""))), ["NAME_TAKEN", "NAME_INVALID"]);
+    assert!(world.organization.group(group(2)).is_none());
+}
+
+fn other() -> OrganizationId {
+    OrganizationId::from_bytes([8; 16])
+}
+
+fn part(n: u32, quantity: u64, target: PartTarget) -> PartRequest {
+    let lines = [OrderLine { product: CAMERA, quantity }].into();
+    PartRequest {
+        id: key(n, &[], 1, at("2026-01-01T00:00:00Z")).id,
+        code_tail: "ABCDE".into(),
+        lines,
+        target,
+    }
+}
+
+#[test]
+fn k7_one_part_goes_to_another_organization_in_the_same_step() {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    let whole = key(1, &[(CAMERA, 5, 199)], 365, world.now);
+    world.claim_key(whole.clone(), group(1));
+    let stays = PartTarget::Own { group: Some(group(1)), mode: None };
+    let split = |a, b| Command::SplitKey { id: whole.id, parts: Box::new([part(2, 3, a), part(3, 2, b)]) };
+    let leaves = split(stays, PartTarget::Other(other()));
+    let shown = preview(&world.organization, &leaves, &world.context()).unwrap();
+    assert_eq!(shown.events[..2], ["key-split", "key-transferred"]);
+    let codes: Vec<_> = shown.warnings.iter().map(|warning| warning.code).collect();
+    assert!(codes.contains(&WarningCode::KeyLeaves), "{codes:?}");
+    let mine = world.organization.id();
+    for (command, code) in [
+        (split(PartTarget::Other(other()), PartTarget::Other(other())), "BOTH_PARTS_LEAVE"),
+        (split(stays, PartTarget::Other(mine)), "ALREADY_THERE"),
+        (
+            split(stays, PartTarget::Own { group: None, mode: Some(ClaimMode::Renewal) }),
+            "RENEWAL_NEEDS_GROUP",
+        ),
+    ] {
+        assert_eq!(world.refused(command), [code]);
+    }
+    let date = world.coterm(1);
+    world.ok(leaves);
+    assert_eq!(world.coterm(1), date, "D8: a split changes no date");
+    assert_eq!(world.group(1).figures.capacity, [(CAMERA, 3)].into());
+    let given = world.organization.key(part(3, 1, stays).id).unwrap();
+    assert_eq!(given.state.name(), "transferred");
+    assert_eq!(world.organization.unassigned_keys().count(), 0);
+}
+
+#[test]
+fn k3_a_renewal_names_its_group_wherever_it_is_asked_for() {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    let claim = |mode| Command::ClaimKey {
+        key: Box::new(key(1, &[(CAMERA, 1, 199)], 365, at("2026-01-01T00:00:00Z"))),
+        group: None,
+        mode,
+    };
+    assert_eq!(world.refused(claim(ClaimMode::Renewal)), ["RENEWAL_NEEDS_GROUP"]);
+    world.ok(claim(ClaimMode::Increase));
+}
+
+#[test]
+fn k8_the_preview_of_a_transfer_stands_while_both_sides_stand() {
+    let mut giver = World::new("2026-01-01T00:00:00Z");
+    let given = key(1, &[(CAMERA, 5, 199)], 365, giver.now);
+    giver.ok(Command::ClaimKey { key: Box::new(given.clone()), group: None, mode: ClaimMode::Increase });
+    let mut receiver = World::new("2026-01-01T00:00:00Z");
+    let transfer = Command::TransferKey { id: given.id, to: other() };
+    let claim = Command::ClaimKey { key: Box::new(given), group: None, mode: ClaimMode::Increase };
+    let decided = |world: &World, command| decide(&world.organization, command, &world.context()).unwrap();
+    let (out, into) = (decided(&giver, &transfer), decided(&receiver, &claim));
+    let shown = compare(&giver.organization, &out, giver.now).with_receiver(&receiver.organization, &into);
+    let side = shown.receiver.as_ref().unwrap();
+    let arrives = side.preview.keys[0].after.clone();
+    let (since, joins_at) = (at("2026-01-01T00:00:00Z"), at("2026-01-31T00:00:00Z"));
+    assert_eq!(arrives, Some(KeyState::Unassigned { since, joins_at }), "arrival and end of the countdown");
+    assert_eq!(shown.keys[0].after, Some(KeyState::Transferred { at: since }));
+    assert!(check_digest_of(&out, Some(&into), &shown.digest).is_ok());
+    // Another countdown there, and it is not what was shown.
+    let countdown = SettingsChange { countdown_secs: Some(Seconds::days(5)), ..SettingsChange::default() };
+    receiver.ok(Command::ChangeSettings(countdown));
+    let into = decided(&receiver, &claim);
+    assert!(check_digest_of(&out, Some(&into), &shown.digest).is_err());
+}
+
+#[test]
+fn c3_a_shortfall_that_a_renewal_will_leave_touches_nobody_before_it_does() {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    world.claim_key(key(1, &[(CAMERA, 3, 199)], 100, world.now), group(1));
+    let settings = SettingsChange { scope: Some(Scope::Product), ..SettingsChange::default() };
+    world.ok(Command::ChangeSettings(settings));
+    for n in 1..=4 {
+        world.claim_camera(n, site(1));
+        world.wait(Seconds(1));
+    }
+    // One is too many today; renewed with one, three will be.
+    let renewal = Box::new(key(2, &[(CAMERA, 1, 199)], 365, world.now));
+    world.ok(Command::ClaimKey { key: renewal, group: Some(group(1)), mode: ClaimMode::Renewal });
+    let schedule = |world: &World, n| world.organization.wanted(&device(n)).unwrap().schedule;
+    let ends_at = world.coterm(1).unwrap();
+    let today = world.group(1).assessment.clocks.capacity.schedule();
+    assert_eq!(schedule(&world, 4).lock_at, today.lock_at);
+    for n in [2, 3] {
+        assert_eq!(schedule(&world, n).grace_begins_at, Some(ends_at), "spared until the renewal");
+    }
+    // The oldest fits then, too: for it only the end of the renewed term is ahead.
+    assert!(schedule(&world, 1).grace_begins_at > Some(ends_at));
+    // A renewal that leaves nobody short spares the newest from then on.
+    let renewal = Box::new(key(3, &[(CAMERA, 9, 199)], 365, world.now));
+    world.ok(Command::ClaimKey { key: renewal, group: Some(group(1)), mode: ClaimMode::Renewal });
+    assert_eq!(schedule(&world, 4).lock_at, today.lock_at, "what is announced before the renewal stands");
+    assert!(schedule(&world, 3).grace_begins_at > Some(ends_at));
+}
