@@ -6,6 +6,7 @@ mod golden;
 mod hostile;
 mod properties;
 mod refusals;
+mod second_decoder;
 mod support;
 mod trust;
 mod vectors;

@@ -33,7 +33,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
 }
 
 /// Any claims that may be issued, for the usual device, in the usual epoch, within the usual key's window.
-fn any_claims() -> impl Strategy<Value = Claims> {
+pub(super) fn any_claims() -> impl Strategy<Value = Claims> {
     let instants =
         (0..20 * 86_400_u64, 1..=10_000_000_000_u64, 0..=10_000_000_000_u64, -86_400_000..=86_400_000_i64);
     let nonce = prop::option::of(prop::collection::vec(any::<u8>(), 8..=64));

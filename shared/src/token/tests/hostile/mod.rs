@@ -105,6 +105,11 @@ impl Set {
     }
 }
 
+/// The bytes of every case, for whoever reads the same with other means.
+pub(super) fn messages() -> impl Iterator<Item = &'static [u8]> {
+    cases().iter().map(|case| &case.bytes[..])
+}
+
 /// The whole set; made once in a process.
 fn cases() -> &'static [Case] {
     static CASES: std::sync::OnceLock<Vec<Case>> = std::sync::OnceLock::new();
