@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-tools bench man lint tools clean
+.PHONY: help run test test-tools peer bench man lint tools clean
 
 help:
 	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
@@ -27,7 +27,7 @@ run:
 	$(CARGO) run --quiet --locked -p coterm-cloud --bin coterm-cloud -- demo
 
 # The real programs are built before the tests that start them; together with the tests, so that nothing is built twice.
-test: test-tools
+test: test-tools peer
 	$(CARGO) build --locked --workspace --bins --tests
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -x; $(CARGO) nextest run --workspace --locked; \
@@ -40,6 +40,13 @@ test-tools:
 		echo "make test: the tests of external brokers start a real Mosquitto, and there is none."; \
 		echo "  Install it: sudo apt-get install mosquitto   (the service itself need not run)"; \
 		exit 1; }
+
+# The independent peer of the token format, from PyPI. Without it its one test says that it is skipped.
+peer:
+	@target/peer/bin/python -c 'import cwt, cbor2' 2>/dev/null || { \
+		python3 -m venv target/peer && \
+		target/peer/bin/pip install --quiet --disable-pip-version-check -r tests/peer/requirements.txt; \
+	} || echo "make test: no Python peer (python3 with venv, and PyPI, are needed); its test will be skipped"
 
 # Ratios beside their own floors, measured in the same run; the books' throughput beside a bare SQLite loop.
 bench:

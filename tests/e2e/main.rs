@@ -16,5 +16,6 @@ mod isolation;
 mod ladder;
 mod manual;
 mod offline;
+mod python_peer;
 mod startup;
 mod state_file;
