@@ -21,5 +21,6 @@ pub use issue::DeviceCertificate;
 pub use pki::{FileState, Pki, PkiError, PkiFile};
 pub use revocation::Revoked;
 pub use secret_file::{
-    FileError, SECRET_FILE_MAX_BYTES, create_secret_file, read_bounded_file, read_secret_file, replace_file,
+    FileError, SECRET_FILE_MAX_BYTES, create_secret_file, read_bounded_file, read_credential_file,
+    read_secret_file, replace_file,
 };

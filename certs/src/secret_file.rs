@@ -98,6 +98,21 @@ pub fn read_secret_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
     read_open(&file, path)
 }
 
+/// Reads a secret that the service manager handed over (`$CREDENTIALS_DIRECTORY`), at most [`SECRET_FILE_MAX_BYTES`].
+///
+/// The manager gives the service access by an access list, which shows as group bits; others must have none.
+///
+/// # Errors
+/// [`FileError`], whose sentence says what is wrong with the file.
+pub fn read_credential_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let file = open(path)?;
+    let mode = file.metadata().map_err(FileError::io("inspect", path))?.mode() & 0o7777;
+    if mode & 0o007 != 0 {
+        return Err(FileError::TooOpen { path: path.to_path_buf(), mode });
+    }
+    read_open(&file, path)
+}
+
 /// Reads a file of at most [`SECRET_FILE_MAX_BYTES`] that need not be secret, such as a certificate.
 ///
 /// # Errors

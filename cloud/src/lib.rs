@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod http;
+pub mod keys;
 pub mod manual;
 pub mod mqtt;
 pub mod ports;

@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use coterm_cloud::app::{App, Outcome, StartError, check, migrate};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example, in_force};
+use coterm_cloud::keys::{self, KeysCommand, KeysFailure};
 use coterm_cloud::manual::{self, ManArgs, Notes};
 use coterm_cloud::{demo, telemetry};
 use std::ffi::OsString;
@@ -60,6 +61,9 @@ enum Command {
     Demo(demo::Options),
     /// Look at configuration, data directory, database, keys and ports, and say what to do; changes nothing.
     Check,
+    /// Rotate, revoke and recover keys: no device has to be touched, and the daemon may run or not.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Bring the database to the schema of this program.
     Migrate,
     /// A workload for the demonstration's devices.
@@ -107,7 +111,7 @@ const NOTES: Notes<'_> = Notes {
         (1, "failed while running"),
         (2, "the command line is wrong"),
         (3, "the configuration is wrong"),
-        (4, "check found something"),
+        (4, "check or keys status found something"),
         (5, "cannot start: data directory, keys, database, ports"),
     ],
     environment: &[
@@ -252,6 +256,11 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             }
             if clean { Ok(()) } else { Err(Failure::Found) }
         }
+        Command::Keys(command) => keys::run(command, load).map_err(|failure| match failure {
+            KeysFailure::Config(findings) => Failure::Config(findings),
+            KeysFailure::Failed(error) => Failure::Running(error),
+            KeysFailure::Found => Failure::Found,
+        }),
         Command::Migrate => say(&format!("{}\n", migrate(&load()?)?)),
         Command::Man(args) => manual::run(Cli::command(), NOTES, args)
             .context("the manual cannot be written")

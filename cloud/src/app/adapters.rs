@@ -35,11 +35,11 @@ impl Provisioner for DeviceKits {
     }
 
     fn trust(&self) -> http::Trust {
-        let root = self.trust.root();
+        let (root, keyring) = self.trust.pair();
         http::Trust {
             domain: root.trust_domain().to_string(),
             root: root.bytes().to_vec(),
-            keyring: self.trust.keyring().bytes().to_vec(),
+            keyring: keyring.bytes().to_vec(),
         }
     }
 
@@ -112,6 +112,7 @@ fn shown(status: &DeviceStatus) -> Value {
         })),
         "up_to_date": report.map(|_| held.is_some() && held == issued),
         "keyring_version": report.map(|report| report.keyring_version),
+        "root_version": report.map(|report| report.root_version),
         "trusted_time": report.map(|report| report.trusted_time),
         "last_refusal": report.and_then(|report| report.last_refusal.as_ref()),
         "agent_version": report.map(|report| &report.agent_version),

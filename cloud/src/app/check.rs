@@ -1,9 +1,10 @@
 //! `check` and `migrate`: what an operator wants to know before starting, one line each, changing nothing.
 
 use super::mqtt::authorities;
-use super::{DATABASE_FILE, StartError, open_data_dir, trust_policy};
+use super::{DATABASE_FILE, StartError, ends, open_data_dir, trust_policy, vault};
+use crate::alarms::Condition;
 use crate::config::{Config, Mqtt};
-use crate::signer::Trust;
+use crate::signer::Status;
 use crate::store::Reads;
 use crate::store::sqlite::{SqliteStore, is_owned};
 use coterm_certs::{FileState, Identity, Pki};
@@ -33,7 +34,7 @@ pub fn check(config: &Config, now: Timestamp) -> Vec<Outcome> {
     if !fresh {
         add("database", database(config));
         add("keys", keys(config, now));
-        certificates(config, &mut add);
+        certificates(config, now, &mut add);
     }
     add("http.listen", port(config, config.http.listen));
     match &config.mqtt {
@@ -84,17 +85,35 @@ fn database(config: &Config) -> Result<String, String> {
 }
 
 fn keys(config: &Config, now: Timestamp) -> Result<String, String> {
-    match Trust::inspect(&config.data_dir, &trust_policy(config), now) {
-        Ok(Some(keyring)) => Ok(format!(
-            "keyring {} with {} token key(s), signing with {}",
-            keyring.version, keyring.keys, keyring.active
-        )),
+    match Status::of(&config.data_dir, trust_policy(config), vault(config), now) {
+        Ok(Some(status)) => {
+            let conditions = status.conditions(config.tokens.lease).into_iter();
+            let faults: Vec<String> = conditions
+                .filter(|condition| status.is_fault(condition))
+                .map(|condition| in_words(&condition))
+                .collect();
+            if !faults.is_empty() {
+                return Err(faults.join("; "));
+            }
+            let signs = status.token_keys.iter().find(|key| key.signs).map_or("none", |key| key.kid.as_str());
+            Ok(format!(
+                "root {}, keyring {} with {} token key(s), signing with {signs}; see `coterm-cloud keys status`",
+                status.root_version,
+                status.keyring_version,
+                status.token_keys.len(),
+            ))
+        }
         Ok(None) => Ok(String::from("will be made at the first start")),
         Err(error) => Err(error.to_string()),
     }
 }
 
-fn certificates(config: &Config, add: &mut impl FnMut(&'static str, Result<String, String>)) {
+/// An alarm in one sentence.
+fn in_words(condition: &Condition) -> String {
+    format!("{}: {}; {}", condition.code, condition.sentence, condition.code.hint())
+}
+
+fn certificates(config: &Config, now: Timestamp, add: &mut impl FnMut(&'static str, Result<String, String>)) {
     let dir = config.data_dir.join("pki");
     if !dir.join("ca.crt").exists() {
         add("certificates", Ok(String::from("will be made at the first start")));
@@ -108,6 +127,9 @@ fn certificates(config: &Config, add: &mut impl FnMut(&'static str, Result<Strin
                     FileState::Missing => {}
                     FileState::Unusable(reason) => add(file.name, Err(reason)),
                 }
+            }
+            for condition in ends::conditions(config, &pki, now) {
+                add("certificates", Err(in_words(&condition)));
             }
         }
         Err(error) => add("certificates", Err(error.to_string())),

@@ -1,7 +1,9 @@
-//! What has to be done now and then: token keys rotated, the broker's certificate renewed, revocations read; and
-//! connections ended whose devices changed hands.
+//! What has to be done now and then: what `coterm-cloud keys` wrote taken over, token keys rotated, the broker's
+//! certificate renewed, revocations read, alarms raised; and connections ended whose devices changed hands.
 
+use super::ends;
 use super::mqtt::Started;
+use crate::alarms::Alarms;
 use crate::books::{Books, Touch};
 use crate::config::Config;
 use crate::signer::Trust;
@@ -18,7 +20,11 @@ use tokio::task::JoinHandle;
 /// The longest time between two rounds.
 const ROUND: Duration = Duration::from_secs(60);
 
+/// Between two looks at what `coterm-cloud keys` may have written.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Starts doing it, until told to stop.
+#[expect(clippy::too_many_arguments, reason = "it looks after all of them, and is called once")]
 pub(super) fn start(
     config: &Config,
     books: Books,
@@ -26,29 +32,71 @@ pub(super) fn start(
     pki: Pki,
     mqtt: Started,
     revoked: Arc<Notify>,
+    alarms: Arc<Alarms>,
     mut stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     // Often enough that a key is rotated well within its notice, also with the short leases of a demonstration.
     let round = ROUND.min(Duration::from_secs(config.tokens.lease.0 / 4)).max(Duration::from_secs(1));
     let mut feed = books.subscribe();
+    let config = config.clone();
     tokio::spawn(async move {
         let mut rounds = tokio::time::interval(round);
+        let mut looks = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 _ = stop.changed() => return,
                 // A new certificate took the place of another, which must not serve a moment longer.
                 () = revoked.notified() => renew(&pki, &mqtt).await,
                 touches = feed.changed() => change_hands(&mqtt, touches).await,
+                _ = looks.tick() => {
+                    if take_over(&books, &trust).await {
+                        alarm(&config, &books, &trust, &pki, &alarms).await;
+                    }
+                }
                 _ = rounds.tick() => {
                     rotate(&books, &trust).await;
                     renew(&pki, &mqtt).await;
+                    alarm(&config, &books, &trust, &pki, &alarms).await;
                 }
             }
         }
     })
 }
 
+/// Takes over what operators changed; returns whether anything is to be looked at anew.
+async fn take_over(books: &Books, trust: &Arc<Trust>) -> bool {
+    let (now, trust) = (books.now(), Arc::clone(trust));
+    match tokio::task::spawn_blocking(move || trust.reload_if_changed(now)).await {
+        Ok(Ok(false)) => false,
+        Ok(Ok(true)) => {
+            tracing::info!("root or keyring were changed by hand and are taken over");
+            true
+        }
+        // Said by its alarm, once.
+        Ok(Err(_)) => true,
+        Err(error) => {
+            tracing::error!(%error, "reading root and keyring crashed; tried again");
+            false
+        }
+    }
+}
+
+/// Settles what operators have to know about keys and certificates.
+async fn alarm(config: &Config, books: &Books, trust: &Arc<Trust>, pki: &Pki, alarms: &Arc<Alarms>) {
+    let now = books.now();
+    let (config, trust, pki) = (config.clone(), Arc::clone(trust), pki.clone());
+    // It reads files, and asks hardware.
+    let look = move || (trust.conditions(now), ends::conditions(&config, &pki, now));
+    let Ok((keys, certificates)) = tokio::task::spawn_blocking(look).await else { return };
+    alarms.settle(Trust::CODES, keys, now);
+    alarms.settle(ends::CODES, certificates, now);
+}
+
 async fn rotate(books: &Books, trust: &Arc<Trust>) {
+    // In doubt nothing is signed, so no key is needed; one made now would have the wrong window.
+    if !matches!(books.time_doubt().await, Ok(None)) {
+        return;
+    }
     let (now, trust) = (books.now(), Arc::clone(trust));
     // It writes files.
     match tokio::task::spawn_blocking(move || trust.rotate_if_due(now)).await {

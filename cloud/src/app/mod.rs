@@ -8,6 +8,7 @@
 
 mod adapters;
 mod check;
+mod ends;
 mod error;
 mod housekeeping;
 mod mqtt;
@@ -24,8 +25,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http::{Api, Deps, router};
 use crate::ports::{Broker, Inbox};
-use crate::reconcile::{Counters, LatestInbox, Policy, Reconciler, Settings, SigningLedger, TokenPolicy};
-use crate::signer::{Trust, TrustPolicy};
+use crate::reconcile::{Counters, LatestInbox, Reconciler, Settings, SigningLedger, TokenPolicy};
+use crate::signer::{Trust, TrustPolicy, Vault};
 use crate::store::sqlite::SqliteStore;
 use adapters::{Claims, DeviceKits, Obstacles, Statuses};
 use coterm_certs::Pki;
@@ -104,7 +105,13 @@ async fn serve(
 ) -> Result<Running, StartError> {
     let now = books.now();
     let data_dir = config.data_dir.clone();
-    let trust = Arc::new(Trust::open_or_create(&data_dir, trust_policy(config), now)?);
+    let trust = Arc::new(Trust::open_or_create(&data_dir, trust_policy(config), vault(config), now)?);
+    // While the time is in doubt nothing is signed, so no key is needed, and one made now would have the wrong window.
+    if books.time_doubt().await?.is_none()
+        && let Err(error) = trust.rotate_if_due(now)
+    {
+        tracing::error!(%error, "the token key was not rotated; tried again");
+    }
     let pki = Pki::open_or_create(&data_dir.join("pki"))?;
     let tokens = Arc::new(TokenStore::open(&data_dir.join(DATABASE_FILE))?);
     let first =
@@ -142,7 +149,7 @@ async fn serve(
         }),
         fleet: Arc::new(Statuses(Arc::clone(&reconciler))),
         readiness: Arc::new(Obstacles { external: mqtt.status.clone(), stopping: stop_seen.clone() }),
-        alarms,
+        alarms: Arc::clone(&alarms),
     };
     let mut http_stop = stop_seen.clone();
     let server = axum::serve(listener, router(Api::new(deps))).with_graceful_shutdown(async move {
@@ -152,7 +159,7 @@ async fn serve(
     let http = tokio::spawn(async move { server.await });
     let mqtt_addr = broker.local_addr();
     let housekeeping =
-        housekeeping::start(config, books.clone(), Arc::clone(&trust), pki, mqtt, revoked, stop_seen);
+        housekeeping::start(config, books.clone(), Arc::clone(&trust), pki, mqtt, revoked, alarms, stop_seen);
     let books = books.clone();
     Ok(Running {
         http_addr,
@@ -184,7 +191,7 @@ async fn reconcile(
     let tick = if config.demonstration { Duration::from_millis(100) } else { Duration::from_secs(1) };
     let settings = Settings {
         trust_domain: config.trust_domain.clone(),
-        policy: Policy { epoch: trust.epoch(), retained: mqtt.retained },
+        retained: mqtt.retained,
         sweep: Duration::from_secs(config.limits.sweep.0),
         tick,
         publishes_in_flight: usize::try_from(config.limits.publishes_in_flight).unwrap_or(usize::MAX),
@@ -237,7 +244,9 @@ impl std::fmt::Debug for Running {
     }
 }
 
-fn trust_policy(config: &Config) -> TrustPolicy {
+/// How token keys come and go under this configuration.
+#[must_use]
+pub(crate) fn trust_policy(config: &Config) -> TrustPolicy {
     TrustPolicy {
         trust_domain: config.trust_domain.clone(),
         key_lifetime: config.tokens.key_lifetime,
@@ -246,8 +255,26 @@ fn trust_policy(config: &Config) -> TrustPolicy {
     }
 }
 
+/// Where private keys are under this configuration: files, systemd credentials, hardware.
+#[must_use]
+pub(crate) fn vault(config: &Config) -> Vault {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let vault = Vault::files(config.data_dir.join("keys")).with_credentials(credentials.clone());
+    #[cfg(feature = "pkcs11")]
+    if let Some(pkcs11) = &config.signer {
+        let hsm = crate::signer::Hsm::new(crate::signer::HsmConfig {
+            module: pkcs11.module.clone(),
+            token_label: pkcs11.token_label.clone(),
+            pin_file: pkcs11.pin_file.clone(),
+            credentials,
+        });
+        return vault.with_hsm(hsm, pkcs11.keys.clone());
+    }
+    vault
+}
+
 /// Makes the data directory, readable by this user alone, or checks that it is so.
-fn open_data_dir(path: &Path) -> Result<(), StartError> {
+pub(crate) fn open_data_dir(path: &Path) -> Result<(), StartError> {
     let failed = |source| StartError::DataDir { path: path.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
     let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o777;

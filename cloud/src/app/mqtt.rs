@@ -111,6 +111,11 @@ fn start_external(
     })
 }
 
+/// When our client certificate for the external broker ends, if it can be read.
+pub(super) fn external_certificate_ends(config: &ExternalMqtt) -> Option<coterm_shared::time::Timestamp> {
+    Some(Identity::load(&config.certificate_file, &config.key_file).ok()?.ends_at())
+}
+
 /// The external broker's authorities, and the file they are in.
 pub(super) fn authorities(
     config: &ExternalMqtt,

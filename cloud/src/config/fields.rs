@@ -36,6 +36,10 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("mqtt.embedded", "The MQTT broker inside this daemon (mode = \"embedded\")."),
     ("mqtt.external", "A broker of your own (mode = \"external\"); mutual TLS always."),
     ("tokens", "What is signed, and for how long it holds."),
+    (
+        "signer.pkcs11",
+        "Signing keys in hardware, through PKCS#11; without a module they are files in data_dir/keys.",
+    ),
     ("limits", "Bounds that keep one slow device or one loud client from costing the others."),
     ("log", "What is written to standard error."),
 ];
@@ -132,6 +136,22 @@ pub const FIELDS: &[Field] = &[
         Literal("3024000"),
         "How long a token key may sign (35 days), at most 35 days and at least four leases.\n\
          The next key is announced two leases before the end.",
+    ),
+    field(
+        "signer.pkcs11.module",
+        Unset("\"/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so\""),
+        "The vendor's module, a shared library.",
+    ),
+    field("signer.pkcs11.token_label", Unset("\"coterm\""), "The label of the token in it."),
+    field(
+        "signer.pkcs11.pin_file",
+        Unset("\"/etc/coterm/pkcs11.pin\""),
+        "The file with the user PIN (mode 0600). Without it the systemd credential `pkcs11.pin` is read.",
+    ),
+    field(
+        "signer.pkcs11.keys",
+        Literal("[\"token\", \"keyring\"]"),
+        "Which new keys are made in the hardware. Keys in files go on until they are rotated.",
     ),
     field(
         "limits.sweep_secs",

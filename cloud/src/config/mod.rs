@@ -18,6 +18,7 @@ pub use example::{example, in_force};
 pub use finding::{ConfigFinding, ConfigFindings};
 pub use layers::{ENVIRONMENT_FILE, ENVIRONMENT_PREFIX, Sources};
 
+use crate::signer::KeyRole;
 use coterm_shared::time::{DAY_SECS, Seconds};
 use coterm_shared::token::TrustDomain;
 use layers::Layers;
@@ -38,6 +39,8 @@ pub struct Config {
     pub mqtt: Mqtt,
     /// What is signed, and for how long it holds.
     pub tokens: Tokens,
+    /// Where signing keys are, if not in files.
+    pub signer: Option<Pkcs11>,
     /// Bounds of the work.
     pub limits: Limits,
     /// What is logged.
@@ -105,6 +108,19 @@ pub struct Tokens {
     pub key_lifetime: Seconds,
 }
 
+/// Signing keys in hardware.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pkcs11 {
+    /// The vendor's module.
+    pub module: PathBuf,
+    /// The label of the token.
+    pub token_label: String,
+    /// The file with the PIN, if it is no systemd credential.
+    pub pin_file: Option<PathBuf>,
+    /// The roles whose new keys are made in it.
+    pub keys: Vec<KeyRole>,
+}
+
 /// Bounds of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -165,6 +181,7 @@ fn read(from: &mut Reader, demonstration: bool) -> Option<Config> {
         http: read_http(from),
         mqtt: read_mqtt(from)?,
         tokens: read_tokens(from, demonstration),
+        signer: read_signer(from),
         limits: read_limits(from),
         log: read_log(from)?,
         demonstration,
@@ -246,6 +263,35 @@ fn read_tokens(from: &mut Reader, demonstration: bool) -> Tokens {
         );
     }
     tokens
+}
+
+fn read_signer(from: &mut Reader) -> Option<Pkcs11> {
+    let known = [KeyRole::Token, KeyRole::Keyring];
+    let mut keys = Vec::new();
+    for name in from.list("signer.pkcs11.keys") {
+        match known.into_iter().find(|role| role.name() == name) {
+            Some(role) => keys.push(role),
+            None => from.report(
+                "signer.pkcs11.keys",
+                format!("`{name}` is not a key that can be made there"),
+                "Use `token`, `keyring` or both; root keys are kept offline",
+            ),
+        }
+    }
+    let module = from.optional_path("signer.pkcs11.module")?;
+    if !cfg!(feature = "pkcs11") {
+        from.report(
+            "signer.pkcs11.module",
+            String::from("this program was built without PKCS#11"),
+            "Take the key out, or a build with the feature `pkcs11`",
+        );
+    }
+    Some(Pkcs11 {
+        module,
+        token_label: from.text("signer.pkcs11.token_label", "signer.pkcs11.module"),
+        pin_file: from.optional_path("signer.pkcs11.pin_file"),
+        keys,
+    })
 }
 
 fn read_limits(from: &mut Reader) -> Limits {

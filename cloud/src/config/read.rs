@@ -75,6 +75,11 @@ impl Reader {
         PathBuf::from(self.text(path, needed_for))
     }
 
+    /// A path, if one is set.
+    pub(super) fn optional_path(&mut self, path: &str) -> Option<PathBuf> {
+        self.optional_text(path).filter(|text| !text.is_empty()).map(PathBuf::from)
+    }
+
     /// A value with a parser of its own.
     pub(super) fn parsed<T>(&mut self, path: &str, hint: &str) -> Option<T>
     where

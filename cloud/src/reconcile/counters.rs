@@ -13,6 +13,8 @@ pub struct Counters {
     pub publishes: Counter,
     /// Of those, not known to have been taken.
     pub publish_failures: Counter,
+    /// Roots handed to the broker.
+    pub root_publishes: Counter,
     /// Times the keyring was handed to the broker.
     pub keyring_publishes: Counter,
     /// Tokens read back from the store to be sent again.

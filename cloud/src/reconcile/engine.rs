@@ -7,12 +7,12 @@
 use super::Settings;
 use super::counters::Counters;
 use super::digest::digest;
+use super::documents::DocumentCourier;
 use super::fleet::Fleet;
 use super::inbox::LatestInbox;
-use super::keyring::KeyringCourier;
-use super::plan::Action;
+use super::plan::{Action, Policy};
 use super::ports::{Ledger, Outcome, Touched, Wish};
-use super::publish::{Done, Job, Publisher};
+use super::publish::{Done, End, Job, Publisher};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,7 +36,7 @@ pub(super) struct Engine {
     pub(super) inbox: Arc<LatestInbox>,
     pub(super) fleet: Arc<Mutex<Fleet>>,
     pub(super) publisher: Publisher,
-    pub(super) keyring: KeyringCourier,
+    pub(super) documents: DocumentCourier,
     pub(super) settings: Settings,
     pub(super) work: Work,
 }
@@ -78,7 +78,12 @@ impl Engine {
                 touched = self.ledger.changes() => self.touched(touched),
                 () = self.inbox.arrived() => self.heard(),
                 done = self.publisher.done() => self.sent(&done),
-                () = self.keyring.step() => {}
+                raised = self.documents.step() => {
+                    if raised {
+                        tracing::warn!(epoch = self.documents.epoch(), "the epoch was raised: every token is issued anew");
+                        self.sweep();
+                    }
+                }
                 () = std::future::ready(()), if more => {}
             }
         }
@@ -110,7 +115,7 @@ impl Engine {
         self.work.sweep = self.ledger.organizations().into();
         self.work.sweeping = true;
         self.heard();
-        self.keyring.send_again();
+        self.documents.send_again();
     }
 
     fn touched(&mut self, touched: Vec<Touched>) {
@@ -147,7 +152,7 @@ impl Engine {
         let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         for (device, unread) in self.inbox.take() {
             if let Some(report) = &unread.report {
-                self.keyring.reported(report.keyring_version);
+                self.documents.reported(report.root_version, report.keyring_version);
             }
             let proven = unread.report.as_ref().and_then(|report| {
                 let proof = report.proof.as_ref()?;
@@ -225,7 +230,7 @@ impl Engine {
         let wanted =
             fleet.organization(&device).and_then(|organization| self.ledger.wanted(organization, &device));
         let digest = wanted.as_ref().map(|wanted| digest(&self.settings.trust_domain, wanted));
-        let (action, begins) = fleet.plan(&device, digest, &self.settings.policy, now);
+        let (action, begins) = fleet.plan(&device, digest, &self.policy(), now);
         match action {
             Action::Nothing => {}
             Action::Quarantine if begins => {
@@ -261,6 +266,7 @@ impl Engine {
         let counters = Arc::clone(self.counters());
         let now = self.ledger.now();
         let mut jobs = Vec::new();
+        let policy = self.policy();
         let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         for (outcome, wish) in outcomes.into_iter().zip(wishes) {
             let fresh = match outcome {
@@ -273,7 +279,7 @@ impl Engine {
             counters.signatures.add(1);
             counters.rows.add(1);
             fleet.issued(&fresh, &wish);
-            let (action, _) = fleet.plan(&fresh.device, Some(wish.digest), &self.settings.policy, now);
+            let (action, _) = fleet.plan(&fresh.device, Some(wish.digest), &policy, now);
             match action {
                 Action::Publish => {
                     fleet.sending(&fresh.device, fresh.issued.version);
@@ -293,7 +299,10 @@ impl Engine {
 
     fn sent(&mut self, done: &Done) {
         let now = self.ledger.now();
-        self.fleet().sent(&done.device, done.version, done.taken, now);
+        self.fleet().sent(&done.device, done.version, done.end, now);
+        if done.end == End::Outdated {
+            self.work.touched.push(done.device.clone());
+        }
         // What was issued while this was under way is looked at again.
         if self.fleet().version(&done.device).is_some_and(|newest| newest > done.version) {
             self.work.touched.push(done.device.clone());
@@ -324,6 +333,11 @@ impl Engine {
         let _ = tokio::time::timeout(STOP_WITHIN, settle).await;
         self.heard();
         self.save_statuses().await;
+    }
+
+    /// What holds for all devices now: the epoch follows the keyring.
+    fn policy(&self) -> Policy {
+        Policy { epoch: self.documents.epoch(), retained: self.settings.retained }
     }
 
     fn counters(&self) -> &Arc<Counters> {

@@ -7,6 +7,7 @@ use super::digest::WantedDigest;
 use super::inbox::Unread;
 use super::plan::{Action, Facts, Held, Issued, Policy, Sent, Why, plan};
 use super::ports::{Fresh, Memory, Said, Wish};
+use super::publish::End;
 use super::status::{DeviceStatus, Halt, Link, Quarantine};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Report;
@@ -25,6 +26,8 @@ struct Entry {
     held: Held,
     sent: Option<Sent>,
     in_flight: Option<TokenVersion>,
+    /// The newest token is one no device takes any more.
+    outdated: bool,
     link: Link,
     heard_at: Option<Timestamp>,
     report: Option<Arc<Report>>,
@@ -190,6 +193,7 @@ impl Fleet {
             reachable,
             asked: entry.asked.is_some(),
             healed_at: entry.healed_at,
+            outdated: entry.outdated,
             proven: entry.proven.is_some() && entry.held == entry.proven.map_or(Held::Unknown, Held::Version),
         };
         let action = plan(&facts, policy, now);
@@ -256,6 +260,7 @@ impl Fleet {
         if let Some(old) = entry.issued.replace(issued) {
             self.renewals.remove(&(old.renew_at(device), device.clone()));
         }
+        entry.outdated = false;
         self.renewals.insert((issued.renew_at(device), device.clone()));
     }
 
@@ -289,13 +294,15 @@ impl Fleet {
     }
 
     /// Notes how a publish ended.
-    pub(super) fn sent(&mut self, device: &DeviceId, version: TokenVersion, taken: bool, now: Timestamp) {
+    pub(super) fn sent(&mut self, device: &DeviceId, version: TokenVersion, end: End, now: Timestamp) {
         if let Some(entry) = self.devices.get_mut(device) {
             if entry.in_flight == Some(version) {
                 entry.in_flight = None;
             }
-            if taken {
-                entry.sent = Some(Sent { version, at: now });
+            match end {
+                End::Taken => entry.sent = Some(Sent { version, at: now }),
+                End::Outdated if issued_version(entry) == Some(version) => entry.outdated = true,
+                End::Outdated | End::Failed => {}
             }
         }
     }

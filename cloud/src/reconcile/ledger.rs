@@ -11,7 +11,7 @@ use coterm_shared::licensing::Wanted;
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{
-    Claims, Expected, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, verify_token,
+    Claims, Expected, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, reopen_stored, verify_token,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -88,7 +88,7 @@ impl Ledger for SigningLedger {
         Box::pin(async move {
             let epoch = self.trust.epoch();
             let batch = wishes.iter().map(|wish| to_issue(wish, epoch, self.policy.lease)).collect();
-            let signer = self.trust.signer();
+            let signer = self.trust.signer().map_err(|error| LedgerError(error.to_string()))?;
             let policy = self.policy.clone();
             let sign = move |allocated: &[Allocated]| sign_all(&*signer, &policy, &wishes, allocated);
             let signed = self.books.issue(batch, sign).await.map_err(failed)?;
@@ -108,7 +108,14 @@ impl Ledger for SigningLedger {
     fn token(&self, device: DeviceId) -> BoxFuture<'_, Result<Stored, LedgerError>> {
         Box::pin(async move {
             let stored = self.books.token(&device).await.map_err(failed)?;
-            Ok(stored.map(|(issued, bytes)| (version(&issued), Arc::from(bytes))))
+            let Some((issued, bytes)) = stored else { return Ok(Stored::Nothing) };
+            let organization = issued.organization;
+            let expected = Expected { trust_domain: self.policy.trust_domain.clone(), device, organization };
+            // As a device with the newest keyring would look at it: what it would refuse is not worth sending.
+            Ok(match reopen_stored(&bytes, &self.trust.keyring(), &expected) {
+                Ok(_) => Stored::Token(version(&issued), Arc::from(bytes)),
+                Err(_) => Stored::Outdated(version(&issued)),
+            })
         })
     }
 

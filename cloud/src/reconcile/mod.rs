@@ -8,10 +8,10 @@
 
 mod counters;
 mod digest;
+mod documents;
 mod engine;
 mod fleet;
 mod inbox;
-mod keyring;
 mod ledger;
 mod plan;
 mod ports;
@@ -29,13 +29,13 @@ pub use ports::{Fresh, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touch
 pub use status::{DeviceStatus, Halt, Link, Quarantine};
 
 use crate::ports::Broker;
-use crate::signer::KeyringBytes;
+use crate::signer::Documents;
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Seconds;
 use coterm_shared::token::TrustDomain;
+use documents::DocumentCourier;
 use engine::{Engine, Order, Work};
 use fleet::Fleet;
-use keyring::KeyringCourier;
 use publish::Publisher;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,8 +48,8 @@ use tokio::task::JoinHandle;
 pub struct Settings {
     /// The name of this deployment in every token.
     pub trust_domain: TrustDomain,
-    /// What holds for all devices.
-    pub policy: Policy,
+    /// Whether the broker keeps tokens for devices that connect later.
+    pub retained: bool,
     /// Time between two sweeps.
     pub sweep: Duration,
     /// Time between two looks at timers.
@@ -81,7 +81,7 @@ impl Reconciler {
         ledger: Arc<dyn Ledger>,
         broker: Arc<dyn Broker>,
         inbox: Arc<LatestInbox>,
-        keyring: watch::Receiver<KeyringBytes>,
+        documents: watch::Receiver<Documents>,
     ) -> Result<Reconciler, LedgerError> {
         let fleet = Arc::new(Mutex::new(Fleet::new(ledger.load().await?)));
         let counters = Arc::clone(inbox.counters());
@@ -89,13 +89,14 @@ impl Reconciler {
             Arc::clone(&broker),
             Arc::clone(&ledger),
             Arc::clone(&counters),
-            settings.policy.retained,
+            settings.retained,
             settings.publishes_in_flight.max(1),
             settings.publish_deadline,
         );
-        let keyring = KeyringCourier::new(broker, Arc::clone(&counters), keyring);
+        let documents = DocumentCourier::new(broker, Arc::clone(&counters), documents);
         let work = Work::default();
-        let engine = Engine { ledger, inbox, fleet: Arc::clone(&fleet), publisher, keyring, settings, work };
+        let engine =
+            Engine { ledger, inbox, fleet: Arc::clone(&fleet), publisher, documents, settings, work };
         let (orders, received) = watch::channel(Order::Run { sweeps: 0 });
         let task = Mutex::new(Some(tokio::spawn(engine.run(received))));
         Ok(Reconciler { fleet, counters, orders, task })

@@ -79,6 +79,8 @@ pub struct Facts<'a> {
     pub asked: bool,
     /// When a token was last issued because it claimed a newer one than was issued.
     pub healed_at: Option<Timestamp>,
+    /// Whether the newest token is one no device takes any more, its key revoked or cut short since.
+    pub outdated: bool,
     /// Whether it showed the token it claims to hold, and that token verifies.
     pub proven: bool,
 }
@@ -116,6 +118,8 @@ pub enum Why {
     Changed,
     /// The epoch was raised.
     EpochRaised,
+    /// The key of the newest token was revoked or cut short before the device had it.
+    KeyGone,
     /// The lease is more than half over.
     Renewal,
     /// The device asked with a nonce.
@@ -132,6 +136,7 @@ impl Why {
             Why::First => "first",
             Why::Changed => "changed",
             Why::EpochRaised => "epoch-raised",
+            Why::KeyGone => "key-gone",
             Why::Renewal => "renewal",
             Why::Asked => "asked",
             Why::HeldAhead => "held-ahead",
@@ -144,7 +149,8 @@ impl Why {
 pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
     let Some(wanted) = facts.wanted else {
         // Retired, perhaps while offline: it follows its last token and is told on reconnecting (domain G10).
-        return facts.issued.map_or(Action::Nothing, |issued| deliver(facts, &issued, policy, now));
+        let issued = facts.issued.filter(|_| !facts.outdated);
+        return issued.map_or(Action::Nothing, |issued| deliver(facts, &issued, policy, now));
     };
     let Some(issued) = facts.issued else { return Action::Issue(Why::First) };
     if issued.wanted != wanted {
@@ -152,6 +158,9 @@ pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
     }
     if issued.version.epoch < policy.epoch {
         return Action::Issue(Why::EpochRaised);
+    }
+    if facts.outdated {
+        return Action::Issue(Why::KeyGone);
     }
     if issued.renew_at(facts.device) <= now {
         return Action::Issue(Why::Renewal);
@@ -243,6 +252,7 @@ mod tests {
             reachable: true,
             asked: false,
             healed_at: None,
+            outdated: false,
             proven: false,
         };
         let (mut policy, mut now) = (POLICY, at(NOW + 1));

@@ -38,8 +38,16 @@ pub trait Ledger: Send + Sync + 'static {
     fn save(&self, said: Vec<Said>) -> BoxFuture<'_, Result<(), LedgerError>>;
 }
 
-/// The version and bytes of a token, if there is one.
-pub type Stored = Option<(TokenVersion, Arc<[u8]>)>;
+/// The token issued last to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// There is none.
+    Nothing,
+    /// This one.
+    Token(TokenVersion, Arc<[u8]>),
+    /// There is one, of this version, that no device would take any more: its key was revoked or cut short since.
+    Outdated(TokenVersion),
+}
 
 /// A token issued, or why it was not.
 pub type Outcome = Result<Fresh, LedgerError>;

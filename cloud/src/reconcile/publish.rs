@@ -1,7 +1,7 @@
 //! Sends tokens: so many at once, each with a deadline, so that one slow device holds up nobody.
 
 use super::counters::Counters;
-use super::ports::Ledger;
+use super::ports::{Ledger, Stored};
 use crate::ports::{Broker, Outgoing};
 use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::Topic;
@@ -25,7 +25,24 @@ pub(super) struct Job {
 pub(super) struct Done {
     pub(super) device: DeviceId,
     pub(super) version: TokenVersion,
-    pub(super) taken: bool,
+    pub(super) end: End,
+}
+
+/// What became of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The broker took it.
+    Taken,
+    /// It did not, or not in time.
+    Failed,
+    /// No device would take it any more: another has to be issued.
+    Outdated,
+}
+
+/// Why a token was not sent.
+enum NotSent {
+    Failed(String),
+    Outdated,
 }
 
 /// Sends tokens.
@@ -90,21 +107,25 @@ impl Publisher {
             let (broker, ledger) = (Arc::clone(&self.broker), Arc::clone(&self.ledger));
             let (counters, retain, deadline) = (Arc::clone(&self.counters), self.retain, self.deadline);
             self.running.spawn(async move {
-                let taken = match tokio::time::timeout(deadline, send(&*broker, &*ledger, &counters, retain, &job)).await {
-                    Ok(Ok(())) => true,
-                    Ok(Err(reason)) => {
+                let end = match tokio::time::timeout(deadline, send(&*broker, &*ledger, &counters, retain, &job)).await {
+                    Ok(Ok(())) => End::Taken,
+                    Ok(Err(NotSent::Outdated)) => {
+                        tracing::debug!(device = %job.device, "the token's key is gone; another is issued");
+                        End::Outdated
+                    }
+                    Ok(Err(NotSent::Failed(reason))) => {
                         tracing::debug!(device = %job.device, reason, "token not delivered; tried again later");
-                        false
+                        End::Failed
                     }
                     Err(_) => {
                         tracing::debug!(device = %job.device, "token not taken in time; tried again later");
-                        false
+                        End::Failed
                     }
                 };
-                if !taken {
+                if end == End::Failed {
                     counters.publish_failures.add(1);
                 }
-                Done { device: job.device, version: job.version, taken }
+                Done { device: job.device, version: job.version, end }
             });
         }
     }
@@ -116,18 +137,22 @@ async fn send(
     counters: &Counters,
     retain: bool,
     job: &Job,
-) -> Result<(), String> {
+) -> Result<(), NotSent> {
+    let failed = |reason: &dyn std::fmt::Display| NotSent::Failed(reason.to_string());
     let payload = match &job.bytes {
         Some(bytes) => Arc::clone(bytes),
         None => {
             counters.stored_reads.add(1);
-            match ledger.token(job.device.clone()).await.map_err(|error| error.to_string())? {
-                Some((version, bytes)) if version == job.version => bytes,
-                Some(_) | None => return Err(String::from("a newer token was issued meanwhile")),
+            match ledger.token(job.device.clone()).await.map_err(|error| failed(&error))? {
+                Stored::Token(version, bytes) if version == job.version => bytes,
+                Stored::Outdated(version) if version == job.version => return Err(NotSent::Outdated),
+                Stored::Token(..) | Stored::Outdated(_) | Stored::Nothing => {
+                    return Err(failed(&"a newer token was issued meanwhile"));
+                }
             }
         }
     };
     counters.publishes.add(1);
     let message = Outgoing { topic: Topic::Token(job.device.clone()), payload, retain };
-    broker.publish(message).await.map_err(|error| error.to_string())
+    broker.publish(message).await.map_err(|error| failed(&error))
 }

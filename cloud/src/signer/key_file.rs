@@ -1,10 +1,11 @@
 //! Software keys: one PKCS#8 file each, readable by its owner alone, wiped from memory after use.
 
 use super::{SignError, Signer, TrustError};
-use coterm_certs::{FileError, create_secret_file, read_secret_file};
+use coterm_certs::{FileError, create_secret_file, read_bounded_file, read_secret_file};
 use coterm_shared::token::{Kid, PublicKey};
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding};
-use ed25519_dalek::{Signer as _, SigningKey};
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey};
+use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 use std::fmt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -31,9 +32,13 @@ impl SoftwareKey {
     /// # Errors
     /// The file is missing, readable by others, or not a key.
     pub fn read(path: &Path) -> Result<SoftwareKey, TrustError> {
-        let text = read_secret_file(path)?;
+        Self::from_pem(&read_secret_file(path)?, path)
+    }
+
+    /// The key in the content of a file (PKCS#8 in PEM).
+    pub(super) fn from_pem(text: &[u8], path: &Path) -> Result<SoftwareKey, TrustError> {
         let not_a_key = || TrustError::NotAKey { path: path.to_owned() };
-        let pem = std::str::from_utf8(&text).map_err(|_| not_a_key())?;
+        let pem = std::str::from_utf8(text).map_err(|_| not_a_key())?;
         let key = SigningKey::from_pkcs8_pem(pem).map_err(|_| not_a_key())?;
         Self::from_key(key).ok_or_else(not_a_key)
     }
@@ -71,6 +76,28 @@ impl SoftwareKey {
         let public = PublicKey::from_bytes(key.verifying_key().as_bytes()).ok()?;
         Some(SoftwareKey { key, public })
     }
+}
+
+/// A public key as people carry it: SubjectPublicKeyInfo in PEM.
+///
+/// # Errors
+/// The library refuses, which it does for no key.
+pub fn public_key_pem(key: &PublicKey) -> Result<String, TrustError> {
+    let pem = VerifyingKey::from_bytes(key.as_bytes())
+        .ok()
+        .and_then(|key| key.to_public_key_pem(LineEnding::LF).ok());
+    pem.ok_or_else(|| TrustError::Randomness(String::from("the public key cannot be written")))
+}
+
+/// Reads a public key file (PEM).
+///
+/// # Errors
+/// The file is missing or holds no usable Ed25519 key.
+pub fn read_public_key(path: &Path) -> Result<PublicKey, TrustError> {
+    let text = read_bounded_file(path)?;
+    let key = std::str::from_utf8(&text).ok().and_then(|pem| VerifyingKey::from_public_key_pem(pem).ok());
+    key.and_then(|key| PublicKey::from_bytes(key.as_bytes()).ok())
+        .ok_or_else(|| TrustError::NotAPublicKey { path: path.to_owned() })
 }
 
 impl Signer for SoftwareKey {

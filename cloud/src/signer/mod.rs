@@ -2,17 +2,32 @@
 //!
 //! **Problem.** One key that signs everything for ever cannot be replaced when it is stolen. **Method.** Three roles:
 //! the root names the keyring role, the keyring names the token keys, and token keys are short-lived and rotate by
-//! themselves ([`Trust`]). Signing is behind [`Signer`], narrow enough for a smart card. A fresh installation makes a
-//! software root of threshold 1 in the same format, so ceremonies with offline roots come on top of it, not instead.
+//! themselves ([`Trust`]). Signing is behind [`Signer`], narrow enough for a smart card ([`Hsm`]). A fresh installation
+//! makes a software root of threshold 1 in the same format; operators move it offline when they are ready, through files
+//! ([`ceremony`]), and devices follow.
 //! **Deliberately absent:** any choice of algorithm.
 
+pub mod ceremony;
 mod error;
+#[cfg(feature = "pkcs11")]
+mod hsm;
+#[cfg(not(feature = "pkcs11"))]
+#[path = "no_hsm.rs"]
+mod hsm;
 mod key_file;
 mod trust;
+mod vault;
 
 pub use error::TrustError;
-pub use key_file::SoftwareKey;
-pub use trust::{Inspection, Trust, TrustPolicy};
+pub use hsm::Hsm;
+#[cfg(feature = "pkcs11")]
+pub use hsm::HsmConfig;
+pub use key_file::{SoftwareKey, public_key_pem, read_public_key};
+pub use trust::{
+    Drafted, Exported, Installed, KeyStatus, KeyringChange, Office, RoleStatus, RootPlan, Status, Trust,
+    TrustPolicy,
+};
+pub use vault::{KeyRole, Vault};
 
 use coterm_shared::token::{Kid, PublicKey};
 use std::sync::Arc;
@@ -33,6 +48,14 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// The key cannot be used; software keys always can, hardware may be gone.
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError>;
+
+    /// Whether it could sign now; software keys always can.
+    ///
+    /// # Errors
+    /// What keeps it.
+    fn check(&self) -> Result<(), SignError> {
+        Ok(())
+    }
 }
 
 /// Why a key could not sign.
@@ -45,11 +68,17 @@ pub struct SignError {
     pub reason: String,
 }
 
-/// A keyring as it goes out.
+/// What goes out to devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyringBytes {
-    /// Its version.
-    pub version: u64,
-    /// Its signed bytes.
-    pub bytes: Arc<[u8]>,
+pub struct Documents {
+    /// Every root after the first with its version, ascending.
+    pub roots: Vec<(u64, Arc<[u8]>)>,
+    /// The newest root that devices can adopt: the one the keyring was made under.
+    pub root_version: u64,
+    /// The version of the keyring.
+    pub keyring_version: u64,
+    /// The keyring's signed bytes.
+    pub keyring: Arc<[u8]>,
+    /// The epoch to issue in.
+    pub epoch: u64,
 }

@@ -232,3 +232,68 @@ async fn what_devices_said_is_known_after_a_restart() {
     world.sweep().await;
     assert_eq!(world.cost().publishes, 0);
 }
+
+#[tokio::test]
+async fn a_raised_epoch_is_followed_at_once_and_work_that_people_wait_for_goes_first() {
+    let world = World::start(&[(30, 40)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    let before = world.cost();
+    world.publish_documents(1, 2, 5);
+    world.change_groups(1);
+    world
+        .until("all devices hold a token of the new epoch", |world| {
+            world.all_hold_what_is_wanted()
+                && (0..30).all(|group| {
+                    (0..40).all(|n| world.holds(&cam(group, n)).is_some_and(|held| held.epoch == 5))
+                })
+        })
+        .await;
+    let cost = world.cost().since(&before);
+    // Once each, and the group that changed meanwhile at most twice.
+    assert!((1_200..=1_240).contains(&cost.signatures), "{cost:?}");
+    assert!(
+        world.most_at_once() <= 8,
+        "never more under way than the settings allow: {}",
+        world.most_at_once()
+    );
+    world.sweep().await;
+    assert_eq!(world.cost().since(&before).signatures, cost.signatures, "and then nothing more");
+}
+
+#[tokio::test]
+async fn roots_go_out_in_order_before_their_keyring_and_again_from_where_a_device_stands() {
+    let world = World::start(&[(1, 2)]).await;
+    world.until("the keyring is out", |world| world.broker.keyring() == Some(1)).await;
+    assert!(world.broker.roots().is_empty(), "root 1 comes with the device");
+    world.publish_documents(3, 2, 1);
+    world.until("the new keyring is out", |world| world.broker.keyring() == Some(2)).await;
+    assert_eq!(world.broker.roots(), [2, 3]);
+    // Who holds everything costs nothing; who is behind gets the rest, but not at once again.
+    world.holds_documents(&cam(0, 0), 3, 2);
+    world.sweep().await;
+    assert_eq!(world.broker.roots(), [2, 3]);
+    world.publish_documents(4, 3, 1);
+    world.until("the newest keyring is out", |world| world.broker.keyring() == Some(3)).await;
+    assert_eq!(world.broker.roots(), [2, 3, 4], "only what is new");
+}
+
+#[tokio::test]
+async fn a_stored_token_whose_key_was_revoked_is_issued_anew_and_not_sent() {
+    let world = World::start(&[(1, 3)]).await;
+    world.broker.lose_everything(true);
+    world.connect_all().await;
+    world.until("all were sent once", |world| world.cost().publishes >= 3).await;
+    world.broker.lose_everything(false);
+    world.revoke_key_of_stored_tokens(true);
+    let before = world.cost();
+    world.advance(RESEND_AFTER);
+    world.reports_of_all();
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    let cost = world.cost().since(&before);
+    assert_eq!((cost.signatures, cost.publishes), (3, 3));
+    // A retired device has nothing to be issued; what it was to be told stays untold rather than being asked for ever.
+    let world = world.restart().await;
+    world.retire(&cam(0, 0));
+    world.settle().await;
+}

@@ -5,7 +5,7 @@ use crate::ports::{BoxFuture, Inbox, Incoming, Outgoing, PublishError};
 use coterm_shared::enforcement::Schedule;
 use coterm_shared::id::{GroupId, OrganizationId, SiteId};
 use coterm_shared::licensing::Wanted;
-use coterm_shared::protocol::{FormatV1, Proof, Report, Request};
+use coterm_shared::protocol::{FormatV1, Proof, Report, Request, Topic};
 use coterm_shared::time::Timestamp;
 use coterm_shared::token::{Nonce, TokenVersion};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -58,6 +58,8 @@ struct FakeLedger {
     database: Mutex<Database>,
     backup: Mutex<Option<Database>>,
     touched: Mutex<Vec<Touched>>,
+    epoch: Mutex<u64>,
+    revoked: Mutex<bool>,
     wake: Notify,
 }
 
@@ -114,7 +116,7 @@ impl Ledger for FakeLedger {
             let mut outcomes = Vec::new();
             for wish in wishes {
                 database.last_seq = (database.last_seq + 1).max(now.as_secs() * 1_000);
-                let version = TokenVersion { epoch: 1, seq: database.last_seq };
+                let version = TokenVersion { epoch: (*locked(&self.epoch)).max(1), seq: database.last_seq };
                 let issued = Issued {
                     version,
                     wanted: wish.digest,
@@ -132,10 +134,14 @@ impl Ledger for FakeLedger {
     }
 
     fn token(&self, device: DeviceId) -> BoxFuture<'_, Result<Stored, LedgerError>> {
-        let stored = locked(&self.database)
-            .issued
-            .get(&device)
-            .map(|(issued, bytes)| (issued.version, Arc::clone(bytes)));
+        let stored =
+            locked(&self.database).issued.get(&device).map_or(
+                Stored::Nothing,
+                |(issued, bytes)| match *locked(&self.revoked) {
+                    true => Stored::Outdated(issued.version),
+                    false => Stored::Token(issued.version, Arc::clone(bytes)),
+                },
+            );
         Box::pin(async move { Ok(stored) })
     }
 
@@ -163,6 +169,7 @@ struct Air {
     held: HashMap<DeviceId, (TokenVersion, Option<Nonce>)>,
     retained: HashSet<DeviceId>,
     keyring: Option<u64>,
+    roots: Vec<u64>,
     refuse: bool,
     lose: bool,
     hang_on: Option<DeviceId>,
@@ -173,6 +180,8 @@ struct Air {
 pub(super) struct FakeBroker {
     air: Arc<Mutex<Air>>,
     inbox: Arc<LatestInbox>,
+    under_way: std::sync::atomic::AtomicUsize,
+    most_at_once: std::sync::atomic::AtomicUsize,
 }
 
 impl FakeBroker {
@@ -195,13 +204,21 @@ impl FakeBroker {
         locked(&self.air).keyring
     }
 
+    pub(super) fn roots(&self) -> Vec<u64> {
+        locked(&self.air).roots.clone()
+    }
+
     fn take(&self, message: &Outgoing) -> Result<bool, PublishError> {
         let mut air = locked(&self.air);
         if air.refuse {
             return Err(PublishError::Disconnected { reason: String::from("told to") });
         }
         let Some(device) = message.topic.device().cloned() else {
-            air.keyring = Some(message.payload[0].into());
+            if let Topic::Root(version) = message.topic {
+                air.roots.push(version);
+            } else {
+                air.keyring = Some(message.payload[0].into());
+            }
             return Ok(true);
         };
         if air.hang_on.as_ref() == Some(&device) {
@@ -226,6 +243,13 @@ impl FakeBroker {
 impl Broker for FakeBroker {
     fn publish(&self, message: Outgoing) -> BoxFuture<'_, Result<(), PublishError>> {
         Box::pin(async move {
+            let relaxed = std::sync::atomic::Ordering::Relaxed;
+            if message.topic.device().is_some() {
+                let now = self.under_way.fetch_add(1, relaxed) + 1;
+                self.most_at_once.fetch_max(now, relaxed);
+                tokio::task::yield_now().await;
+                self.under_way.fetch_sub(1, relaxed);
+            }
             match self.take(&message) {
                 Ok(true) => Ok(()),
                 Ok(false) => std::future::pending().await,
@@ -241,6 +265,16 @@ impl Broker for FakeBroker {
     }
     fn local_addr(&self) -> Option<std::net::SocketAddr> {
         None
+    }
+}
+
+fn documents(root: u64, keyring: u8, epoch: u64) -> Documents {
+    Documents {
+        roots: (2..=root).map(|version| (version, Arc::from([0]))).collect(),
+        root_version: root,
+        keyring_version: keyring.into(),
+        keyring: Arc::new([keyring]),
+        epoch,
     }
 }
 
@@ -279,7 +313,7 @@ pub(super) struct World {
     ledger: Arc<FakeLedger>,
     pub(super) broker: Arc<FakeBroker>,
     inbox: Arc<LatestInbox>,
-    keyring: watch::Sender<KeyringBytes>,
+    documents: watch::Sender<Documents>,
     reconciler: Reconciler,
     retained: bool,
 }
@@ -323,11 +357,16 @@ impl World {
 
     async fn run(ledger: Arc<FakeLedger>, air: Arc<Mutex<Air>>, retained: bool) -> World {
         let inbox = Arc::new(LatestInbox::new(Arc::default()));
-        let broker = Arc::new(FakeBroker { air, inbox: Arc::clone(&inbox) });
-        let (keyring, received) = watch::channel(KeyringBytes { version: 1, bytes: Arc::new([1]) });
+        let broker = Arc::new(FakeBroker {
+            air,
+            inbox: Arc::clone(&inbox),
+            under_way: Default::default(),
+            most_at_once: Default::default(),
+        });
+        let (documents, received) = watch::channel(documents(1, 1, 1));
         let settings = Settings {
             trust_domain: domain(),
-            policy: Policy { epoch: 1, retained },
+            retained,
             sweep: Duration::from_secs(3_600),
             tick: Duration::from_millis(1),
             publishes_in_flight: 8,
@@ -336,7 +375,7 @@ impl World {
         };
         let ports = (Arc::clone(&ledger), Arc::clone(&broker), Arc::clone(&inbox));
         let reconciler = Reconciler::start(settings, ports.0, ports.1, ports.2, received).await.unwrap();
-        World { ledger, broker, inbox, keyring, reconciler, retained }
+        World { ledger, broker, inbox, documents, reconciler, retained }
     }
 
     /// The daemon stops and starts again; devices keep what they hold, connections end.
@@ -428,11 +467,39 @@ impl World {
     }
 
     pub(super) fn publish_keyring(&self, version: u8) {
-        self.keyring.send_replace(KeyringBytes { version: version.into(), bytes: Arc::new([version]) });
+        self.documents.send_replace(documents(1, version, 1));
+    }
+
+    /// Roots up to this version, a keyring of this version, and an epoch, from now on.
+    pub(super) fn publish_documents(&self, root: u64, keyring: u8, epoch: u64) {
+        *locked(&self.ledger.epoch) = epoch;
+        self.documents.send_replace(documents(root, keyring, epoch));
+    }
+
+    /// A device says which root and keyring it holds.
+    pub(super) fn holds_documents(&self, device: &DeviceId, root: u64, keyring: u64) {
+        let held = locked(&self.broker.air).held.get(device).map(|(version, _)| *version);
+        let report = Report { root_version: root, keyring_version: keyring, ..report(held) };
+        self.inbox.deliver(device.clone(), Incoming::Report(report));
+    }
+
+    /// What is stored for devices is signed by a key that was revoked.
+    pub(super) fn revoke_key_of_stored_tokens(&self, revoked: bool) {
+        *locked(&self.ledger.revoked) = revoked;
     }
 
     pub(super) fn advance(&self, by: Seconds) {
         *locked(&self.ledger.now) += by.0;
+    }
+
+    /// What a device holds.
+    pub(super) fn holds(&self, device: &DeviceId) -> Option<TokenVersion> {
+        locked(&self.broker.air).held.get(device).map(|(version, _)| *version)
+    }
+
+    /// The most publishes that were ever under way at once.
+    pub(super) fn most_at_once(&self) -> usize {
+        self.broker.most_at_once.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     pub(super) fn is_quarantined(&self, device: &DeviceId) -> bool {
