@@ -93,9 +93,10 @@ impl Timestamp {
 
 /// The first instant of a local calendar day.
 fn start_of_day(zone: chrono_tz::Tz, day: NaiveDate) -> Option<Timestamp> {
-    // No zone has ever skipped more than a day; half-hour steps find the first instant that exists.
-    (0..48_u32).find_map(|half_hours| {
-        let naive = day.and_hms_opt(half_hours / 2, (half_hours % 2) * 30, 0)?;
+    // Nearly always the first is midnight itself. Clocks have been set forward by as little as 15 minutes (Nepal, 1986)
+    // and as odd as 44 min 30 s (Liberia, 1972), and never from one whole day past the next but one.
+    (0..2_880_u32).find_map(|half_minutes| {
+        let naive = day.and_hms_opt(half_minutes / 120, half_minutes / 2 % 60, half_minutes % 2 * 30)?;
         let at = match zone.from_local_datetime(&naive) {
             LocalResult::Single(at) => at,
             LocalResult::Ambiguous(first, _) => first,

@@ -1,5 +1,7 @@
 //! The books, tested as their users see them: every test names the rule it holds to.
 
+mod bounds;
+mod calendar;
 mod carried;
 mod doors;
 mod evasions;
