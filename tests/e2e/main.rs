@@ -19,3 +19,4 @@ mod offline;
 mod python_peer;
 mod startup;
 mod state_file;
+mod worked;

@@ -10,6 +10,7 @@
 // A harness may fail loudly: that is its purpose.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod citations;
 pub mod cloud;
 pub mod device;
 pub mod forge;

@@ -13,11 +13,11 @@ const LONGEST_FILE: usize = 600;
 
 /// One file of the repository.
 #[derive(Debug)]
-struct SourceFile {
+pub(crate) struct SourceFile {
     /// Its path from the root of the repository, with `/`.
-    path: String,
+    pub(crate) path: String,
     /// Its text; empty if it is not text.
-    text: String,
+    pub(crate) text: String,
 }
 
 impl SourceFile {
@@ -43,7 +43,7 @@ pub fn repository() -> PathBuf {
 }
 
 /// Everything that belongs to the repository: what git tracks or would, or every file below the root without git.
-fn files(root: &Path) -> Vec<SourceFile> {
+pub(crate) fn files(root: &Path) -> Vec<SourceFile> {
     let git = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"])
         .current_dir(root)

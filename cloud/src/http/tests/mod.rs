@@ -4,6 +4,7 @@ mod bad_input;
 mod changes;
 mod keys;
 mod places;
+mod refusals;
 mod roles;
 mod sides;
 mod walk;

@@ -13,7 +13,6 @@ use crate::licensing::*;
 use crate::product::ProductType;
 use crate::time::{DAY_SECS, Seconds, Timestamp};
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
@@ -138,7 +137,7 @@ fn d1_the_largest_keys_live_their_whole_lives_exactly() {
                 quantity,
             })
             .collect(),
-        target: Some((group(to), ClaimMode::Increase)),
+        target: PartTarget::Own { group: Some(group(to)), mode: None },
     };
     let parts = Box::new([part(8, 1, 1), part(9, QUANTITY_MAX - 1, 2)]);
     world.ok(Command::SplitKey { id, parts });
@@ -200,6 +199,6 @@ fn d6_rounding_is_half_up_at_the_limits_too() {
         (Fraction::new(u128::MAX / 2, u128::MAX), 0),
         (Fraction::new(u128::MAX / 2 + 1, u128::MAX), 1),
     ] {
-        assert_eq!(fraction.unwrap().round_half_up(), shown, "{}", format!("{fraction:?}"));
+        assert_eq!(fraction.unwrap().round_half_up(), shown, "{fraction:?}");
     }
 }

@@ -1,11 +1,14 @@
 //! Random histories of all operations, against the implementation on paper ([`super::paper`]).
+//!
+//! What happens to groups, sites and devices is in [`super::histories_of_places`].
 
-use super::paper::{Paper, PaperKey, Where};
-use super::world::{World, device, group, key, new_device, site};
-use crate::id::KeyId;
+use super::histories_of_places::Place;
+use super::paper::{Paper, PaperKey, Site, Spot, Where};
+use super::world::{World, group, key, site};
+use crate::id::{KeyId, OrganizationId};
 use crate::licensing::*;
 use crate::product::ProductType;
-use crate::time::Seconds;
+use crate::time::{Seconds, Timestamp};
 use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -13,6 +16,9 @@ use proptest::prelude::*;
 
 const PRODUCTS: [ProductType; 3] =
     [ProductType::CAMERA, ProductType::DOOR, ProductType::ENVIRONMENTAL_SENSOR];
+
+/// The organization keys are given to.
+const ELSEWHERE: OrganizationId = OrganizationId::from_bytes([3; 16]);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -39,31 +45,20 @@ enum Step {
         first: u64,
         groups: [Option<u8>; 2],
         renewal: bool,
-    },
-    Device {
-        n: u32,
-        site: u8,
-        product: usize,
-        units: u64,
-    },
-    MoveDevice {
-        n: u32,
-        site: u8,
-    },
-    MoveSite {
-        site: u8,
-        group: u8,
-    },
-    Retire {
-        n: u32,
+        /// The second part goes to another organization.
+        away: bool,
     },
     Grace {
         days: u64,
     },
+    Transfer {
+        nth: usize,
+    },
+    Place(Place),
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let groups = || prop_oneof![4 => (1..=2_u8).prop_map(Some), 1 => Just(None)];
+    let groups = || prop_oneof![4 => (1..=3_u8).prop_map(Some), 1 => Just(None)];
     prop_oneof![
         4 => (0..200 * 86_400_u64).prop_map(Step::Wait),
         4 => (groups(), any::<bool>(), 0..3_usize, 1..20_u64, 1..500_u64, 1..800_u32, 0..400_u64).prop_map(
@@ -71,49 +66,50 @@ fn step() -> impl Strategy<Value = Step> {
                 group, renewal, product, quantity, weight, days, age
             }
         ),
-        3 => (0..20_usize, 1..=2_u8, any::<bool>())
+        3 => (0..20_usize, 1..=3_u8, any::<bool>())
             .prop_map(|(nth, group, renewal)| Step::Move { nth, group, renewal }),
         1 => (0..20_usize).prop_map(|nth| Step::Unclaim { nth }),
-        2 => (0..20_usize, 0..20_u64, groups(), groups(), any::<bool>())
-            .prop_map(|(nth, first, a, b, renewal)| Step::Split { nth, first, groups: [a, b], renewal }),
-        4 => (0..12_u32, 1..=3_u8, 0..3_usize, 1..5_u64)
-            .prop_map(|(n, site, product, units)| Step::Device { n, site, product, units }),
-        1 => (0..12_u32, 1..=3_u8).prop_map(|(n, site)| Step::MoveDevice { n, site }),
-        1 => (3..=3_u8, 1..=2_u8).prop_map(|(site, group)| Step::MoveSite { site, group }),
-        2 => (0..12_u32).prop_map(|n| Step::Retire { n }),
+        2 => (0..20_usize, 0..20_u64, groups(), groups(), any::<bool>(), prop::bool::weighted(0.2))
+            .prop_map(|(nth, first, a, b, renewal, away)| {
+                let b = b.filter(|_| !away);
+                Step::Split { nth, first, groups: [a, b], renewal, away }
+            }),
         1 => (0..=90_u64).prop_map(|days| Step::Grace { days }),
+        1 => (0..20_usize).prop_map(|nth| Step::Transfer { nth }),
+        11 => super::histories_of_places::place().prop_map(Step::Place),
     ]
 }
 
 fn id(n: u32) -> KeyId {
-    key(n, &[(PRODUCTS[0], 1, 1)], 1, crate::time::Timestamp::EPOCH).id
+    key(n, &[(PRODUCTS[0], 1, 1)], 1, Timestamp::EPOCH).id
 }
 
 /// The aggregate and the paper, side by side.
-struct Both {
-    world: World,
-    paper: Paper,
+pub(super) struct Both {
+    pub(super) world: World,
+    pub(super) paper: Paper,
     next_key: u32,
 }
 
 impl Both {
     fn new() -> Both {
         let mut world = World::new("2026-01-01T08:00:00Z");
-        world.ok(Command::CreateGroup {
-            id: group(2),
-            name: "Two".to_string(),
-            settings: Default::default(),
-        });
+        world.ok(Command::CreateGroup { id: group(2), name: "G2".to_string(), settings: Default::default() });
         for (n, of) in [(2, 2), (3, 1)] {
             let name = n.to_string();
             world.ok(Command::CreateSite { id: site(n), name, parent: None, group: Some(group(of)) });
         }
-        let paper = Paper { sites: [(1, 1), (2, 2), (3, 1)].into(), ..Paper::default() };
+        let place = |name: &str, group| Site { name: name.to_string(), spot: Spot::In(group) };
+        let paper = Paper {
+            groups: [(1, "Group 1".to_string()), (2, "G2".to_string())].into(),
+            sites: [(1, place("HQ", 1)), (2, place("2", 2)), (3, place("3", 1))].into(),
+            ..Paper::default()
+        };
         Both { world, paper, next_key: 1 }
     }
 
     /// Runs a command if the paper says it may be done, and expects a refusal if not.
-    fn expect(&mut self, allowed: bool, command: Command) {
+    pub(super) fn expect(&mut self, allowed: bool, command: Command) {
         if allowed {
             self.world.ok(command);
         } else {
@@ -135,7 +131,7 @@ impl Both {
         }
     }
 
-    fn countdown(&self) -> crate::time::Timestamp {
+    fn countdown(&self) -> Timestamp {
         self.world.now.saturating_add(Seconds::days(30))
     }
 
@@ -163,7 +159,7 @@ impl Both {
                 self.world.wait(Seconds(secs));
                 self.paper.pass_time(self.world.now);
                 let queued = before.groups().any(|g| g.queued_keys().count() > 0);
-                let unassigned = before.unassigned_keys().count() > 0;
+                let unassigned = before.unassigned_keys().count() + before.unassigned_sites().count() > 0;
                 for dev in before.devices().filter(|dev| dev.is_active() && !queued && !unassigned) {
                     // E5: what merely comes as announced needs no message, a reset of the clocks included.
                     let (old, new) = (before.wanted(&dev.id), self.world.organization.wanted(&dev.id));
@@ -178,7 +174,8 @@ impl Both {
                 let mode = if renewal { ClaimMode::Renewal } else { ClaimMode::Increase };
                 let claim = Command::ClaimKey { key: Box::new(key), group: to.map(group), mode };
                 // K3, K5: a renewal waits in a group, and a spent key is refused.
-                let allowed = end > now && !(renewal && to.is_none());
+                let exists = to.is_none_or(|to| self.paper.groups.contains_key(&to));
+                let allowed = end > now && exists && !(renewal && to.is_none());
                 self.expect(allowed, claim);
                 if allowed {
                     self.next_key += 1;
@@ -195,7 +192,9 @@ impl Both {
             Step::Move { nth, group: to, renewal } => {
                 let Some(n) = self.nth(nth) else { return };
                 let from = self.group_of(n);
-                let allowed = self.may_leave(n) && from != Some(to) && self.may_wait(n, to, renewal);
+                let exists = self.paper.groups.contains_key(&to);
+                let allowed =
+                    exists && self.may_leave(n) && from != Some(to) && self.may_wait(n, to, renewal);
                 let mode = Some(if renewal { ClaimMode::Renewal } else { ClaimMode::Increase });
                 self.expect(allowed, Command::MoveKey { id: id(n), group: group(to), mode });
                 if allowed {
@@ -213,32 +212,19 @@ impl Both {
                     from.into_iter().for_each(|from| self.paper.after_leaving(from, now));
                 }
             }
-            Step::Split { nth, first, groups, renewal } => self.split(nth, first, groups, renewal),
-            Step::Device { n, site: s, product, units } => {
-                let free = !self.paper.devices.contains_key(&n);
-                let claim =
-                    Command::ClaimDevice { device: new_device(n, PRODUCTS[product], units), site: site(s) };
-                self.expect(free, claim);
-                if free {
-                    self.paper.devices.insert(n, (s, PRODUCTS[product], units));
-                }
+            Step::Split { nth, first, groups, renewal, away } => {
+                self.split(nth, first, groups, renewal, away);
             }
-            Step::MoveDevice { n, site: s } => {
-                let allowed = self.paper.devices.get(&n).is_some_and(|device| device.0 != s);
-                self.expect(allowed, Command::MoveDevice { id: device(n), site: site(s) });
+            Step::Transfer { nth } => {
+                let Some(n) = self.nth(nth) else { return };
+                let key = &self.paper.keys[&n];
+                let allowed = matches!(key.at, Where::Nowhere(_)) && key.left(now) > Seconds::ZERO;
+                self.expect(allowed, Command::TransferKey { id: id(n), to: ELSEWHERE });
                 if allowed {
-                    self.paper.devices.get_mut(&n).unwrap().0 = s;
+                    self.paper.keys.get_mut(&n).unwrap().at = Where::Gone;
                 }
             }
-            Step::MoveSite { site: s, group: to } => {
-                let allowed = self.paper.sites[&s] != to;
-                self.expect(allowed, Command::MoveSite { id: site(s), to: SiteTarget::Group(group(to)) });
-                self.paper.sites.insert(s, to);
-            }
-            Step::Retire { n } => {
-                let known = self.paper.devices.remove(&n).is_some();
-                self.expect(known, Command::RetireDevice { id: device(n) });
-            }
+            Step::Place(ref place) => self.run_place(place),
             Step::Grace { days } => {
                 let change =
                     SettingsChange { grace_secs: Some(Seconds::days(days)), ..SettingsChange::default() };
@@ -247,7 +233,7 @@ impl Both {
         }
     }
 
-    fn split(&mut self, nth: usize, first: u64, groups: [Option<u8>; 2], renewal: bool) {
+    fn split(&mut self, nth: usize, first: u64, groups: [Option<u8>; 2], renewal: bool, away: bool) {
         let now = self.world.now;
         let Some(n) = self.nth(nth) else { return };
         let parent = self.paper.keys[&n].clone();
@@ -259,17 +245,15 @@ impl Both {
             id: id(ids[which]),
             code_tail: "ABCDE".to_string(),
             lines: Vec::from([OrderLine { product: parent.product, quantity: quantities[which] }]),
-            target: PartTarget::Own { group: groups[which].map(group), mode: groups[which].map(|_| mode) },
+            target: match groups[which] {
+                None if away && which == 1 => PartTarget::Other(ELSEWHERE),
+                to => PartTarget::Own { group: to.map(group), mode: to.map(|_| mode) },
+            },
         };
         let both_hold = quantities.iter().all(|quantity| *quantity > 0);
         // A part that stays in the pool keeps the group from owing.
         let spent = parent.left(now) == Seconds::ZERO;
-        let mut after = Paper {
-            keys: self.paper.keys.clone(),
-            devices: self.paper.devices.clone(),
-            sites: self.paper.sites.clone(),
-            standing: self.paper.standing.clone(),
-        };
+        let mut after = self.paper.clone();
         after.keys.get_mut(&n).unwrap().at = Where::Gone;
         let emptied =
             matches!(parent.at, Where::Pool(_)) && !after.keys.values().any(|key| key.at == parent.at);
@@ -283,7 +267,11 @@ impl Both {
             match groups[which] {
                 // Whether there is a term to wait for is asked before the key leaves: both parts get the same answer.
                 Some(to) => after.put_as(ids[which], to, renewal && self.paper.is_running(to), now),
-                None => after.keys.get_mut(&ids[which]).unwrap().at = Where::Nowhere(self.countdown()),
+                None => {
+                    let gone = away && which == 1;
+                    let at = if gone { Where::Gone } else { Where::Nowhere(self.countdown()) };
+                    after.keys.get_mut(&ids[which]).unwrap().at = at;
+                }
             }
         }
         from.into_iter().for_each(|from| after.after_leaving(from, now));
@@ -295,8 +283,9 @@ impl Both {
                 && after.coterm(from).is_some_and(|coterm| coterm.floor() <= u128::from(now.as_secs()))
         });
         let unclaimed = groups.iter().any(Option::is_none) && parent.end <= now;
+        let exist = groups.iter().flatten().all(|to| self.paper.groups.contains_key(to));
         let wait = groups.iter().flatten().all(|to| self.may_wait(n, *to, renewal));
-        let allowed = both_hold && !spent && !owes && !unclaimed && wait;
+        let allowed = both_hold && !spent && !owes && !unclaimed && wait && exist;
         self.expect(allowed, Command::SplitKey { id: id(n), parts: Box::new([part(0), part(1)]) });
         if allowed {
             self.next_key += 2;
@@ -308,9 +297,10 @@ impl Both {
         }
     }
 
-    fn check(&self, before: &[Assessment]) {
+    fn check(&self, before: &Organization, before_at: Timestamp) {
         let now = self.world.now;
-        for n in [1, 2] {
+        assert_eq!(self.world.organization.groups().count(), self.paper.groups.len());
+        for &n in self.paper.groups.keys() {
             let group = self.world.group(n);
             let exact = group.figures.term.coterm().map(|coterm| coterm.exact_secs());
             assert_eq!(exact, self.paper.coterm(n), "D1: the exact date of group {n}");
@@ -323,7 +313,7 @@ impl Both {
                 assert_eq!(group.assessment.state, crate::enforcement::EnforcementState::Licensed, "E4");
             }
             // E3: while a clock keeps running, its announced dates never come earlier.
-            let old = &before[usize::from(n) - 1];
+            let Some(old) = before.group(group.id).map(|group| &group.assessment) else { continue };
             for (old, new) in [
                 (old.clocks.expiry, group.assessment.clocks.expiry),
                 (old.clocks.capacity, group.assessment.clocks.capacity),
@@ -338,10 +328,17 @@ impl Both {
         // Conservation: what every key is worth, key by key.
         for (n, on_paper) in &self.paper.keys {
             let key = self.world.organization.key(id(*n)).unwrap();
-            if on_paper.at != Where::Gone {
+            let in_use = key.is_active() || key.is_queued() || key.state.name() == "unassigned";
+            assert_eq!(in_use, on_paper.at != Where::Gone, "key {n}");
+            if in_use {
                 assert_eq!(key.credit_at(now), on_paper.credit(now), "credit of key {n}");
+                // No operation makes credit: no key is ever worth more than it was.
+                let old = before.key(id(*n)).map_or(u128::MAX, |old| old.credit_at(before_at));
+                assert!(key.credit_at(now) <= old, "credit of key {n} grew");
             }
         }
+        let in_use = self.world.organization.devices().filter(|dev| dev.is_active());
+        assert_eq!(in_use.count(), self.paper.devices.len());
         for dev in self.world.organization.devices().filter(|dev| dev.is_active()) {
             assert!(self.world.organization.wanted(&dev.id).unwrap().schedule.is_ordered());
         }
@@ -357,9 +354,9 @@ proptest! {
     fn the_aggregate_agrees_with_paper(steps in prop::collection::vec(step(), 1..40)) {
         let mut both = Both::new();
         for step in &steps {
-            let before: Vec<Assessment> = [1, 2].map(|n| both.world.group(n).assessment.clone()).into();
+            let (before, at) = (both.world.organization.clone(), both.world.now);
             both.run(step);
-            both.check(&before);
+            both.check(&before, at);
         }
         // A snapshot is the organization, and so is its replayed log.
         let world = both.world;

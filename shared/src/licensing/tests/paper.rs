@@ -5,7 +5,8 @@ use crate::licensing::Units;
 use crate::licensing::coterm::Fraction;
 use crate::product::ProductType;
 use crate::time::{Seconds, Timestamp};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 /// Where a key is.
@@ -54,14 +55,45 @@ pub(super) enum Standing {
     Emptied,
 }
 
-#[derive(Default)]
+/// Where a site is: a root in a group, a root that waits until an instant, or part of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spot {
+    In(u8),
+    Waits(Timestamp),
+    Within(u8),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Site {
+    pub(super) name: String,
+    pub(super) spot: Spot,
+}
+
+/// A device in use.
+#[derive(Clone, Debug)]
+pub(super) struct PaperDevice {
+    pub(super) site: u8,
+    pub(super) product: ProductType,
+    /// By its model, and its doors if somebody counted them (domain G7).
+    pub(super) units: u64,
+    pub(super) doors: Option<u64>,
+    pub(super) on_trial: bool,
+}
+
+#[derive(Clone, Default)]
 pub(super) struct Paper {
     pub(super) keys: BTreeMap<u32, PaperKey>,
-    /// Site, product, units of every device in use; sites 1 and 2 are in groups of the same number.
-    pub(super) devices: BTreeMap<u32, (u8, ProductType, u64)>,
-    /// The group of every site.
-    pub(super) sites: BTreeMap<u8, u8>,
+    pub(super) devices: BTreeMap<u32, PaperDevice>,
+    /// Devices that were ever here, and those of them that were replaced or stolen.
+    pub(super) known: BTreeSet<u32>,
+    pub(super) replaced: BTreeSet<u32>,
+    pub(super) stolen: BTreeSet<u32>,
+    pub(super) sites: BTreeMap<u8, Site>,
+    /// The names of the groups.
+    pub(super) groups: BTreeMap<u8, String>,
     pub(super) standing: BTreeMap<u8, Standing>,
+    /// Whether door controllers count by their configured doors.
+    pub(super) by_doors: bool,
 }
 
 impl Paper {
@@ -100,8 +132,8 @@ impl Paper {
     }
 
     pub(super) fn findings(&self, group: u8) -> Vec<Finding> {
-        let mine: Vec<_> =
-            self.devices.values().filter(|device| self.sites.get(&device.0) == Some(&group)).collect();
+        let here = |device: &&PaperDevice| !device.on_trial && self.root(device.site) == Spot::In(group);
+        let mine: Vec<_> = self.devices.values().filter(here).collect();
         if mine.is_empty() {
             return Vec::new();
         }
@@ -113,7 +145,8 @@ impl Paper {
         let capacity = self.capacity(group);
         let mut in_use = Units::new();
         for device in mine {
-            *in_use.entry(device.1).or_insert(0) += device.2;
+            let doors = device.doors.filter(|_| self.by_doors);
+            *in_use.entry(device.product).or_insert(0) += doors.unwrap_or(device.units);
         }
         for (product, in_use) in in_use {
             let capacity = capacity.get(&product).copied().unwrap_or(0);
@@ -122,6 +155,23 @@ impl Paper {
             }
         }
         found
+    }
+
+    /// Where the root of a site is.
+    pub(super) fn root(&self, site: u8) -> Spot {
+        match self.sites[&site].spot {
+            Spot::Within(parent) => self.root(parent),
+            spot @ (Spot::In(_) | Spot::Waits(_)) => spot,
+        }
+    }
+
+    /// Whether a site is another or is in it, however deep.
+    pub(super) fn is_inside(&self, site: u8, of: u8) -> bool {
+        site == of
+            || match self.sites[&site].spot {
+                Spot::Within(parent) => self.is_inside(parent, of),
+                Spot::In(_) | Spot::Waits(_) => false,
+            }
     }
 
     pub(super) fn is_running(&self, group: u8) -> bool {
@@ -202,6 +252,11 @@ impl Paper {
                     due.push((joins_at.min(key.end), 1, id));
                 }
             }
+            for (&id, site) in &self.sites {
+                if let Spot::Waits(joins_at) = site.spot {
+                    due.push((joins_at, 2, u32::from(id)));
+                }
+            }
             due.sort_unstable();
             let Some(&(at, kind, id)) = due.first().filter(|(at, _, _)| *at <= now) else { return };
             if kind == 0 {
@@ -214,6 +269,8 @@ impl Paper {
                     .for_each(|k| k.at = Where::Gone);
                 self.standing.insert(group, ended);
                 self.activate(group, at);
+            } else if kind == 2 {
+                self.sites.get_mut(&u8::try_from(id).unwrap()).unwrap().spot = Spot::In(1);
             } else if self.keys.get(&id).is_some_and(|key| key.end <= at) {
                 self.keys.get_mut(&id).unwrap().at = Where::Gone;
             } else {

@@ -101,7 +101,9 @@ impl World {
     /// Runs a command that must be refused; returns the codes.
     pub(super) fn refused(&self, command: Command) -> Vec<&'static str> {
         let before = self.organization.clone();
-        let refusals = decide(&self.organization, &command, &self.context()).unwrap_err();
+        let Err(refusals) = decide(&self.organization, &command, &self.context()) else {
+            panic!("not refused: {command:?}")
+        };
         assert_eq!(self.organization, before);
         for refusal in refusals.all() {
             assert!(!refusal.message.is_empty() && !refusal.hint.is_empty(), "{}", refusal.code);
