@@ -33,9 +33,6 @@ pub struct Group {
     pub(super) pool: Pool,
     /// Lines in the pool and in the queue.
     pub(super) line_count: u64,
-    /// Lines of the queued renewals.
-    #[serde(default)]
-    pub(super) waiting_count: u64,
     /// Active keys.
     pub(super) keys: RedBlackTreeSetSync<KeyId>,
     /// Queued renewals.
@@ -74,7 +71,6 @@ impl Group {
             assessment: Assessment { compliant_since: Some(at), ..Assessment::default() },
             pool: Pool::EMPTY,
             line_count: 0,
-            waiting_count: 0,
             keys: RedBlackTreeSetSync::new_sync(),
             queue: RedBlackTreeSetSync::new_sync(),
             last_moved: None,

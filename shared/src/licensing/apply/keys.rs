@@ -68,7 +68,6 @@ impl Organization {
         let group = self.groups.get_mut(&id)?;
         let queue = core::mem::replace(&mut group.queue, RedBlackTreeSetSync::new_sync());
         group.figures.renewal = None;
-        group.waiting_count = 0;
         for key in queue.iter() {
             let waiting = self.keys.get(key)?;
             // Counted in its queue so far, and in the pool from now on.
@@ -138,7 +137,6 @@ impl Organization {
                     .get_or_insert_with(|| Renewal { capacity: Default::default(), pool: Pool::EMPTY });
                 for line in &key.issued.lines {
                     add_units(&mut renewal.capacity, line.product, line.quantity);
-                    group.waiting_count = group.waiting_count.saturating_add(1);
                 }
                 waiting_lines(&key, left_secs).for_each(|line| renewal.pool.add(&line));
             }
@@ -173,7 +171,6 @@ impl Organization {
                 if let Some(renewal) = &mut group.figures.renewal {
                     for line in &key.issued.lines {
                         take_units(&mut renewal.capacity, line.product, line.quantity);
-                        group.waiting_count = group.waiting_count.saturating_sub(1);
                     }
                     waiting_lines(&key, left_secs).for_each(|line| renewal.pool.remove(&line));
                 }

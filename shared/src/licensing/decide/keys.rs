@@ -209,21 +209,19 @@ pub(super) fn place_in_group(
         findings.push(group_not_found(id).at("group"));
         return None;
     };
-    // Without an active key there is nothing to wait for (domain K3, K4).
-    let waits = match group.figures.term {
-        Term::Running { .. } => mode == ClaimMode::Renewal,
-        Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => false,
-    };
     let lines = u64::try_from(lines).unwrap_or(u64::MAX);
-    // The queue becomes the pool as a whole, so it is held to the same bound.
-    let there = if waits { group.waiting_count } else { group.line_count };
-    if there.saturating_add(lines) > GROUP_MAX_LINES {
+    if group.line_count.saturating_add(lines) > GROUP_MAX_LINES {
         findings.push(Refusal::new(
             RefusalCode::TooManyLines,
             format!("a group holds at most {GROUP_MAX_LINES} key lines"),
             "use another group",
         ));
     }
+    // Without an active key there is nothing to wait for (domain K3, K4).
+    let waits = match group.figures.term {
+        Term::Running { .. } => mode == ClaimMode::Renewal,
+        Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => false,
+    };
     if waits && has_waited {
         findings.push(
             Refusal::new(
