@@ -59,6 +59,8 @@ enum Command {
     },
     /// Run a whole installation with simulated devices, to look at. Nothing of it is kept.
     Demo(demo::Options),
+    /// Print the OpenAPI document of the HTTP interface, as the daemon serves it at /api/v1/openapi.json.
+    Openapi,
     /// Look at configuration, data directory, database, keys and ports, and say what to do; changes nothing.
     Check,
     /// Rotate, revoke and recover keys: no device has to be touched, and the daemon may run or not.
@@ -265,6 +267,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Man(args) => manual::run(Cli::command(), NOTES, args)
             .context("the manual cannot be written")
             .map_err(Failure::Running),
+        Command::Openapi => say(coterm_cloud::http::openapi()),
         Command::Config { example: true } => say(&example()),
         Command::Config { example: false } => say(&in_force(&cli.options.sources())?),
     }

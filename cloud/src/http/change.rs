@@ -3,13 +3,14 @@
 use super::Api;
 use super::ask::{Ask, stale};
 use super::layers::busy;
+use super::openapi::status_of;
 use super::page::etag;
 use super::problem::{Fault, PROBLEM_JSON, Problem, Result};
 use crate::books::{BooksError, Change, Committed, Idempotency, Request, StoredResponse};
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use coterm_shared::licensing::{PreviewDigest, RefusalCode, RefusalKind, Refusals, outdated};
+use coterm_shared::licensing::{PreviewDigest, RefusalCode, Refusals, outdated};
 use serde_json::{Value, json};
 
 /// Says that a response is that of an earlier request with the same key.
@@ -69,9 +70,17 @@ async fn preview(
     expected: Option<u64>,
     shown: Option<PreviewDigest>,
 ) -> Result<Response> {
+    let founds = matches!(change, Change::FoundOrganization(_));
     let preview = api.books().preview(change).await.map_err(|error| refused(&error))?;
     let Some(preview) = preview else {
-        return Ok(Json(json!({ "groups": [], "events": [] })).into_response());
+        // The platform alone, or an organization that is not yet there.
+        let version = if founds { 0 } else { api.books().platform().version() };
+        if expected.is_some_and(|expected| expected != version) {
+            return Err(stale());
+        }
+        return Ok(
+            ([(header::ETAG, etag(version))], Json(json!({ "groups": [], "events": [] }))).into_response()
+        );
     };
     if expected.is_some_and(|expected| expected != preview.version) {
         return Err(stale());
@@ -114,13 +123,12 @@ pub(super) fn refused(error: &BooksError) -> Problem {
 
 /// The problem of a refusal, with all its reasons.
 pub(super) fn refusal(refusals: &Refusals) -> Problem {
-    let status = match refusals.kind() {
-        RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-        RefusalKind::NotFound => StatusCode::NOT_FOUND,
-        RefusalKind::Conflict => StatusCode::CONFLICT,
-        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
-    };
-    let faults = refusals.all().iter().map(|refusal| Fault {
+    let kind = refusals.kind();
+    let status = StatusCode::from_u16(status_of(kind)).unwrap_or(StatusCode::CONFLICT);
+    // The first finding gives the problem its code, so it is one that the status is about.
+    let (fitting, others): (Vec<_>, Vec<_>) =
+        refusals.all().iter().partition(|refusal| refusal.code.kind() == kind);
+    let faults = fitting.into_iter().chain(others).map(|refusal| Fault {
         code: refusal.code.as_str().to_owned(),
         message: refusal.message.clone(),
         hint: refusal.hint.clone(),

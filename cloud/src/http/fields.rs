@@ -21,6 +21,8 @@ pub struct Fields {
     texts: bool,
     at: String,
     faults: Vec<Fault>,
+    /// What was asked for, to say what is known if something else was given.
+    asked: Vec<String>,
 }
 
 impl Fields {
@@ -52,7 +54,7 @@ impl Fields {
     }
 
     fn of(map: Map<String, Value>) -> Fields {
-        Fields { map, texts: false, at: String::new(), faults: Vec::new() }
+        Fields { map, texts: false, at: String::new(), faults: Vec::new(), asked: Vec::new() }
     }
 
     /// Notes a mistake.
@@ -62,6 +64,7 @@ impl Fields {
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
+        self.asked.push(name.to_owned());
         self.map.remove(name).filter(|value| !value.is_null())
     }
 
@@ -230,8 +233,12 @@ impl Fields {
 
     fn note_unknown(&mut self) {
         let unknown: Vec<String> = self.map.keys().take(20).cloned().collect();
+        let known = match self.asked.join("`, `") {
+            none if none.is_empty() => String::from("there are no others"),
+            names => format!("known are `{names}`"),
+        };
         for name in unknown {
-            self.fault("UNKNOWN_FIELD", &name, format!("`{name}` is not known here"));
+            self.fault("UNKNOWN_FIELD", &name, format!("`{name}` is not known here: {known}"));
         }
     }
 

@@ -18,6 +18,7 @@ mod ids;
 pub mod layers;
 mod limiter;
 mod once;
+mod openapi;
 mod page;
 mod ports;
 pub mod problem;
@@ -26,6 +27,7 @@ mod routes;
 mod tests;
 
 pub use bundle::{BrokerAddress, Trust};
+pub use openapi::document as openapi;
 pub use ports::{Fleet, Provisioned, Provisioner, Readiness, Unknown};
 
 use crate::alarms::Alarms;

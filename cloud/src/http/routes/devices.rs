@@ -12,6 +12,58 @@ use coterm_shared::licensing::{Device, ModelName, NewDevice, Refusal, RefusalCod
 use coterm_shared::time::Seconds;
 use serde_json::json;
 
+pub(super) fn routes() -> Routes {
+    let one = "Device";
+    let change = |id, summary| Op::change(Who::Admin, id, summary, one);
+    let new = body([
+        ("id", text()),
+        ("site", id("site")),
+        ("model", text()),
+        ("trial_days?", count()),
+        ("trial_secs?", count()),
+        ("doors?", said(count(), "configured doors of a door controller")),
+    ]);
+    let successor = body([("id", text()), ("model", text()), ("doors?", count())]);
+    let replaced = Op::create(Who::Admin, "replaceDevice", "Another takes its place in one step", one);
+    let bundle = "Make a new certificate, its only key, and the files the agent needs";
+    Routes::new()
+        .get("/devices", list, Op::list(Who::Viewer, "listDevices", "Devices, retired ones too", to(one)))
+        .post("/devices", claim, Op::create(Who::Admin, "claimDevice", "Claim a device", one).body(new))
+        .get(
+            "/devices/{device}",
+            show,
+            Op::read(Who::Viewer, "getDevice", "What it should do, and what it said last", to(one)),
+        )
+        .post(
+            "/devices/{device}/move",
+            relocate,
+            change("moveDevice", "Move a device to another site").body(body([("site", id("site"))])),
+        )
+        .post(
+            "/devices/{device}/doors",
+            doors,
+            change("configureDoors", "Say how many doors of a door controller are configured")
+                .body(body([("doors", count())])),
+        )
+        .post(
+            "/devices/{device}/convert",
+            convert,
+            change("convertDevice", "End its trial; it uses licenses"),
+        )
+        .post("/devices/{device}/replace", replace, replaced.body(successor))
+        .post("/devices/{device}/retire", retire, change("retireDevice", "Retire a device"))
+        .post(
+            "/devices/{device}/stolen",
+            report_stolen,
+            change("reportDeviceStolen", "Report a device stolen: it cannot be claimed any more"),
+        )
+        .post(
+            "/devices/{device}/provision",
+            provision,
+            Op::act(Who::Admin, "provisionDevice", bundle, Some((201, to("Bundle")))),
+        )
+}
+
 /// `GET .../devices`
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;

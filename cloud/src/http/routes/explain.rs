@@ -4,6 +4,15 @@ use super::*;
 use axum::extract::{Path, State};
 use coterm_shared::licensing::explain::GroupExplanation;
 
+pub(super) fn routes() -> Routes {
+    let summary = "How its date and verdict came about, and what would cure it";
+    Routes::new().get(
+        "/groups/{group}/explain",
+        group,
+        Op::read(Who::Viewer, "explainGroup", summary, to("GroupExplanation")),
+    )
+}
+
 /// `GET .../groups/{group}/explain`
 pub(super) async fn group(
     State(api): State<Api>,

@@ -6,6 +6,47 @@ use coterm_shared::id::{GroupId, SiteId};
 use coterm_shared::licensing::view::GroupView;
 use serde_json::json;
 
+pub(super) fn routes() -> Routes {
+    let one = "Group";
+    let name = || body([("name", text())]);
+    let new = body([("name?", text()), ("from_site?", id("site")), ("settings?", settings_body())]);
+    let new = any_of(new, &["name", "from_site"]);
+    Routes::new()
+        .get(
+            "/groups",
+            list,
+            Op::list(Who::Viewer, "listGroups", "License groups with every figure and date", to(one))
+                .tagged(),
+        )
+        .post(
+            "/groups",
+            create,
+            Op::create(Who::Admin, "createGroup", "Create a license group", one).body(new),
+        )
+        .get(
+            "/groups/{group}",
+            show,
+            Op::read(Who::Viewer, "getGroup", "A license group with every figure it is judged by", to(one))
+                .tagged(),
+        )
+        .patch(
+            "/groups/{group}",
+            rename,
+            Op::change(Who::Admin, "renameGroup", "Rename a license group", one).body(name()),
+        )
+        .delete(
+            "/groups/{group}",
+            remove,
+            Op::remove(Who::Admin, "deleteGroup", "Delete a license group; only if it is empty"),
+        )
+        .patch(
+            "/groups/{group}/settings",
+            settings,
+            Op::change(Who::Admin, "changeGroupSettings", "Change the settings of a license group", one)
+                .body(settings_body()),
+        )
+}
+
 /// `GET .../groups`
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;

@@ -17,6 +17,10 @@ use super::change::{self, refused};
 use super::fields::Fields;
 use super::ids;
 use super::layers::{MAX_IN_FLIGHT, bounds, envelope, panicked};
+use super::openapi::schema::{
+    any_of, body, count, either, flag, from_to, id, instant, said, secs, some, text, to,
+};
+use super::openapi::{Op, Routes, Who};
 use super::page::{self, Page};
 use super::problem::{Problem, Result};
 use crate::auth::Action;
@@ -25,7 +29,6 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post, put};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{Command, DoorUnits, Organization, Scope, SettingsChange};
 use serde_json::Value;
@@ -35,64 +38,33 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route with its layers.
 pub(super) fn all(api: Api) -> Router {
-    let in_organization = Router::new()
-        .route("/", get(organizations::show))
-        .route("/settings", patch(organizations::settings))
-        .route("/enable-groups", post(organizations::enable_groups))
-        .route("/unassigned", get(organizations::unassigned))
-        .route("/groups", get(groups::list).post(groups::create))
-        .route("/groups/{group}", get(groups::show).patch(groups::rename).delete(groups::remove))
-        .route("/groups/{group}/explain", get(explain::group))
-        .route("/groups/{group}/settings", patch(groups::settings))
-        .route("/sites", get(sites::list).post(sites::create))
-        .route("/sites/{site}", get(sites::show).patch(sites::rename).delete(sites::remove))
-        .route("/sites/{site}/move", post(sites::relocate))
-        .route("/devices", get(devices::list).post(devices::claim))
-        .route("/devices/{device}", get(devices::show))
-        .route("/devices/{device}/move", post(devices::relocate))
-        .route("/devices/{device}/doors", post(devices::doors))
-        .route("/devices/{device}/convert", post(devices::convert))
-        .route("/devices/{device}/replace", post(devices::replace))
-        .route("/devices/{device}/retire", post(devices::retire))
-        .route("/devices/{device}/stolen", post(devices::report_stolen))
-        .route("/devices/{device}/provision", post(devices::provision))
-        .route("/keys", get(keys::list))
-        .route("/keys/inspect", post(keys::inspect))
-        .route("/keys/claim", post(keys::claim))
-        .route("/keys/{key}", get(keys::show))
-        .route("/keys/{key}/move", post(keys::relocate))
-        .route("/keys/{key}/split", post(keys::split))
-        .route("/keys/{key}/unclaim", post(keys::unclaim))
-        .route("/keys/{key}/transfer", post(keys::transfer))
-        .route("/transactions", get(transactions::list))
-        .route("/transactions/verify", get(transactions::verify));
-    let v1 = Router::new()
-        .route("/whoami", get(system::whoami))
-        .route("/organizations", get(organizations::list).post(organizations::create))
-        .nest("/organizations/{organization}", in_organization)
-        .route("/keys", get(keys::list_issued).post(keys::issue))
-        .route("/prices", get(platform::prices))
-        .route("/prices/{product}", put(platform::set_price))
-        .route("/models", get(platform::models))
-        .route("/models/{model}", put(platform::put_model))
-        .route("/limits", get(platform::limits).put(platform::set_limits))
-        .route("/transactions", get(transactions::list_platform))
-        .route("/platform/alarms", get(system::alarms))
-        .route("/transactions/verify", get(transactions::verify_platform))
-        .route("/time", get(system::time))
-        .route("/time/confirm", post(system::confirm_time))
-        .route("/api-tokens", get(tokens::list).post(tokens::create))
-        .route("/api-tokens/{token}", delete(tokens::revoke));
-    Router::new()
-        .route("/health", get(system::health))
-        .route("/ready", get(system::ready))
-        .nest("/api/v1", v1)
+    table()
+        .into_router()
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::new(Semaphore::new(MAX_IN_FLIGHT)), bounds))
         .layer(from_fn(envelope))
         .with_state(api)
+}
+
+/// Every route with its description: each noun makes its own.
+pub(super) fn table() -> Routes {
+    let in_organization = organizations::inner_routes()
+        .and(groups::routes())
+        .and(explain::routes())
+        .and(sites::routes())
+        .and(devices::routes())
+        .and(keys::routes())
+        .and(transactions::routes());
+    let v1 = system::v1_routes()
+        .and(organizations::routes())
+        .nest("/organizations/{organization}", in_organization)
+        .and(keys::issued_routes())
+        .and(platform::routes())
+        .and(transactions::platform_routes())
+        .and(tokens::routes());
+    system::routes().nest("/api/v1", v1)
 }
 
 async fn no_route() -> Response {
@@ -137,6 +109,18 @@ async fn command(
         view(committed.organization.as_ref()?, committed)
     })
     .await
+}
+
+/// The body that changes settings.
+fn settings_body() -> Value {
+    body([
+        ("grace_secs?", secs()),
+        ("stop_after_lock_secs?", secs()),
+        ("time_zone?", said(text(), "an IANA name, such as Europe/Berlin")),
+        ("scope?", either(&["group", "product"])),
+        ("countdown_secs?", said(from_to(1, u64::MAX), "of the organization alone")),
+        ("door_units?", said(either(&["model", "configured"]), "of the organization alone")),
+    ])
 }
 
 /// The settings a body asks to change.

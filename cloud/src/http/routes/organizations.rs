@@ -9,6 +9,44 @@ use coterm_shared::licensing::WaitingId;
 use coterm_shared::licensing::view::OrganizationView;
 use serde_json::json;
 
+pub(super) fn routes() -> Routes {
+    let found = body([("name", text()), ("settings?", settings_body()), ("license_groups?", flag())]);
+    let new = Op::create(Who::Vendor, "createOrganization", "Create an organization", "Organization");
+    Routes::new()
+        .get(
+            "/organizations",
+            list,
+            Op::list(
+                Who::Token,
+                "listOrganizations",
+                "The organizations this token reaches",
+                to("Organization"),
+            ),
+        )
+        .post("/organizations", create, new.body(found))
+}
+
+pub(super) fn inner_routes() -> Routes {
+    let (one, settings_of_it) = ("Organization", "Change the settings of the organization");
+    Routes::new()
+        .get("/", show, Op::read(Who::Viewer, "getOrganization", "Settings and counts", to(one)).tagged())
+        .patch(
+            "/settings",
+            settings,
+            Op::change(Who::Admin, "changeSettings", settings_of_it, one).body(settings_body()),
+        )
+        .post(
+            "/enable-groups",
+            enable_groups,
+            Op::change(Who::Admin, "enableGroups", "Enable license groups, once and for good", one),
+        )
+        .get(
+            "/unassigned",
+            unassigned,
+            Op::list(Who::Viewer, "listUnassigned", "Keys and root sites in no group", to("Unassigned")),
+        )
+}
+
 /// `GET /organizations`: those this principal reaches.
 pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
     let page: Page<OrganizationId> = ask.page()?;

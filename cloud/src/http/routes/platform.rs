@@ -8,6 +8,43 @@ use coterm_shared::product::ProductType;
 use coterm_shared::time::Seconds;
 use serde_json::json;
 
+pub(super) fn routes() -> Routes {
+    let price = body([("price", from_to(1, 1_000_000_000))]);
+    let model = body([("product", to("Product")), ("units", count())]);
+    let years = || from_to(0, Seconds::days(36_500).0);
+    let limits_body = body([
+        ("grace_max_secs?", years()),
+        ("stop_after_lock_min_secs?", years()),
+        ("clock_reset_secs?", years()),
+        ("countdown_max_secs?", years()),
+        ("trial_max_secs?", years()),
+        ("configured_doors_allowed?", flag()),
+    ]);
+    Routes::new()
+        .get("/prices", prices, Op::list(Who::Token, "listPrices", "The price book", to("Price")).tagged())
+        .put(
+            "/prices/{product}",
+            set_price,
+            Op::change(Who::Vendor, "setPrice", "Set the list price of a product type", "Price").body(price),
+        )
+        .get("/models", models, Op::list(Who::Token, "listModels", "The catalog", to("Model")).tagged())
+        .put(
+            "/models/{model}",
+            put_model,
+            Op::change(Who::Vendor, "putModel", "Put a model into the catalog", "Model").body(model),
+        )
+        .get(
+            "/limits",
+            limits,
+            Op::read(Who::Token, "getLimits", "The vendor's bounds of settings", to("Limits")).tagged(),
+        )
+        .put(
+            "/limits",
+            set_limits,
+            Op::change(Who::Vendor, "setLimits", "Set the bounds of settings", "Limits").body(limits_body),
+        )
+}
+
 /// `GET /prices`
 pub(super) async fn prices(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ReadPlatform)?;

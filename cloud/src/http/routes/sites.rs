@@ -7,6 +7,38 @@ use coterm_shared::licensing::SiteTarget;
 use coterm_shared::licensing::view::SiteView;
 use serde_json::json;
 
+pub(super) fn routes() -> Routes {
+    let one = "Site";
+    let new = body([("name", text()), ("parent?", id("site")), ("group?", id("grp"))]);
+    let target = body([("group?", id("grp")), ("parent?", id("site")), ("root?", flag())]);
+    let target = any_of(target, &["group", "parent", "root"]);
+    Routes::new()
+        .get("/sites", list, Op::list(Who::Viewer, "listSites", "Sites and sub-sites", to(one)).tagged())
+        .post("/sites", create, Op::create(Who::Admin, "createSite", "Create a site", one).body(new))
+        .get("/sites/{site}", show, Op::read(Who::Viewer, "getSite", "A site", to(one)).tagged())
+        .patch(
+            "/sites/{site}",
+            rename,
+            Op::change(Who::Admin, "renameSite", "Rename a site", one).body(body([("name", text())])),
+        )
+        .delete(
+            "/sites/{site}",
+            remove,
+            Op::remove(Who::Admin, "deleteSite", "Delete a site; only if it is empty"),
+        )
+        .post(
+            "/sites/{site}/move",
+            relocate,
+            Op::change(
+                Who::Admin,
+                "moveSite",
+                "Move a site with everything in it: to exactly one place",
+                one,
+            )
+            .body(target),
+        )
+}
+
 /// `GET .../sites`
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;

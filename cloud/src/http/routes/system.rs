@@ -2,9 +2,41 @@
 
 use super::*;
 use crate::http::once::{self, Once};
+use crate::http::openapi::document;
 use axum::Json;
 use axum::extract::State;
 use serde_json::json;
+
+pub(super) fn routes() -> Routes {
+    let status = || to("Status");
+    Routes::new()
+        .get("/health", health, Op::read(Who::Anyone, "health", "The process answers", status()))
+        .get("/ready", ready, Op::read(Who::Anyone, "ready", "It does its work, or what keeps it", status()))
+}
+
+pub(super) fn v1_routes() -> Routes {
+    let anything = serde_json::json!({ "type": "object", "additionalProperties": true });
+    let alarms_are = "What operators have to know, the worst first";
+    Routes::new()
+        .get("/openapi.json", openapi, Op::read(Who::Anyone, "openapi", "This document", anything))
+        .get("/whoami", whoami, Op::read(Who::Token, "whoami", "Whose the token is", to("WhoAmI")))
+        .get("/platform/alarms", alarms, Op::list(Who::Vendor, "listAlarms", alarms_are, to("Alarm")))
+        .get(
+            "/time",
+            time,
+            Op::read(Who::Vendor, "getTime", "Cloud time, and why nothing is signed, if so", to("Time")),
+        )
+        .post(
+            "/time/confirm",
+            confirm_time,
+            Op::act(Who::Vendor, "confirmTime", "The clock was looked at and is right", None),
+        )
+}
+
+/// `GET /openapi.json`: every route, for programs that make programs. No credential: it is the same for everybody.
+async fn openapi() -> Response {
+    ([(axum::http::header::CONTENT_TYPE, "application/json")], document()).into_response()
+}
 
 /// `GET /health`: the process answers. No credential.
 pub(super) async fn health() -> Json<Value> {

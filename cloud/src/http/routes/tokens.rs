@@ -9,6 +9,32 @@ use coterm_shared::time::Timestamp;
 use serde_json::json;
 use std::str::FromStr;
 
+pub(super) fn routes() -> Routes {
+    let new = body([
+        ("name", text()),
+        ("role", either(&["vendor", "org-admin", "org-viewer"])),
+        ("organization?", id("org")),
+        ("expires_at?", instant()),
+    ]);
+    let made = Some((201, to("NewToken")));
+    Routes::new()
+        .get(
+            "/api-tokens",
+            list,
+            Op::list(Who::Admin, "listApiTokens", "API tokens, never the secrets", to("Token")),
+        )
+        .post(
+            "/api-tokens",
+            create,
+            Op::act(Who::Admin, "createApiToken", "Make an API token", made).body(new),
+        )
+        .delete(
+            "/api-tokens/{token}",
+            revoke,
+            Op::act(Who::Admin, "revokeApiToken", "Revoke an API token, at once and for good", None),
+        )
+}
+
 /// `GET /api-tokens`: the vendor's view has all, an org-admin's those of its organization. Never the tokens themselves.
 pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
     let own = ask.principal.role.organization();

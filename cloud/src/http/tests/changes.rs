@@ -23,6 +23,46 @@ async fn a_repeated_request_is_answered_alike_and_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_repetition_is_answered_alike_after_a_restart_too() {
+    let mut world = World::new().await;
+    let token = json!({"name": "ci", "role": "org-viewer", "organization": world.org});
+    let code = json!({ "code": world.issue(1, 365).await });
+    let requests = [
+        (world.at("/groups"), json!({"name": "North"})),
+        (world.at("/keys/claim"), code),
+        (world.at("/sites"), json!({"name": "Depot"})),
+        (String::from("/api/v1/api-tokens"), token),
+    ];
+    let mut firsts = Vec::new();
+    for (n, (path, body)) in requests.iter().enumerate() {
+        let key = format!("k-{n}");
+        let headers = [("idempotency-key", key.as_str())];
+        let first = world.call_with(&world.admin, Method::POST, path, body.clone(), &headers).await;
+        assert_eq!(first.status, StatusCode::CREATED, "{path}: {}", first.text);
+        firsts.push(first);
+    }
+    let version = world.get(&world.admin, &world.at("")).await.header("etag").to_owned();
+    world.restart().await;
+    for (n, ((path, body), first)) in requests.iter().zip(firsts).enumerate() {
+        let key = format!("k-{n}");
+        let headers = [("idempotency-key", key.as_str())];
+        let again = world.call_with(&world.admin, Method::POST, path, body.clone(), &headers).await;
+        assert_eq!((again.status, again.header("idempotent-replayed")), (first.status, "true"), "{path}");
+        assert_eq!(again.text("/id"), first.text("/id"), "{path}");
+        let other = world.call_with(&world.admin, Method::POST, path, json!({"name": "x"}), &headers).await;
+        assert_eq!(
+            other.status,
+            if n == 1 { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::CONFLICT }
+        );
+    }
+    assert_eq!(
+        world.get(&world.admin, &world.at("")).await.header("etag"),
+        version,
+        "nothing was done twice"
+    );
+}
+
+#[tokio::test]
 async fn what_is_shown_once_is_not_shown_by_a_repetition() {
     let world = World::new().await;
     let key = [("idempotency-key", "k-2")];

@@ -1,8 +1,10 @@
 //! The interface in process: real books on a real file, requests through every layer.
 
+mod at_once;
 mod bad_input;
 mod changes;
 mod keys;
+mod openapi;
 mod places;
 mod refusals;
 mod roles;

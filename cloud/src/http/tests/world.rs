@@ -13,6 +13,7 @@ use coterm_certs::{Pki, PkiError};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Timestamp;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -28,7 +29,7 @@ pub(super) struct World {
     /// The organization of `admin` and `viewer`, and one that is not theirs.
     pub(super) org: String,
     pub(super) foreign: String,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// What came back.
@@ -72,24 +73,30 @@ impl Provisioner for TestProvisioner {
     }
 }
 
+/// The interface on what lies in a directory.
+fn assemble(dir: &Path, clock: &ManualClock) -> (Router, Books, Arc<TokenStore>) {
+    let store = SqliteStore::open(&dir.join("books.db")).unwrap();
+    let books = Books::start(store, Arc::new(clock.clone()), Mode::Production).unwrap();
+    let tokens = Arc::new(TokenStore::open(&dir.join("tokens.db")).unwrap());
+    let api = Api::new(Deps {
+        books: books.clone(),
+        tokens: tokens.clone(),
+        provisioner: Arc::new(TestProvisioner(Pki::open_or_create(&dir.join("pki")).unwrap())),
+        fleet: Arc::new(Unknown),
+        readiness: Arc::new(Unknown),
+        alarms: Arc::default(),
+    });
+    (router(api), books, tokens)
+}
+
 impl World {
     pub(super) async fn new() -> World {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::at("2027-01-01T00:00:00Z");
         let now = clock.now();
-        let store = SqliteStore::open(&dir.path().join("books.db")).unwrap();
-        let books = Books::start(store, Arc::new(clock.clone()), Mode::Production).unwrap();
-        let tokens = Arc::new(TokenStore::open(&dir.path().join("tokens.db")).unwrap());
-        let api = Api::new(Deps {
-            books: books.clone(),
-            tokens: tokens.clone(),
-            provisioner: Arc::new(TestProvisioner(Pki::open_or_create(&dir.path().join("pki")).unwrap())),
-            fleet: Arc::new(Unknown),
-            readiness: Arc::new(Unknown),
-            alarms: Arc::default(),
-        });
+        let (router, books, tokens) = assemble(dir.path(), &clock);
         let mut world = World {
-            router: router(api),
+            router,
             tokens,
             books,
             clock,
@@ -98,7 +105,7 @@ impl World {
             viewer: String::new(),
             org: String::new(),
             foreign: String::new(),
-            _dir: dir,
+            dir,
         };
         world.vendor = world.token(1, RoleName::Vendor, None, None, now);
         for (product, price) in [("camera", 199), ("door", 99)] {
@@ -114,6 +121,12 @@ impl World {
         world.admin = world.token(2, RoleName::OrgAdmin, own, None, now);
         world.viewer = world.token(3, RoleName::OrgViewer, own, None, now);
         world
+    }
+
+    /// Ends the daemon and starts another on the same directory.
+    pub(super) async fn restart(&mut self) {
+        self.books.close().await;
+        (self.router, self.books, self.tokens) = assemble(self.dir.path(), &self.clock);
     }
 
     async fn create_org(&self, name: &str) -> String {
@@ -158,6 +171,7 @@ impl World {
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
@@ -172,7 +186,9 @@ impl World {
             }
             assert_eq!(body["status"], parts.status.as_u16());
         }
-        Answer { status: parts.status, headers: parts.headers, text, body }
+        let answer = Answer { status: parts.status, headers: parts.headers, text, body };
+        super::openapi::hold(&method, &path, &answer);
+        answer
     }
 
     pub(super) async fn call(&self, token: &str, method: Method, path: &str, body: Value) -> Answer {

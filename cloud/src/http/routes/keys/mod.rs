@@ -4,9 +4,9 @@ mod claimed;
 mod issued;
 mod split;
 
-pub(super) use claimed::{claim, inspect, list, relocate, show, unclaim};
-pub(super) use issued::{issue, list_issued, transfer};
-pub(super) use split::split;
+use claimed::{claim, inspect, list, relocate, show, unclaim};
+use issued::{issue, list_issued, transfer};
+use split::split;
 
 use super::*;
 use axum::Json;
@@ -16,6 +16,87 @@ use coterm_shared::licensing::ClaimMode;
 use coterm_shared::licensing::view::KeyView;
 use coterm_shared::platform::code::{KeyCode, masked};
 use serde_json::json;
+
+/// What an organization does with keys, and the vendor with those of an organization.
+pub(super) fn routes() -> Routes {
+    let one = "Key";
+    let mode = || either(&["increase", "renewal"]);
+    let change = |id, summary| Op::change(Who::Admin, id, summary, one);
+    let code = || body([("code", text())]);
+    let claimed = body([("code", text()), ("group?", id("grp")), ("mode?", mode())]);
+    let part = body([
+        ("lines", lines()),
+        ("group?", id("grp")),
+        ("mode?", mode()),
+        (
+            "organization?",
+            said(id("org"), "another that gets it, in place of `group` and `mode`: the vendor alone"),
+        ),
+    ]);
+    let parts = body([("parts", some(part, 2, 2))]);
+    let inspected = Some((200, to("IssuedKey")));
+    Routes::new()
+        .get("/keys", list, Op::list(Who::Viewer, "listKeys", "Claimed keys, codes masked", to(one)).tagged())
+        .post(
+            "/keys/inspect",
+            inspect,
+            Op::act(Who::Admin, "inspectKey", "What a key contains; changes nothing", inspected)
+                .body(code())
+                .guesses(),
+        )
+        .post(
+            "/keys/claim",
+            claim,
+            Op::create(Who::Admin, "claimKey", "Claim a key, as increase or as renewal", one)
+                .body(claimed)
+                .guesses(),
+        )
+        .get("/keys/{key}", show, Op::read(Who::Viewer, "getKey", "A claimed key", to(one)).tagged())
+        .post(
+            "/keys/{key}/move",
+            relocate,
+            change("moveKey", "Move a key to a group").body(body([("group", id("grp")), ("mode?", mode())])),
+        )
+        .post(
+            "/keys/{key}/split",
+            split,
+            Op::create(
+                Who::Admin,
+                "splitKey",
+                "Split a key in two; the new codes are in this answer alone",
+                "SplitKey",
+            )
+            .body(parts),
+        )
+        .post("/keys/{key}/unclaim", unclaim, change("unclaimKey", "Return a key to Unassigned"))
+        .post(
+            "/keys/{key}/transfer",
+            transfer,
+            Op::change(Who::Vendor, "transferKey", "Give an unassigned key to another organization", one)
+                .body(body([("to", id("org"))])),
+        )
+}
+
+/// What the vendor issues.
+pub(super) fn issued_routes() -> Routes {
+    let order = body([
+        ("order_number", text()),
+        ("lines", lines()),
+        ("term_days", count()),
+        ("created_at?", instant()),
+    ]);
+    let issued =
+        Op::create(Who::Vendor, "issueKey", "Issue a key; its code is in this answer alone", "IssuedKey");
+    let summary = "All keys ever issued, codes masked";
+    Routes::new()
+        .get("/keys", list_issued, Op::list(Who::Vendor, "listIssuedKeys", summary, to("IssuedKey")).tagged())
+        .post("/keys", issue, issued.body(order))
+}
+
+/// The lines of an order.
+fn lines() -> Value {
+    some(body([("product", to("Product")), ("quantity", count())]), 1, 100)
+}
 
 /// A key of the organization that was changed, as it stands afterwards.
 fn view_of(committed: &Committed, key: KeyId) -> Option<Value> {

@@ -18,6 +18,41 @@ use filter::Filter;
 use serde_json::json;
 use std::fmt::Write;
 
+pub(super) fn routes() -> Routes {
+    let verdict = Op::read(Who::Viewer, "verifyTransactions", "Recompute the hash chain", to("Verdict"));
+    Routes::new()
+        .get("/transactions", list, log_of(Who::Viewer, "listTransactions", "The organization's log"))
+        .get("/transactions/verify", verify, verdict)
+}
+
+pub(super) fn platform_routes() -> Routes {
+    let log = log_of(Who::Vendor, "listPlatformTransactions", "The platform's log");
+    let summary = "Recompute the hash chain of the platform's log";
+    let verdict = Op::read(Who::Vendor, "verifyPlatformTransactions", summary, to("Verdict"));
+    Routes::new().get("/transactions", list_platform, log).get(
+        "/transactions/verify",
+        verify_platform,
+        verdict,
+    )
+}
+
+fn log_of(who: Who, name: &'static str, summary: &'static str) -> Op {
+    Op::list(who, name, summary, to("Transaction"))
+        .or_csv()
+        .query("format", either(&["json", "csv"]), "csv: every line from the cursor on")
+        .query("group", id("grp"), "only those that name this group")
+        .query("since", instant(), "only those at or after this instant")
+        .query("until", instant(), "only those before this instant")
+        .query("event", text(), "only this event, such as key-claimed")
+        .query("actor", text(), "only those of this actor: whole, its id or its name")
+        .query(
+            "subject",
+            text(),
+            "only those about this group, site, device, key or organization, by id or name",
+        )
+        .query("request", text(), "only those of this request")
+}
+
 /// Lines that one page looks at; a filter that finds too few among them goes on with the next page.
 const MAX_LOOKED_AT: usize = 20_000;
 /// Lines that are read at once.

@@ -1,0 +1,248 @@
+//! What the interface tells about groups and changes: explanations and previews.
+
+use super::super::schema::{
+    anything, count, either, flag, fraction, id, instant, list, maybe, object, said, secs, text, to, units,
+};
+use super::{Named, finding_code, group_state, joined, ladder};
+
+/// How a group came to its date and verdict.
+pub(super) fn explanations() -> Vec<Named> {
+    let direction = either(&["set", "later", "earlier", "removed"]);
+    let finding = vec![("code", finding_code()), ("product?", to("Product")), ("shortfall?", count())];
+    let cause = vec![
+        ("cause", either(&["expiry", "capacity"])),
+        ("since", maybe(instant())),
+        ("schedule", to("Schedule")),
+        ("sentence", text()),
+    ];
+    vec![
+        (
+            "Schedule",
+            object([
+                ("grace_begins_at", maybe(instant())),
+                ("lock_at", maybe(instant())),
+                ("stop_at", maybe(instant())),
+            ]),
+        ),
+        ("Clocks", object([("expiry", anything()), ("capacity", anything())])),
+        ("Finding", joined(finding.clone(), Vec::new())),
+        ("FindingInWords", joined(finding.clone(), vec![("sentence", text())])),
+        (
+            "DateMoved",
+            object([
+                ("at", instant()),
+                ("version", count()),
+                ("by", text()),
+                ("from", maybe(fraction())),
+                ("to", maybe(fraction())),
+            ]),
+        ),
+        (
+            "DateLine",
+            object([
+                ("key", id("key")),
+                ("code", text()),
+                ("order_number", text()),
+                ("product", to("Product")),
+                ("quantity", count()),
+                ("weight", count()),
+                ("ends_at", instant()),
+                ("ends_at_secs", count()),
+                ("mass", text()),
+                ("moment", text()),
+                ("share", fraction()),
+                ("share_percent", text()),
+            ]),
+        ),
+        (
+            "DateExplanation",
+            object([
+                ("lines", list(to("DateLine"))),
+                ("line_count", count()),
+                ("sum_moment", text()),
+                ("sum_mass", text()),
+                ("exact_secs", fraction()),
+                ("coterm_at", instant()),
+                ("ended", flag()),
+                ("days", count()),
+                ("exact_days", maybe(fraction())),
+                ("sentence", text()),
+            ]),
+        ),
+        (
+            "MoveExplanation",
+            object([
+                ("by", text()),
+                ("seq", count()),
+                ("at", instant()),
+                ("direction", direction),
+                ("from", maybe(fraction())),
+                ("to", maybe(fraction())),
+                ("exact_days", maybe(fraction())),
+                ("days", count()),
+                ("sentence", text()),
+            ]),
+        ),
+        (
+            "RenewalExplanation",
+            object([
+                ("keys", list(text())),
+                ("capacity", units()),
+                ("begins_at", maybe(instant())),
+                ("exact_secs", maybe(fraction())),
+                ("renewed_until", maybe(instant())),
+                ("sentence", text()),
+            ]),
+        ),
+        ("CauseExplanation", joined(finding, cause)),
+        (
+            "LadderStep",
+            object([("state", ladder()), ("at", instant()), ("reached", flag()), ("sentence", text())]),
+        ),
+        (
+            "PausedClock",
+            object([
+                ("cause", either(&["expiry", "capacity"])),
+                ("spent_secs", secs()),
+                ("to_lock_secs", secs()),
+                ("to_stop_secs", secs()),
+                ("resets_at", maybe(instant())),
+                ("sentence", text()),
+            ]),
+        ),
+        (
+            "Cure",
+            object([
+                ("cure", either(&["assign", "move", "retire", "buy"])),
+                ("sentence", text()),
+                ("key?", id("key")),
+                ("code?", text()),
+                ("units?", units()),
+                ("group?", id("grp")),
+                ("name?", text()),
+                ("free?", units()),
+                ("devices?", list(text())),
+            ]),
+        ),
+        (
+            "GroupExplanation",
+            object([
+                ("group", id("grp")),
+                ("name", text()),
+                ("at", instant()),
+                ("date", maybe(to("DateExplanation"))),
+                ("no_date", maybe(text())),
+                ("moved", maybe(to("MoveExplanation"))),
+                ("renewal", maybe(to("RenewalExplanation"))),
+                ("compliant", flag()),
+                ("since", maybe(instant())),
+                ("why", list(to("CauseExplanation"))),
+                ("ladder", list(to("LadderStep"))),
+                ("paused", list(to("PausedClock"))),
+                ("cures", list(to("Cure"))),
+                ("text", list(text())),
+            ]),
+        ),
+    ]
+}
+
+/// What a change would do.
+pub(super) fn previews() -> Vec<Named> {
+    vec![
+        ("GroupState", joined(group_state(), Vec::new())),
+        (
+            "GroupChange",
+            object([
+                ("group", id("grp")),
+                ("name", text()),
+                ("before", maybe(to("GroupState"))),
+                ("after", maybe(to("GroupState"))),
+            ]),
+        ),
+        (
+            "KeyChange",
+            object([
+                ("key", id("key")),
+                ("code", text()),
+                ("lines", list(to("KeyLine"))),
+                ("before", maybe(to("KeyState"))),
+                ("after", maybe(to("KeyState"))),
+            ]),
+        ),
+        (
+            "Place",
+            object([
+                ("place", either(&["root", "unassigned", "within"])),
+                ("group?", id("grp")),
+                ("since?", instant()),
+                ("joins_at?", instant()),
+                ("parent?", id("site")),
+            ]),
+        ),
+        (
+            "SiteMove",
+            object([
+                ("site", id("site")),
+                ("name", text()),
+                ("devices", count()),
+                ("before", maybe(to("Place"))),
+                ("after", maybe(to("Place"))),
+                ("from", maybe(id("grp"))),
+                ("to", maybe(id("grp"))),
+            ]),
+        ),
+        (
+            "DeviceMove",
+            object([
+                ("device", text()),
+                ("from_site", maybe(id("site"))),
+                ("to_site", maybe(id("site"))),
+                ("from", maybe(id("grp"))),
+                ("to", maybe(id("grp"))),
+                ("units_before", maybe(count())),
+                ("units_after", maybe(count())),
+                ("before", maybe(to("DeviceState"))),
+                ("after", maybe(to("DeviceState"))),
+            ]),
+        ),
+        ("Warning", object([("code", text()), ("group", maybe(id("grp"))), ("sentence", text())])),
+        (
+            "Preview",
+            said(
+                joined(
+                    preview(),
+                    vec![(
+                        "receiver?",
+                        said(to("ReceiverPreview"), "the same of the organization that gets a key"),
+                    )],
+                ),
+                "what a change would do",
+            ),
+        ),
+        (
+            "ReceiverPreview",
+            joined(vec![("organization", id("org")), ("organization_name", text())], preview()),
+        ),
+        (
+            "PlatformPreview",
+            said(
+                object([("groups", list(anything())), ("events", list(text()))]),
+                "what spans organizations touches no group: that it would be accepted",
+            ),
+        ),
+    ]
+}
+
+fn preview() -> Vec<Named> {
+    vec![
+        ("version", count()),
+        ("at", instant()),
+        ("groups", list(to("GroupChange"))),
+        ("keys", list(to("KeyChange"))),
+        ("sites", list(to("SiteMove"))),
+        ("devices", list(to("DeviceMove"))),
+        ("warnings", list(to("Warning"))),
+        ("digest", text()),
+        ("events", list(text())),
+    ]
+}
