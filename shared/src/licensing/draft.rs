@@ -54,6 +54,8 @@ pub struct Decision {
     pub base: Organization,
     /// How many of the events were due anyway; the rest is the command's own.
     pub due_events: usize,
+    /// The vendor's bounds it was decided under.
+    pub limits: Limits,
 }
 
 impl Decision {
@@ -190,8 +192,8 @@ impl<'a> Draft<'a> {
             let now = self.now;
             self.judge(group, now)?;
         }
-        let Draft { after, events, touched, base, due_events, .. } = self;
-        Ok(Decision { events, after, touched, base, due_events })
+        let Draft { after, events, touched, base, due_events, limits, .. } = self;
+        Ok(Decision { events, after, touched, base, due_events, limits: *limits })
     }
 
     fn record(&mut self, at: Timestamp, event: Event) -> Result<(), Refusals> {

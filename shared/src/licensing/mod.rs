@@ -55,8 +55,8 @@ pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use organization::Organization;
 pub(crate) use organization::above;
 pub use preview::{
-    DeviceMove, GroupChange, GroupState, KeyChange, Preview, ReceiverPreview, SiteMove, Warning, WarningCode,
-    compare, preview,
+    DeviceMove, GroupChange, GroupState, KeyChange, Preview, Proposal, ProposedStep, ReceiverPreview,
+    SiteMove, Warning, WarningCode, compare, preview,
 };
 pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};

@@ -1,6 +1,7 @@
 //! What a command would do, by the very code that does it (domain K9).
 
 mod changes;
+mod proposal;
 mod warnings;
 
 use super::command::Command;
@@ -21,6 +22,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 pub use changes::{DeviceMove, KeyChange, SiteMove};
+pub use proposal::{Proposal, ProposedStep};
 use serde::Serialize;
 pub use warnings::{Warning, WarningCode};
 
@@ -105,6 +107,9 @@ pub struct Preview {
     pub devices: Vec<DeviceMove>,
     /// What a person should know first, in words.
     pub warnings: Vec<Warning>,
+    /// The licenses that should go along with what moves, if those of the new group do not suffice (domain G4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<Proposal>,
     /// Of all this was computed from: the change can be applied on condition that it is still so.
     pub digest: PreviewDigest,
     /// What would be written to the log.
@@ -179,6 +184,7 @@ pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Pre
         sites: changes::sites(decision),
         devices: changes::devices(decision),
         warnings: warnings::warnings(decision, at),
+        proposal: proposal::proposal(decision, at),
         digest: PreviewDigest::of(decision),
         events: decision.events.iter().map(|dated| dated.event.name().to_string()).collect(),
         receiver: None,

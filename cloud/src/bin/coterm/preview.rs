@@ -49,6 +49,12 @@ pub(crate) fn describe(preview: &Value, colored: bool) -> String {
     } else if !warned {
         lines.push(String::from("No group's dates, figures or compliance would change."));
     }
+    let steps = preview.pointer("/proposal/steps").and_then(Value::as_array).unwrap_or(&none);
+    if !steps.is_empty() {
+        lines.push(String::from("To keep both groups compliant, let licenses go along:"));
+        let sentences = steps.iter().filter_map(|step| step.get("sentence"));
+        lines.extend(sentences.map(|sentence| format!("  {}", cell(sentence))));
+    }
     if let Some(receiver) = preview.get("receiver") {
         let name = cell(receiver.get("organization_name").unwrap_or(&Value::Null));
         lines.push(format!("In {name}, which gets the key:"));

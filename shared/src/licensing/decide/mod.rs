@@ -56,7 +56,7 @@ pub fn found(command: &FoundOrganization, context: &Context) -> Result<Decision,
     let touched = Touched { groups: core::iter::once(command.default_group).collect(), ..Touched::default() };
     // Nothing was there before: its first state stands for it.
     let base = after.clone();
-    Ok(Decision { events: Vec::from([dated]), after, touched, base, due_events: 0 })
+    Ok(Decision { events: Vec::from([dated]), after, touched, base, due_events: 0, limits: *limits })
 }
 
 /// Decides a command.

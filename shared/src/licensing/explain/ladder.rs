@@ -56,6 +56,8 @@ pub struct CauseExplanation {
     pub cause: Cause,
     /// Since when that clock runs.
     pub since: Option<Timestamp>,
+    /// What was spent of that clock's grace before, since its last reset, in seconds.
+    pub spent_before_secs: Seconds,
     /// What it announces.
     pub schedule: Schedule,
     /// The finding in a sentence.
@@ -67,15 +69,20 @@ pub(super) fn causes(group: &Group) -> Vec<CauseExplanation> {
     let explain = |finding: &Finding| {
         let cause = Cause::of(finding);
         let clock = cause.clock(group);
-        let since = match clock {
-            CauseClock::Running(run) => Some(run.since),
-            CauseClock::Fresh | CauseClock::Paused(_) => None,
+        let (since, spent_before_secs) = match clock {
+            CauseClock::Running(run) => (Some(run.since), run.spent_before_secs),
+            CauseClock::Fresh | CauseClock::Paused(_) => (None, Seconds::ZERO),
         };
-        let when = since.map(|at| format!(", since {at}")).unwrap_or_default();
+        let mut when = since.map(|at| format!(", since {at}")).unwrap_or_default();
+        if spent_before_secs > Seconds::ZERO {
+            let spent = duration(spent_before_secs);
+            when.push_str(&format!("; {spent} of its grace were spent before, which no cure gave back yet"));
+        }
         CauseExplanation {
             finding: *finding,
             cause,
             since,
+            spent_before_secs,
             schedule: clock.schedule(),
             sentence: format!("{}: {}{when}.", finding.code(), finding.sentence()),
         }

@@ -5,11 +5,13 @@
 //! made of, each with a sentence; [`GroupExplanation::text`] is the whole as a page, so that the command, the console
 //! and a notice say the same. **Deliberately absent:** any rule. What is explained was decided elsewhere.
 
+mod carried;
 mod cure;
 mod date;
 mod ladder;
 mod text;
 
+pub use carried::{CarriedClock, CarriedExplanation};
 pub use cure::Cure;
 pub(super) use cure::missing;
 pub use date::{DateExplanation, DateLine, Direction, MoveExplanation, RenewalExplanation};
@@ -53,6 +55,10 @@ pub struct GroupExplanation {
     pub ladder: Vec<LadderStep>,
     /// What is left on clocks that stand still.
     pub paused: Vec<PausedClock>,
+    /// Clocks that sites and devices brought along, at most 100 of them.
+    pub carried: Vec<CarriedExplanation>,
+    /// How many brought clocks along.
+    pub carried_count: usize,
     /// What would make it compliant again, the cheapest first.
     pub cures: Vec<Cure>,
     /// All of it as a page, line by line.
@@ -78,6 +84,8 @@ impl GroupExplanation {
             why,
             ladder: ladder::steps(group, now),
             paused: ladder::paused(group),
+            carried: carried::carried(organization, group, now),
+            carried_count: judged.carried.len(),
             cures: cure::cures(organization, group, now),
             text: Vec::new(),
         };

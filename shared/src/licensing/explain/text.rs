@@ -23,6 +23,14 @@ pub(super) fn page(of: &GroupExplanation) -> Vec<String> {
     page.push(indent(&format!("{}{since}.", if of.compliant { "Compliant" } else { "NONCOMPLIANT" })));
     page.extend(of.why.iter().map(|cause| indent(&cause.sentence)));
     page.extend(of.paused.iter().map(|clock| indent(&clock.sentence)));
+    if !of.carried.is_empty() {
+        section(&mut page, "What sites and devices brought along");
+        page.extend(of.carried.iter().map(|carried| indent(&carried.sentence)));
+        let hidden = of.carried_count.saturating_sub(of.carried.len());
+        if hidden > 0 {
+            page.push(indent(&format!("... and {hidden} more")));
+        }
+    }
 
     if !of.ladder.is_empty() {
         section(&mut page, if of.compliant { "What happens if nothing is done" } else { "What follows" });

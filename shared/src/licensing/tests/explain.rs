@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::licensing::coterm::Fraction;
 use crate::licensing::explain::{Cure, Direction, GroupExplanation};
-use crate::licensing::{ClaimMode, Command, SiteTarget};
+use crate::licensing::{ClaimMode, Command, Origin, SiteTarget};
 use crate::product::ProductType;
 use crate::time::Seconds;
 use alloc::format;
@@ -138,4 +138,50 @@ fn the_ways_out_that_are_named_are_ways_out() {
         }
         assert!(world.group(1).assessment.is_compliant());
     }
+}
+
+#[test]
+fn e2_carried_clocks_say_where_they_came_from_and_why_there_is_no_new_grace() {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    world.ok(Command::CreateGroup { id: group(2), name: "North".to_string(), settings: Default::default() });
+    let depot =
+        Command::CreateSite { id: site(2), name: "Depot".into(), parent: None, group: Some(group(1)) };
+    world.ok(depot);
+    world.claim_camera(1, site(2));
+    world.claim_key(key(2, &[(ProductType::CAMERA, 2, 199)], 1000, world.now), group(2));
+    world.wait(Seconds::days(20));
+    world.ok(Command::MoveSite { id: site(2), to: SiteTarget::Group(group(2)) });
+    world.wait(Seconds::days(4));
+    let explain = |world: &World| GroupExplanation::of(&world.organization, world.group(2), world.now);
+    let explained = explain(&world);
+    let carried = &explained.carried[0];
+    assert_eq!(carried.origin, Some(Origin::Moved { from: group(1) }));
+    let clock = &carried.clocks[0];
+    assert_eq!((clock.spent_secs, clock.to_lock_secs), (Seconds::days(20), Seconds::days(10)));
+    let still = "Site Depot came from Group 1 on 2026-01-21T00:00:00Z and brought its clocks along: on that of missing \
+                 capacity 20 days are spent, it stands still, and 10 days are left to the lock and 70 days to the stop. \
+                 That is why it has no new grace; all of it comes back on 2026-02-20T00:00:00Z if North stays compliant \
+                 until then.";
+    assert_eq!(carried.sentence, still);
+    assert!(explained.text.iter().any(|line| line.trim() == still), "the page says it, too");
+    // A device that leaves the site says so; one fault later its clock runs.
+    world.ok(Command::CreateSite { id: site(3), name: "Yard".into(), parent: None, group: Some(group(2)) });
+    world.ok(Command::MoveDevice { id: device(1), site: site(3) });
+    for n in [2, 3] {
+        world.claim_camera(n, site(3));
+    }
+    let explained = explain(&world);
+    assert_eq!(explained.carried_count, 2);
+    let of_device = explained.carried.iter().find(|carried| carried.name == "dev-1").unwrap();
+    assert!(of_device.clocks[0].running);
+    assert!(
+        of_device.sentence.starts_with("Device dev-1 left site Depot, which had brought them, on 2026-01-21")
+    );
+    // What the group itself spent before is said beside its finding.
+    world.wait(Seconds::days(5));
+    world.ok(Command::RetireDevice { id: device(3) });
+    world.claim_camera(4, site(3));
+    let explained = explain(&world);
+    assert_eq!(explained.why[0].spent_before_secs, Seconds::days(5));
+    assert!(explained.why[0].sentence.contains("5 days of its grace were spent before"), "{explained:?}");
 }

@@ -188,3 +188,94 @@ fn c3_a_shortfall_that_a_renewal_will_leave_touches_nobody_before_it_does() {
     assert_eq!(schedule(&world, 4).lock_at, today.lock_at, "what is announced before the renewal stands");
     assert!(schedule(&world, 3).grace_begins_at > Some(ends_at));
 }
+
+/// Group 1 licensed by keys 1 (4 cameras, 2 doors), 2 (2 cameras) and 3 (3 cameras); of seven cameras in use, two are in
+/// Depot (2), which is about to become a group of its own.
+fn three_keys() -> World {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    world.ok(Command::CreateSite { id: site(2), name: "Depot".into(), parent: None, group: Some(group(1)) });
+    let lines: [&[(ProductType, u64, u64)]; 3] =
+        [&[(CAMERA, 4, 199), (ProductType::DOOR, 2, 99)], &[(CAMERA, 2, 199)], &[(CAMERA, 3, 199)]];
+    for (n, lines) in (1..).zip(lines) {
+        world.claim_key(key(n, lines, 365, world.now), group(1));
+    }
+    for n in 1..=7 {
+        world.claim_camera(n, site(if n <= 2 { 2 } else { 1 }));
+    }
+    world
+}
+
+#[test]
+fn g4_the_smallest_set_of_keys_that_should_go_along_is_proposed() {
+    let mut world = three_keys();
+    let shown = preview(&world.organization, &from_site(2, 2, None), &world.context()).unwrap();
+    let proposal = shown.proposal.unwrap();
+    let said: Vec<_> = proposal.steps.iter().map(|step| step.sentence.as_str()).collect();
+    assert_eq!(
+        said,
+        ["Move key *****-*****-*****-*****-00002 with 2 camera to Depot."],
+        "one that fits exactly"
+    );
+    assert!(proposal.groups.iter().all(|change| change.after.as_ref().unwrap().compliant));
+    // Without that key, another is split.
+    world.ok(Command::UnclaimKey { id: key(2, &[], 1, world.now).id });
+    let shown = preview(&world.organization, &from_site(2, 2, None), &world.context()).unwrap();
+    let split = "Split key *****-*****-*****-*****-00001: 2 camera to Depot, 2 camera, 2 door stay.";
+    assert_eq!(shown.proposal.unwrap().steps[0].sentence, split);
+    // Where there are too few for both, nothing helps.
+    world.ok(Command::UnclaimKey { id: key(3, &[], 1, world.now).id });
+    let shown = preview(&world.organization, &from_site(2, 2, None), &world.context()).unwrap();
+    assert_eq!(shown.proposal, None);
+}
+
+#[test]
+fn g4_what_is_proposed_can_be_done_and_cures_both() {
+    let mut world = three_keys();
+    world.claim_device(9, site(2), ProductType::DOOR, 1);
+    let command = from_site(2, 2, None);
+    let shown = preview(&world.organization, &command, &world.context()).unwrap();
+    let proposal = shown.proposal.unwrap();
+    let [step] = &proposal.steps[..] else { panic!("one key has both: {proposal:?}") };
+    let stays = [(CAMERA, 2), (ProductType::DOOR, 1)].into();
+    assert_eq!((&step.goes, &step.stays), (&[(CAMERA, 2), (ProductType::DOOR, 1)].into(), &stays));
+    world.ok(command);
+    let lines = |held: &Units| held.iter().map(|(p, n)| OrderLine { product: *p, quantity: *n }).collect();
+    let part = |n, held, of| PartRequest {
+        lines: lines(held),
+        ..part(n, 1, PartTarget::Own { group: Some(group(of)), mode: None })
+    };
+    let parts = Box::new([part(11, &step.goes, 2), part(12, &step.stays, 1)]);
+    world.ok(Command::SplitKey { id: step.key, parts });
+    for (n, change) in (1..).zip(&proposal.groups) {
+        assert_eq!(change.after, Some(GroupState::of(world.group(n))), "exactly as proposed");
+        assert!(world.group(n).assessment.is_compliant());
+    }
+    // Nothing is proposed where nothing is missing.
+    let back = Command::MoveSite { id: site(2), to: SiteTarget::Group(group(1)) };
+    let shown = preview(&world.organization, &back, &world.context()).unwrap();
+    let group_1 = shown.groups.iter().find(|change| change.group == group(1)).unwrap();
+    assert_eq!(group_1.after.as_ref().unwrap().compliant, shown.proposal.is_none());
+}
+
+#[test]
+fn e1_a_groups_own_settings_keep_to_the_vendors_bounds_but_in_a_demonstration() {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    let own = |grace, stop| SettingsChange {
+        grace_secs: Some(grace),
+        stop_after_lock_secs: Some(stop),
+        ..SettingsChange::default()
+    };
+    let change = |settings| Command::ChangeGroupSettings { id: group(1), settings };
+    let long = change(own(Seconds::days(91), Seconds::days(29)));
+    assert_eq!(world.refused(long), ["SETTING_OUT_OF_BOUNDS", "SETTING_OUT_OF_BOUNDS"]);
+    world.ok(change(own(Seconds::days(0), Seconds::days(30))));
+    let short = change(own(Seconds(5), Seconds(7)));
+    assert_eq!(world.refused(short.clone()), ["SETTING_OUT_OF_BOUNDS"]);
+    // Only a daemon in demonstration mode lifts the bounds; then the ladder fits in a minute.
+    world.limits = world.limits.demonstration();
+    world.ok(short);
+    world.claim_camera(1, site(1));
+    let schedule = world.group(1).assessment.schedule();
+    assert_eq!(schedule.lock_at, Some(world.now.saturating_add(Seconds(5))));
+    assert_eq!(schedule.stop_at, Some(world.now.saturating_add(Seconds(12))));
+}
