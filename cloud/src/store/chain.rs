@@ -7,6 +7,7 @@
 //! (an exported log, a mailed notice) is what convicts them.
 
 use super::{Envelope, Hash, Reads, StoreError, StreamId};
+use coterm_shared::time::Timestamp;
 use sha2::{Digest, Sha256};
 
 /// Entries read at a time while verifying.
@@ -21,9 +22,40 @@ pub fn genesis(stream: StreamId) -> Hash {
     sha.finalize().into()
 }
 
-/// The hash of an entry that follows `previous`; the entry's own `hash` field is not read.
+/// What the hash of an entry covers, besides the hash before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Link<'a> {
+    /// Number in its stream, from 1.
+    pub seq: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// Who made the change.
+    pub actor: &'a str,
+    /// The request that made it.
+    pub request_id: &'a str,
+    /// The event as it is stored.
+    pub event: &'a [u8],
+}
+
+impl<'a> From<&'a Envelope> for Link<'a> {
+    fn from(entry: &'a Envelope) -> Link<'a> {
+        Link {
+            seq: entry.seq,
+            at: entry.at,
+            recorded_at: entry.recorded_at,
+            actor: &entry.actor,
+            request_id: &entry.request_id,
+            event: &entry.event,
+        }
+    }
+}
+
+/// The hash of an entry that follows `previous`.
 #[must_use]
-pub fn link(previous: &Hash, entry: &Envelope) -> Hash {
+pub fn link<'a>(previous: &Hash, entry: impl Into<Link<'a>>) -> Hash {
+    let entry = entry.into();
     let mut sha = Sha256::new();
     sha.update(previous);
     let mut field = |bytes: &[u8]| {
@@ -35,7 +67,7 @@ pub fn link(previous: &Hash, entry: &Envelope) -> Hash {
     field(&entry.recorded_at.as_secs().to_be_bytes());
     field(entry.actor.as_bytes());
     field(entry.request_id.as_bytes());
-    field(&entry.event);
+    field(entry.event);
     sha.finalize().into()
 }
 

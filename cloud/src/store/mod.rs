@@ -313,9 +313,10 @@ pub trait Reads {
 
 /// A transaction that holds the store's only write lock; dropped without commit, nothing of it was.
 pub trait Transaction {
-    /// What it reads with, seeing its own writes.
+    /// What it reads with.
     type Reader: Reads;
-    /// Reads inside the transaction.
+    /// Reads inside the transaction, seeing its own writes; only where streams end ([`Reads::head`]) may be told as it
+    /// was before, because that is written once for all change sets, at commit.
     fn reads(&self) -> &Self::Reader;
     /// Applies a change set whole, or tells the conflict and writes nothing of it.
     ///

@@ -1,12 +1,20 @@
-//! Writing: one immediate transaction, with a savepoint around each change set.
+//! Writing: one immediate transaction for many change sets.
+//!
+//! **Problem.** A transaction carries hundreds of change sets, each applied whole or not at all, and whoever waits for
+//! one waits for all. **Method.** Everything a change set can conflict with is looked at before anything of it is
+//! written, so there is nothing to undo and no savepoint; where a stream ends is read once and written once, at commit.
+//! What is left for each event is its row.
 
 use super::read::integer;
+use crate::store::chain::{self, Link};
 use crate::store::{
-    Append, ChangeSet, Conflict, DeviceStatus, Envelope, IdempotencyRecord, Issued, Reads, Reservation,
-    ReservationAct, Result, Snapshot, StreamId, Transaction, chain,
+    Append, ChangeSet, Conflict, DeviceStatus, Head, IdempotencyRecord, Issued, Reads, Reservation,
+    ReservationAct, Result, Snapshot, StreamId, Transaction,
 };
+use coterm_shared::id::OrganizationId;
 use coterm_shared::time::Timestamp;
 use rusqlite::Connection;
+use std::collections::BTreeMap;
 
 /// A transaction on the SQLite file.
 #[derive(Debug)]
@@ -14,109 +22,128 @@ pub struct SqliteTransaction<'a> {
     transaction: rusqlite::Transaction<'a>,
     /// The latest instant written, recorded once at commit.
     latest: Option<Timestamp>,
+    /// Where the streams end that were looked at; under the write lock nobody else moves them.
+    heads: BTreeMap<StreamId, End>,
+    /// The last sequence of each organization a token was recorded for, written once at commit.
+    sequences: BTreeMap<OrganizationId, u64>,
+}
+
+/// Where a stream ends inside the transaction.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    head: Head,
+    /// Whether that is still to be written.
+    moved: bool,
 }
 
 impl<'a> SqliteTransaction<'a> {
     pub(super) fn new(transaction: rusqlite::Transaction<'a>) -> SqliteTransaction<'a> {
-        SqliteTransaction { transaction, latest: None }
+        SqliteTransaction { transaction, latest: None, heads: BTreeMap::new(), sequences: BTreeMap::new() }
     }
 
-    fn run(&self, sql: &str) -> Result<()> {
-        self.transaction.prepare_cached(sql)?.execute([])?;
+    /// Where a stream ends, with what this transaction appended.
+    fn head(&mut self, stream: StreamId) -> Result<Head> {
+        if let Some(end) = self.heads.get(&stream) {
+            return Ok(end.head);
+        }
+        let head = self.transaction.head(stream)?;
+        self.heads.insert(stream, End { head, moved: false });
+        Ok(head)
+    }
+
+    /// What keeps a change set from being applied, except that its response may be kept already.
+    fn conflict(&mut self, changes: &ChangeSet) -> Result<Option<Conflict>> {
+        for (index, append) in changes.appends.iter().enumerate() {
+            let earlier = changes.appends.iter().take(index).filter(|other| other.stream == append.stream);
+            let earlier = earlier.fold(0_u64, |sum, other| sum.saturating_add(other.events.len() as u64));
+            let actual = self.head(append.stream)?.version.saturating_add(earlier);
+            if actual != append.expected_version {
+                let (stream, expected) = (append.stream, append.expected_version);
+                return Ok(Some(Conflict::Version { stream, expected, actual }));
+            }
+        }
+        for (index, name) in changes.reservations.iter().enumerate() {
+            if name.act == ReservationAct::Release {
+                continue;
+            }
+            let stored = self.transaction.holder(&name.kind, &name.value)?;
+            let earlier = changes.reservations.iter().take(index);
+            let same = earlier.filter(|other| (&other.kind, &other.value) == (&name.kind, &name.value));
+            let holder = same.fold(stored, |holder, other| match other.act {
+                ReservationAct::Reserve => Some(other.stream),
+                ReservationAct::Release => holder.filter(|holder| *holder != other.stream),
+            });
+            if let Some(holder) = holder.filter(|holder| *holder != name.stream) {
+                let (kind, value) = (name.kind.clone(), name.value.clone());
+                return Ok(Some(Conflict::Taken { kind, value, holder }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn append(&mut self, append: &Append, changes: &ChangeSet) -> Result<()> {
+        let Append { stream, events, .. } = append;
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut head = self.head(*stream)?;
+        if head.version == 0 {
+            // The log refers to its stream, which therefore comes first.
+            self.write_head(*stream, head)?;
+        }
+        let mut insert = self.transaction.prepare_cached(
+            "INSERT INTO events (stream, version, at, recorded_at, actor, request_id, event, hash)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )?;
+        for event in events {
+            let seq = head.version.saturating_add(1);
+            let link = Link {
+                seq,
+                at: event.at,
+                recorded_at: changes.recorded_at,
+                actor: &changes.actor,
+                request_id: &changes.request_id,
+                event: &event.event,
+            };
+            head = Head { version: seq, hash: chain::link(&head.hash, link) };
+            insert.execute((
+                stream.as_bytes(),
+                integer(seq)?,
+                integer(event.at.as_secs())?,
+                integer(changes.recorded_at.as_secs())?,
+                &changes.actor,
+                &changes.request_id,
+                &event.event,
+                head.hash,
+            ))?;
+        }
+        self.heads.insert(*stream, End { head, moved: true });
         Ok(())
     }
 
-    /// Everything of a change set, in order; the savepoint around it undoes what came before a conflict.
-    fn write(&self, changes: &ChangeSet) -> Result<std::result::Result<(), Conflict>> {
-        for append in &changes.appends {
-            if let Err(conflict) = self.append(append, changes)? {
-                return Ok(Err(conflict));
-            }
-        }
-        for reservation in &changes.reservations {
-            if let Err(conflict) = self.reserve(reservation)? {
-                return Ok(Err(conflict));
-            }
-        }
-        match &changes.idempotency {
-            Some(record) => self.keep_response(record, changes.recorded_at),
-            None => Ok(Ok(())),
-        }
-    }
-
-    fn append(&self, append: &Append, changes: &ChangeSet) -> Result<std::result::Result<(), Conflict>> {
-        let Append { stream, expected_version: expected, events } = append;
-        let mut head = self.transaction.head(*stream)?;
-        if head.version != *expected {
-            return Ok(Err(Conflict::Version { stream: *stream, expected: *expected, actual: head.version }));
-        }
-        if events.is_empty() {
-            return Ok(Ok(()));
-        }
-        let mut entries = Vec::with_capacity(events.len());
-        for event in events {
-            let mut entry = Envelope {
-                seq: head.version.saturating_add(1),
-                at: event.at,
-                recorded_at: changes.recorded_at,
-                actor: changes.actor.clone(),
-                request_id: changes.request_id.clone(),
-                event: event.event.clone(),
-                hash: head.hash,
-            };
-            entry.hash = chain::link(&head.hash, &entry);
-            head.version = entry.seq;
-            head.hash = entry.hash;
-            entries.push(entry);
-        }
+    fn write_head(&self, stream: StreamId, head: Head) -> Result<()> {
         self.transaction
             .prepare_cached(
                 "INSERT INTO streams (stream, version, hash) VALUES ($1, $2, $3)
                  ON CONFLICT (stream) DO UPDATE SET version = excluded.version, hash = excluded.hash",
             )?
             .execute((stream.as_bytes(), integer(head.version)?, head.hash))?;
-        let mut insert = self.transaction.prepare_cached(
-            "INSERT INTO events (stream, version, at, recorded_at, actor, request_id, event, hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )?;
-        for entry in &entries {
-            insert.execute((
-                stream.as_bytes(),
-                integer(entry.seq)?,
-                integer(entry.at.as_secs())?,
-                integer(entry.recorded_at.as_secs())?,
-                &entry.actor,
-                &entry.request_id,
-                &entry.event,
-                entry.hash,
-            ))?;
-        }
-        Ok(Ok(()))
+        Ok(())
     }
 
-    fn reserve(&self, reservation: &Reservation) -> Result<std::result::Result<(), Conflict>> {
+    fn reserve(&self, reservation: &Reservation) -> Result<()> {
         let Reservation { stream, kind, value, act } = reservation;
-        match act {
-            ReservationAct::Reserve => match self.transaction.holder(kind, value)? {
-                Some(holder) if holder != *stream => {
-                    return Ok(Err(Conflict::Taken { kind: kind.clone(), value: value.clone(), holder }));
-                }
-                Some(_) => {}
-                None => {
-                    self.transaction
-                        .prepare_cached("INSERT INTO reservations (kind, value, stream) VALUES ($1, $2, $3)")?
-                        .execute((kind, value, stream.as_bytes()))?;
-                }
-            },
-            ReservationAct::Release => {
-                self.transaction
-                    .prepare_cached(
-                        "DELETE FROM reservations WHERE kind = $1 AND value = $2 AND stream = $3",
-                    )?
-                    .execute((kind, value, stream.as_bytes()))?;
+        let sql = match act {
+            // Held by this stream already: nothing to do. Held by another was a conflict.
+            ReservationAct::Reserve => {
+                "INSERT INTO reservations (kind, value, stream) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
             }
-        }
-        Ok(Ok(()))
+            ReservationAct::Release => {
+                "DELETE FROM reservations WHERE kind = $1 AND value = $2 AND stream = $3"
+            }
+        };
+        self.transaction.prepare_cached(sql)?.execute((kind, value, stream.as_bytes()))?;
+        Ok(())
     }
 
     fn keep_response(
@@ -142,17 +169,24 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn apply(&mut self, changes: &ChangeSet) -> Result<std::result::Result<(), Conflict>> {
-        self.run("SAVEPOINT change_set")?;
-        let outcome = self.write(changes)?;
-        if outcome.is_err() {
-            self.run("ROLLBACK TO change_set")?;
-        } else {
-            let instants =
-                changes.appends.iter().flat_map(|append| append.events.iter().map(|event| event.at));
-            self.latest = instants.chain(self.latest).chain([changes.recorded_at]).max();
+        if let Some(conflict) = self.conflict(changes)? {
+            return Ok(Err(conflict));
         }
-        self.run("RELEASE change_set")?;
-        Ok(outcome)
+        // First, because it is the one conflict that shows only in writing.
+        if let Some(record) = &changes.idempotency
+            && let Err(conflict) = self.keep_response(record, changes.recorded_at)?
+        {
+            return Ok(Err(conflict));
+        }
+        for append in &changes.appends {
+            self.append(append, changes)?;
+        }
+        for reservation in &changes.reservations {
+            self.reserve(reservation)?;
+        }
+        let instants = changes.appends.iter().flat_map(|append| append.events.iter().map(|event| event.at));
+        self.latest = instants.chain(self.latest).chain([changes.recorded_at]).max();
+        Ok(Ok(()))
     }
 
     fn save_snapshot(&mut self, stream: StreamId, snapshot: &Snapshot) -> Result<()> {
@@ -192,12 +226,8 @@ impl Transaction for SqliteTransaction<'_> {
                  ON CONFLICT (device) DO UPDATE SET token = excluded.token",
             )?
             .execute((issued.device.as_str(), token))?;
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO sequences (organization, last_seq) VALUES ($1, $2)
-                 ON CONFLICT (organization) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq)",
-            )?
-            .execute((issued.organization.as_bytes(), integer(issued.seq)?))?;
+        let last = self.sequences.entry(issued.organization).or_default();
+        *last = issued.seq.max(*last);
         Ok(())
     }
 
@@ -226,6 +256,17 @@ impl Transaction for SqliteTransaction<'_> {
     }
 
     fn commit(self) -> Result<()> {
+        for (stream, end) in self.heads.iter().filter(|(_, end)| end.moved) {
+            self.write_head(*stream, end.head)?;
+        }
+        for (organization, last_seq) in &self.sequences {
+            self.transaction
+                .prepare_cached(
+                    "INSERT INTO sequences (organization, last_seq) VALUES ($1, $2)
+                     ON CONFLICT (organization) DO UPDATE SET last_seq = max(last_seq, excluded.last_seq)",
+                )?
+                .execute((organization.as_bytes(), integer(*last_seq)?))?;
+        }
         if let Some(latest) = self.latest {
             self.transaction
                 .prepare_cached(
