@@ -189,6 +189,12 @@ impl Books {
         self.shared.read(|ledger| ledger.organization(id))
     }
 
+    /// The version of an organization's committed snapshot.
+    #[must_use]
+    pub fn version(&self, id: OrganizationId) -> Option<u64> {
+        self.shared.read(|ledger| ledger.organizations.get(&id).map(Organization::version))
+    }
+
     /// The ids of all organizations, sorted.
     #[must_use]
     pub fn organizations(&self) -> Vec<OrganizationId> {

@@ -7,14 +7,14 @@ use crate::books::{self, Allocated, Books, Feed, SignError, ToIssue, Touch};
 use crate::ports::BoxFuture;
 use crate::signer::{Signer, Trust};
 use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
-use coterm_shared::licensing::Wanted;
+use coterm_shared::licensing::{Wanted, Wants};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{
     Claims, Expected, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, reopen_stored, verify_token,
 };
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 use tokio::sync::Mutex;
 
@@ -38,6 +38,8 @@ pub struct SigningLedger {
     feed: Mutex<Feed>,
     trust: Arc<Trust>,
     policy: TokenPolicy,
+    /// What the organization looked at last wants, as long as it does not change.
+    wants: std::sync::Mutex<Option<Wants>>,
 }
 
 impl fmt::Debug for SigningLedger {
@@ -50,7 +52,13 @@ impl SigningLedger {
     /// The books seen from now on, signed for under this policy.
     #[must_use]
     pub fn new(books: Books, trust: Arc<Trust>, policy: TokenPolicy) -> SigningLedger {
-        SigningLedger { feed: Mutex::new(books.subscribe()), books, trust, policy }
+        SigningLedger {
+            feed: Mutex::new(books.subscribe()),
+            books,
+            trust,
+            policy,
+            wants: std::sync::Mutex::default(),
+        }
     }
 }
 
@@ -74,7 +82,16 @@ impl Ledger for SigningLedger {
     }
 
     fn wanted(&self, organization: OrganizationId, device: &DeviceId) -> Option<Wanted> {
-        self.books.organization(organization)?.wanted(device)
+        let mut wants = self.wants.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = self.books.version(organization)?;
+        let current = |wants: &Wants| {
+            let known = wants.organization();
+            (known.id(), known.version()) == (organization, version)
+        };
+        if !wants.as_ref().is_some_and(current) {
+            *wants = Some(Wants::of(&self.books.organization(organization)?));
+        }
+        wants.as_mut()?.wanted(device)
     }
 
     fn changes(&self) -> BoxFuture<'_, Vec<Touched>> {

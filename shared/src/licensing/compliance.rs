@@ -209,7 +209,9 @@ impl Assessment {
     /// What `holder` brought along, if anything is left of it.
     #[must_use]
     pub fn carried_by(&self, holder: &Holder) -> Option<&Carried> {
-        self.carried.iter().find(|carried| carried.holder == *holder)
+        // They are kept by holder.
+        let found = self.carried.binary_search_by(|carried| carried.holder.cmp(holder));
+        found.ok().and_then(|index| self.carried.get(index))
     }
 }
 

@@ -63,4 +63,4 @@ pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
 pub use settings::{DoorUnits, DoorUnitsError, Limits, Overrides, Scope, ScopeError, Settings};
 pub use site::{Home, Place, Site};
 pub use unassigned::{UnassignedView, Waiting, WaitingId};
-pub use wanted::Wanted;
+pub use wanted::{Wanted, Wants};

@@ -11,6 +11,7 @@ use super::organization::Organization;
 use super::preview::GroupState;
 use super::settings::{Overrides, Settings};
 use super::site::{Place, Site};
+use super::wanted::Wanted;
 use crate::enforcement::EnforcementState;
 use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
@@ -243,6 +244,17 @@ impl DeviceView {
     /// The view of a device at `now`.
     #[must_use]
     pub fn of(organization: &Organization, device: &Device, now: Timestamp) -> DeviceView {
+        Self::wanting(organization, device, organization.wanted(&device.id), now)
+    }
+
+    /// As [`DeviceView::of`], with what the device should hold already asked ([`super::Wants`]).
+    #[must_use]
+    pub fn wanting(
+        organization: &Organization,
+        device: &Device,
+        wanted: Option<Wanted>,
+        now: Timestamp,
+    ) -> DeviceView {
         let group = organization.group_of_site(device.site);
         DeviceView {
             id: device.id.clone(),
@@ -257,7 +269,7 @@ impl DeviceView {
             doors: device.doors,
             claimed_at: device.claimed_at,
             claim: device.state.clone(),
-            enforcement: organization.wanted(&device.id).map(|wanted| wanted.schedule.state_at(now)),
+            enforcement: wanted.map(|wanted| wanted.schedule.state_at(now)),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, OrganizationId, SiteId};
 use crate::product::ProductType;
 use crate::time::Timestamp;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -38,10 +38,51 @@ pub struct Wanted {
     pub coterm_at: Option<Timestamp>,
 }
 
+/// What the devices of an organization should hold, asked about many of them.
+///
+/// Whom a shortfall is enforced on depends on all devices of the group; how they stand to each other is found once for
+/// each group and product type and remembered, so that asking about a whole group costs one pass over it, not one for
+/// each device.
+#[derive(Clone, Debug)]
+pub struct Wants {
+    organization: Organization,
+    newer: BTreeMap<(GroupId, ProductType), BTreeMap<DeviceId, u64>>,
+}
+
+impl Wants {
+    /// Of an organization as it is; the clone costs a few pointers.
+    #[must_use]
+    pub fn of(organization: &Organization) -> Wants {
+        Wants { organization: organization.clone(), newer: BTreeMap::new() }
+    }
+
+    /// The organization.
+    #[must_use]
+    pub const fn organization(&self) -> &Organization {
+        &self.organization
+    }
+
+    /// As [`Organization::wanted`].
+    #[must_use]
+    pub fn wanted(&mut self, id: &DeviceId) -> Option<Wanted> {
+        let Wants { organization, newer } = self;
+        organization.wanted_by(id, |group, device| {
+            let known = newer.entry((group.id, device.product));
+            let known = known.or_insert_with(|| organization.all_newer_units(group, device.product));
+            known.get(&device.id).copied().unwrap_or(0)
+        })
+    }
+}
+
 impl Organization {
-    /// What a device in use should hold; `None` for a retired or unknown one.
+    /// What a device in use should hold; `None` for a retired or unknown one. Use [`Wants`] to ask about many.
     #[must_use]
     pub fn wanted(&self, id: &DeviceId) -> Option<Wanted> {
+        self.wanted_by(id, |group, device| self.newer_units(group, device))
+    }
+
+    /// What a device should hold; `newer` tells the units of the devices that a shortfall is enforced on before it.
+    fn wanted_by(&self, id: &DeviceId, newer: impl FnOnce(&Group, &Device) -> u64) -> Option<Wanted> {
         let device = self.device(id).filter(|device| device.is_active())?;
         let group = match self.home_of_site(device.site)? {
             Home::Group(group) => Some(self.group(group)?),
@@ -52,7 +93,9 @@ impl Organization {
             (DeviceState::Trial(trial), _) => (Vec::from([Finding::TrialEnded]), trial.schedule),
             // A site is not enforced during its countdown (domain G3).
             (DeviceState::Active | DeviceState::Retired { .. }, None) => (Vec::new(), Schedule::NEVER),
-            (DeviceState::Active | DeviceState::Retired { .. }, Some(group)) => self.enforced(device, group),
+            (DeviceState::Active | DeviceState::Retired { .. }, Some(group)) => {
+                self.enforced(device, group, newer)
+            }
         };
         Some(Wanted {
             device: id.clone(),
@@ -66,50 +109,26 @@ impl Organization {
     }
 
     /// The findings and the ladder of an active device in a group: the group's, and what it or its sites carry along.
-    fn enforced(&self, device: &Device, group: &Group) -> (Vec<Finding>, Schedule) {
+    fn enforced(
+        &self,
+        device: &Device,
+        group: &Group,
+        newer: impl FnOnce(&Group, &Device) -> u64,
+    ) -> (Vec<Finding>, Schedule) {
         let findings = group.announced_findings();
         let ahead = self.ahead_of(device, group);
         match self.settings_of(group).scope {
             Scope::Group => (findings, ahead.both()),
-            Scope::Product => self.enforced_by_product(device, group, findings, ahead),
+            Scope::Product => {
+                let mine = |finding: &Finding| is_shortfall_of(finding, device.product);
+                let renewal = group.figures.renewal.iter();
+                let mut later = renewal.flat_map(|renewal| group.figures.shortfalls(&renewal.capacity));
+                // Where nothing is missing, nobody has to be told apart.
+                let told_apart = findings.iter().any(mine) || later.any(|finding| mine(&finding));
+                let newer = if told_apart { newer(group, device) } else { 0 };
+                enforced_by_product(device, group, newer, findings, ahead)
+            }
         }
-    }
-
-    /// The same if a shortfall is enforced only on the newest devices of its product type (domain C3).
-    ///
-    /// A renewal that waits may leave another shortfall than the present one: whoever is among the newest only then is
-    /// spared until then, and whoever is not any more is spared from then on (domain E5).
-    fn enforced_by_product(
-        &self,
-        device: &Device,
-        group: &Group,
-        mut findings: Vec<Finding>,
-        ahead: Ahead,
-    ) -> (Vec<Finding>, Schedule) {
-        let newer = self.newer_units(group, device);
-        let is_beyond = |finding: &Finding| match finding {
-            Finding::OverCapacity { product, shortfall } => *product == device.product && newer < *shortfall,
-            Finding::NoLicense => true,
-            Finding::TermEnded | Finding::TrialEnded | Finding::OfflineBudget => false,
-        };
-        let now = group.assessment.findings.iter().any(is_beyond);
-        let renewed = match (group.figures.term, &group.figures.renewal) {
-            (Term::Running { coterm }, Some(renewal)) => {
-                let then = group.figures.shortfalls(&renewal.capacity).any(|finding| is_beyond(&finding));
-                Some((coterm.floor(), then))
-            }
-            (Term::Running { .. } | Term::NeverLicensed | Term::Ended { .. } | Term::Emptied, _) => None,
-        };
-        let capacity = match (now, renewed) {
-            (true, None | Some((_, true))) => ahead.capacity,
-            (true, Some((at, false))) => ahead.capacity.before(at),
-            (false, Some((at, true))) => ahead.capacity.not_before(at),
-            (false, None | Some((_, false))) => {
-                findings.retain(|finding| !is_shortfall(finding));
-                Schedule::NEVER
-            }
-        };
-        (findings, ahead.expiry.earliest(capacity))
     }
 
     /// The units of the devices of a group that count as the same product as this one and are newer, by (claimed at,
@@ -119,6 +138,19 @@ impl Organization {
         self.devices_in_group(group.id)
             .filter(|d| d.consumes() && d.product == device.product && (d.claimed_at, &d.id) > mine)
             .fold(0, |sum, newer| sum.saturating_add(newer.units))
+    }
+
+    /// The same for every device of a product in a group, in one pass.
+    fn all_newer_units(&self, group: &Group, product: ProductType) -> BTreeMap<DeviceId, u64> {
+        let alike = self.devices_in_group(group.id).filter(|d| d.consumes() && d.product == product);
+        let mut devices: Vec<&Device> = alike.collect();
+        devices.sort_by(|a, b| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
+        let sums = devices.into_iter().scan(0_u64, |sum, device| {
+            let newer = *sum;
+            *sum = sum.saturating_add(device.units);
+            Some((device.id.clone(), newer))
+        });
+        sums.collect()
     }
 
     /// The ladder of a device by cause: the strictest of the group's and of what was carried along (domain E2).
@@ -168,6 +200,52 @@ impl Organization {
             more
         });
         beyond.map(|device| device.id.clone()).collect()
+    }
+}
+
+/// The same if a shortfall is enforced only on the newest devices of its product type (domain C3).
+///
+/// A renewal that waits may leave another shortfall than the present one: whoever is among the newest only then is
+/// spared until then, and whoever is not any more is spared from then on (domain E5). `newer` is the number of units of
+/// the devices that it is enforced on before this one.
+fn enforced_by_product(
+    device: &Device,
+    group: &Group,
+    newer: u64,
+    mut findings: Vec<Finding>,
+    ahead: Ahead,
+) -> (Vec<Finding>, Schedule) {
+    let is_beyond = |finding: &Finding| match finding {
+        Finding::OverCapacity { shortfall, .. } => {
+            is_shortfall_of(finding, device.product) && newer < *shortfall
+        }
+        Finding::NoLicense => true,
+        Finding::TermEnded | Finding::TrialEnded | Finding::OfflineBudget => false,
+    };
+    let now = group.assessment.findings.iter().any(is_beyond);
+    let renewed = match (group.figures.term, &group.figures.renewal) {
+        (Term::Running { coterm }, Some(renewal)) => {
+            let then = group.figures.shortfalls(&renewal.capacity).any(|finding| is_beyond(&finding));
+            Some((coterm.floor(), then))
+        }
+        (Term::Running { .. } | Term::NeverLicensed | Term::Ended { .. } | Term::Emptied, _) => None,
+    };
+    let capacity = match (now, renewed) {
+        (true, None | Some((_, true))) => ahead.capacity,
+        (true, Some((at, false))) => ahead.capacity.before(at),
+        (false, Some((at, true))) => ahead.capacity.not_before(at),
+        (false, None | Some((_, false))) => {
+            findings.retain(|finding| !is_shortfall(finding));
+            Schedule::NEVER
+        }
+    };
+    (findings, ahead.expiry.earliest(capacity))
+}
+
+fn is_shortfall_of(finding: &Finding, of: ProductType) -> bool {
+    match finding {
+        Finding::OverCapacity { product, .. } => *product == of,
+        Finding::TermEnded | Finding::NoLicense | Finding::TrialEnded | Finding::OfflineBudget => false,
     }
 }
 

@@ -8,9 +8,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::id::{DeviceId, SiteId};
 use coterm_shared::licensing::view::DeviceView;
-use coterm_shared::licensing::{Device, ModelName, NewDevice, Refusal, RefusalCode, Refusals};
+use coterm_shared::licensing::{Device, ModelName, NewDevice, Refusal, RefusalCode, Refusals, Wants};
 use coterm_shared::time::Seconds;
 use serde_json::json;
+use std::cell::RefCell;
 
 pub(super) fn routes() -> Routes {
     let one = "Device";
@@ -68,7 +69,12 @@ pub(super) fn routes() -> Routes {
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let organization = read(&api, &ask, &id)?;
     let page: Page<DeviceId> = ask.page()?;
-    let view = |d: &Device| shown_with_status(&api, &organization, d, &ask);
+    // Asked through one memory: whom a shortfall is enforced on is found once for the page, not for each device.
+    let wants = RefCell::new(Wants::of(&organization));
+    let view = |d: &Device| {
+        let wanted = wants.borrow_mut().wanted(&d.id);
+        with_status(&api, DeviceView::wanting(&organization, d, wanted, ask.now), organization.id(), &d.id)
+    };
     let devices = page::of(organization.devices_after(page.after.clone()), &page, |d| d.id.clone(), view);
     // What devices report is no part of the organization's version, so this list has no tag.
     Ok(Json(devices).into_response())
@@ -286,10 +292,13 @@ fn shown(id: DeviceId) -> impl FnOnce(&Organization, &Committed) -> Option<Value
 }
 
 fn shown_with_status(api: &Api, organization: &Organization, device: &Device, ask: &Ask) -> Value {
-    let mut view = json!(DeviceView::of(organization, device, ask.now));
-    if let (Some(fields), Some(status)) =
-        (view.as_object_mut(), api.fleet().status(organization.id(), &device.id))
-    {
+    with_status(api, DeviceView::of(organization, device, ask.now), organization.id(), &device.id)
+}
+
+/// A device with what the field knows of it.
+fn with_status(api: &Api, view: DeviceView, organization: OrganizationId, device: &DeviceId) -> Value {
+    let mut view = json!(view);
+    if let (Some(fields), Some(status)) = (view.as_object_mut(), api.fleet().status(organization, device)) {
         fields.insert(String::from("status"), status);
     }
     view
