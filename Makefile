@@ -48,10 +48,10 @@ peer:
 		target/peer/bin/pip install --quiet --disable-pip-version-check -r tests/peer/requirements.txt; \
 	} || echo "make test: no Python peer (python3 with venv, and PyPI, are needed); its test will be skipped"
 
-# Ratios beside their own floors, measured in the same run; the books' throughput beside a bare SQLite loop.
+# Ratios beside their own floors, measured in the same run: a table, and target/bench/results.json.
 bench:
 	$(CARGO) bench --locked -p coterm-shared --bench rules
-	$(CARGO) test --release --locked -p coterm-cloud --lib throughput -- --ignored --nocapture
+	$(CARGO) bench --locked -p coterm-tests --bench cloud
 
 man:
 	$(CARGO) build --locked -p coterm-cloud -p coterm-agent --bins

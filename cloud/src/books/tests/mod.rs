@@ -4,7 +4,6 @@ mod changes;
 mod faults;
 mod issuing;
 mod keys;
-mod throughput;
 mod time;
 
 use super::*;

@@ -1,7 +1,7 @@
 //! What the rules cost, each beside its own floor measured in the same run (`make bench`).
 //!
 //! Machines are noisy, so ratios count and absolute times are only shown. Every figure is the median of several
-//! rounds. The results are also written to `target/bench/rules.json`.
+//! rounds (the method: `shared/docs/BENCHMARKS.md`).
 
 #![allow(
     missing_docs,
@@ -11,21 +11,17 @@
     clippy::indexing_slicing
 )]
 
+mod report;
+
 use coterm_shared::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use coterm_shared::licensing::*;
 use coterm_shared::product::ProductType;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::*;
 use ed25519_dalek::{Signature, Signer, SigningKey};
+use report::{Goal, Report};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
-
-struct Row {
-    name: &'static str,
-    measured: Duration,
-    floor: Option<Duration>,
-    goal: &'static str,
-}
 
 /// The median time of one of `n` runs, over several rounds.
 fn time(n: u32, mut run: impl FnMut()) -> Duration {
@@ -38,6 +34,10 @@ fn time(n: u32, mut run: impl FnMut()) -> Duration {
         .collect();
     rounds.sort_unstable();
     rounds[rounds.len() / 2]
+}
+
+fn us(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 fn bytes(n: u64) -> [u8; 16] {
@@ -140,7 +140,7 @@ fn claim_one(fleet: &Organization) {
     black_box(decide(fleet, &command, &context()).unwrap());
 }
 
-fn licensing(rows: &mut Vec<Row>) {
+fn licensing(report: &mut Report) {
     let small = fleet(100);
     let of_small = time(2_000, || claim_one(&small));
     eprintln!("building 1,000,000 devices in 100,000 groups...");
@@ -153,18 +153,11 @@ fn licensing(rows: &mut Vec<Row>) {
         black_box(recompute(&large));
     });
     let of_large = time(2_000, || claim_one(&large));
-    rows.push(Row {
-        name: "P2 full recompute, 1 M devices",
-        measured: full,
-        floor: Some(floor),
-        goal: "<= 1 s",
-    });
-    rows.push(Row {
-        name: "P2 one-device change, 1 M devices",
-        measured: of_large,
-        floor: Some(of_small),
-        goal: "<= 50 us, as with 1 k devices",
-    });
+    let of_pass = Some((us(floor), "one pass over the same structs"));
+    report.add("P2 full recompute, 1 M devices in 100 k groups", "us", us(full), of_pass, Goal::AtMost(1e6));
+    let of_thousand = Some((us(of_small), "1 k devices"));
+    report.add("P2 one-device change among 1 M", "us", us(of_large), of_thousand, Goal::AtMost(50.0));
+    report.add("P2 one-device change, 1 M to 1 k", "us", us(of_large), of_thousand, Goal::RatioAtMost(3.0));
 }
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -172,7 +165,7 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len() / 2).map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap()).collect()
 }
 
-fn tokens(rows: &mut Vec<Row>) {
+fn tokens(report: &mut Report) {
     let read = |name: &str| {
         unhex(
             &std::fs::read_to_string(format!("{}/vectors/coterm/{name}.hex", env!("CARGO_MANIFEST_DIR")))
@@ -220,45 +213,16 @@ fn tokens(rows: &mut Vec<Row>) {
         let unsigned = Unsigned::token(black_box(&claims), kid).unwrap();
         black_box(unsigned.attach(secret.sign(unsigned.to_be_signed()).to_bytes()));
     });
-    rows.push(Row {
-        name: "P5 verify a token",
-        measured: verify,
-        floor: Some(raw_verify),
-        goal: "<= 1.10 x",
-    });
-    rows.push(Row { name: "P5 refuse junk", measured: junk, floor: Some(raw_verify), goal: "<= 0.05 x" });
-    rows.push(Row {
-        name: "P6 issue a token",
-        measured: issue,
-        floor: Some(raw_sign),
-        goal: "<= 1.43 x (0.7 of the rate)",
-    });
+    let of_verify = Some((us(raw_verify), "raw verify_strict"));
+    report.add("P5 verify a token, the whole path", "us", us(verify), of_verify, Goal::RatioAtMost(1.10));
+    report.add("P5 refuse junk", "us", us(junk), of_verify, Goal::RatioAtMost(0.05));
+    let of_sign = Some((us(raw_sign), "raw signature"));
+    report.add("P6 issue a token: 0.7 of the raw rate", "us", us(issue), of_sign, Goal::RatioAtMost(1.43));
 }
 
 fn main() {
-    let mut rows = Vec::new();
-    tokens(&mut rows);
-    licensing(&mut rows);
-    println!("{:<36} {:>12} {:>12} {:>8}  goal", "what", "measured", "floor", "ratio");
-    let mut lines = Vec::new();
-    for row in &rows {
-        let us = |time: Duration| time.as_secs_f64() * 1e6;
-        let ratio = row.floor.map(|floor| us(row.measured) / us(floor));
-        let shown =
-            |value: Option<f64>, unit: &str| value.map_or("-".to_owned(), |v| format!("{v:.2}{unit}"));
-        println!(
-            "{:<36} {:>12} {:>12} {:>8}  {}",
-            row.name,
-            shown(Some(us(row.measured)), " us"),
-            shown(row.floor.map(us), " us"),
-            shown(ratio, ""),
-            row.goal
-        );
-        lines.push(serde_json::json!({
-            "name": row.name, "measured_us": us(row.measured), "floor_us": row.floor.map(us), "ratio": ratio, "goal": row.goal,
-        }));
-    }
-    let out = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
-    std::fs::create_dir_all(&out).unwrap();
-    std::fs::write(out.join("rules.json"), serde_json::to_vec_pretty(&lines).unwrap()).unwrap();
+    let mut report = Report::new("rules");
+    tokens(&mut report);
+    licensing(&mut report);
+    report.finish();
 }
