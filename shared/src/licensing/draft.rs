@@ -116,7 +116,9 @@ impl<'a> Draft<'a> {
                 return Err(broken(&format!("something stays due at {due_at}")));
             }
         }
-        (self.base, self.due_events) = (self.after.clone(), self.events.len());
+        if !self.events.is_empty() {
+            (self.base, self.due_events) = (self.after.clone(), self.events.len());
+        }
         Ok(())
     }
 

@@ -339,8 +339,12 @@ impl Both {
         }
         let in_use = self.world.organization.devices().filter(|dev| dev.is_active());
         assert_eq!(in_use.count(), self.paper.devices.len());
+        let mut wants = Wants::of(&self.world.organization);
         for dev in self.world.organization.devices().filter(|dev| dev.is_active()) {
-            assert!(self.world.organization.wanted(&dev.id).unwrap().schedule.is_ordered());
+            let wanted = self.world.organization.wanted(&dev.id);
+            assert!(wanted.as_ref().unwrap().schedule.is_ordered());
+            // C3: asked alone or with all others, a device is told the same.
+            assert_eq!(wants.wanted(&dev.id), wanted);
         }
     }
 }
