@@ -11,6 +11,7 @@
 
 mod feed;
 mod group;
+mod intake;
 mod issue;
 mod ledger;
 mod request;
@@ -34,6 +35,7 @@ use coterm_shared::licensing::{Organization, Preview};
 use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
 use feed::Feeds;
+use intake::Message;
 use ledger::Ledger;
 pub use rules::Mode;
 use rules::View;
@@ -43,7 +45,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::oneshot;
-use writer::{Message, Writer};
+use writer::Writer;
 
 /// How much may wait for the writer; beyond it requests are refused with `BUSY`.
 const QUEUE: usize = 1024;

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::feed::{Touch, Touches, merge};
 use super::group::{Answer, Group, carry_out};
+use super::intake::{Intake, Job, Message, Pace};
 use super::issue::{self, Sign, Signed, ToIssue};
 use super::ledger::{Frozen, Tail};
 use super::request::{BooksError, Change, Request};
@@ -10,6 +11,7 @@ use super::snapshots::{Snapshots, Subject};
 use super::timers::Timers;
 use crate::clock::TimeDoubt;
 use crate::store::{DeviceStatus, EventStore, Reads, StoreError, StreamId, Transaction};
+use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::Command;
 use coterm_shared::time::{Seconds, Timestamp};
 use std::collections::HashMap;
@@ -19,14 +21,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Most requests of one commit.
-const GROUP: usize = 256;
 /// Most organizations whose timers are answered in one commit.
 const TIMERS: usize = 64;
 /// How often the clock is looked at when nothing is asked.
 const TICK: Duration = Duration::from_secs(1);
-/// Longest wait for a group to fill.
-const MAX_PATIENCE: Duration = Duration::from_millis(2);
 /// When a timer that could not be answered is tried again.
 const RETRY: Seconds = Seconds(60);
 /// How long responses are kept for repetitions: a week.
@@ -36,39 +34,6 @@ const FORGET_EVERY: Seconds = Seconds(600);
 const FORGET_LIMIT: u32 = 1000;
 /// The actor of what time alone does.
 const CLOCK_ACTOR: &str = "system:clock";
-
-/// What the writer is asked.
-pub(super) enum Message {
-    /// Carry out a request.
-    Execute(Box<Request>, oneshot::Sender<Answer>),
-    /// Issue one chunk of tokens; the signer is handed back.
-    Issue {
-        /// Index of the chunk's first token in its batch.
-        first: usize,
-        /// The tokens.
-        chunk: Vec<ToIssue>,
-        /// The signer.
-        sign: Sign,
-        /// Where the outcome goes.
-        reply: oneshot::Sender<(Sign, Result<Vec<Signed>, BooksError>)>,
-    },
-    /// Record what devices said.
-    Statuses(Vec<DeviceStatus>, oneshot::Sender<Result<(), BooksError>>),
-    /// Answer the timers that are due.
-    Tick(oneshot::Sender<()>),
-    /// Tell why nothing is issued.
-    TimeDoubt(oneshot::Sender<Option<TimeDoubt>>),
-    /// The time is right.
-    ConfirmTime(oneshot::Sender<()>),
-    /// Stop after what was asked before.
-    Close(oneshot::Sender<()>),
-}
-
-/// A request of a group, and who waits for it; nobody waits for a timer.
-struct Job {
-    request: Request,
-    reply: Option<oneshot::Sender<Answer>>,
-}
 
 /// The single writer.
 pub(super) struct Writer<S> {
@@ -80,9 +45,7 @@ pub(super) struct Writer<S> {
     doubt: Option<TimeDoubt>,
     forgot_at: Timestamp,
     tidied: Instant,
-    /// Requests of the last group, and how long its commit took.
-    last_group: usize,
-    last_took: Duration,
+    pace: Pace,
 }
 
 impl<S: EventStore> Writer<S> {
@@ -100,8 +63,7 @@ impl<S: EventStore> Writer<S> {
             doubt: None,
             forgot_at: Timestamp::EPOCH,
             tidied: Instant::now(),
-            last_group: 0,
-            last_took: Duration::ZERO,
+            pace: Pace::default(),
         }
     }
 
@@ -115,39 +77,11 @@ impl<S: EventStore> Writer<S> {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             self.look_at_the_clock();
-            let mut jobs = Vec::new();
-            let mut others = Vec::new();
-            let gather_until = Instant::now() + self.patience();
-            let mut next = first;
-            while let Some(message) = next.take() {
-                match message {
-                    Message::Execute(request, reply) => {
-                        jobs.push(Job { request: *request, reply: Some(reply) })
-                    }
-                    Message::Close(reply) => {
-                        closing = Some(reply);
-                        break;
-                    }
-                    Message::Issue { .. }
-                    | Message::Statuses(..)
-                    | Message::Tick(_)
-                    | Message::TimeDoubt(_)
-                    | Message::ConfirmTime(_) => others.push(message),
-                }
-                if jobs.len().saturating_add(others.len()) >= GROUP {
-                    break;
-                }
-                next = inbox.try_recv().ok();
-                if next.is_none() && others.is_empty() && jobs.len() < self.last_group {
-                    let patience = gather_until.saturating_duration_since(Instant::now());
-                    next = inbox.recv_timeout(patience).ok();
-                }
-            }
-            let (asked, started) = (jobs.len(), Instant::now());
-            let _more = self.tick(jobs);
-            if asked > 0 {
-                (self.last_group, self.last_took) = (asked, started.elapsed());
-            }
+            let mut intake = Intake::new(inbox, first, self.pace);
+            let _more = self.tick(&mut intake);
+            self.pace = intake.pace();
+            let Intake { others, closing: asked_to_close, .. } = intake;
+            closing = asked_to_close;
             others.into_iter().for_each(|message| self.serve(message));
             // Also under constant load: the log replayed at a start must stay short.
             if self.tidied.elapsed() >= TICK {
@@ -176,19 +110,11 @@ impl<S: EventStore> Writer<S> {
         }
     }
 
-    /// How long to wait for a group to become as large as the last one.
-    ///
-    /// Those answered together ask again together, but not at the same instant: without a little patience the first
-    /// of them would get a disk write of its own, and all others wait for it. A lone writer never waits.
-    fn patience(&self) -> Duration {
-        if self.last_group > 1 { (self.last_took / 4).min(MAX_PATIENCE) } else { Duration::ZERO }
-    }
-
     fn serve(&mut self, message: Message) {
         // Whoever asked may have stopped waiting: then the answer goes nowhere, and that is all.
         match message {
             Message::Execute(request, reply) => {
-                let _more = self.tick(vec![Job { request: *request, reply: Some(reply) }]);
+                let _more = self.tick(std::iter::once(Job { request: *request, reply: Some(reply) }));
             }
             Message::Issue { first, chunk, mut sign, reply } => {
                 let outcome = self.issue(first, chunk, &mut sign);
@@ -198,7 +124,7 @@ impl<S: EventStore> Writer<S> {
                 let _unheard = reply.send(self.record(&statuses).map_err(BooksError::from));
             }
             Message::Tick(reply) => {
-                while self.tick(Vec::new()) {}
+                while self.tick(std::iter::empty()) {}
                 let _unheard = reply.send(());
             }
             Message::TimeDoubt(reply) => {
@@ -213,30 +139,31 @@ impl<S: EventStore> Writer<S> {
     }
 
     /// Commits the jobs together with what is due by the clock; tells whether more is due.
-    fn tick(&mut self, jobs: Vec<Job>) -> bool {
+    fn tick(&mut self, jobs: impl Iterator<Item = Job>) -> bool {
         let (now_millis, doubt) = self.shared.now_millis();
         let now = Timestamp::from_secs_clamped(now_millis / 1000);
-        let mut jobs = refuse_undatable(jobs, doubt);
         let due = self.timers.due(now, TIMERS);
         let retry_at = now.saturating_add(RETRY);
-        for id in &due {
-            // Until it is answered: a timer that cannot be must not spin.
-            self.timers.set(*id, Some(retry_at));
+        // Until it is answered: a timer that cannot be must not spin.
+        due.iter().for_each(|id| self.timers.set(*id, Some(retry_at)));
+        let timer = |id: &OrganizationId| {
             let change = Change::Organization { id: *id, command: Command::Materialize };
-            let request = Request::new(CLOCK_ACTOR, format!("clock-{}", now.as_secs()), change);
-            jobs.push(Job { request, reply: None });
-        }
-        if !jobs.is_empty() {
-            self.commit(jobs, now);
+            Job {
+                request: Request::new(CLOCK_ACTOR, format!("clock-{}", now.as_secs()), change),
+                reply: None,
+            }
+        };
+        let mut jobs = jobs.filter_map(|job| datable(job, doubt)).chain(due.iter().map(timer)).peekable();
+        if jobs.peek().is_some() {
+            self.commit(&mut jobs, now);
         }
         due.len() == TIMERS
     }
 
     /// One transaction for all jobs: each is answered when it is on disk, or with why it is not.
-    fn commit(&mut self, jobs: Vec<Job>, now: Timestamp) {
-        let (requests, replies): (Vec<_>, Vec<_>) =
-            jobs.into_iter().map(|job| (job.request, job.reply)).unzip();
-        match self.group(requests, now) {
+    fn commit(&mut self, jobs: &mut impl Iterator<Item = Job>, now: Timestamp) {
+        let mut replies = Vec::new();
+        match self.group(jobs, &mut replies, now) {
             Ok(group) => {
                 let Group { now, tail, touches, answers, .. } = group;
                 self.swap(tail, now);
@@ -250,6 +177,8 @@ impl<S: EventStore> Writer<S> {
                 }
             }
             Err(error) => {
+                // Who came in meanwhile would have been in this group.
+                replies.extend(jobs.map(|job| job.reply));
                 tracing::error!(%error, requests = replies.len(), "a commit failed");
                 let error = BooksError::from(error);
                 self.recover();
@@ -260,8 +189,13 @@ impl<S: EventStore> Writer<S> {
         }
     }
 
-    /// Decides and applies every request, and commits. An error means that nothing may be acknowledged.
-    fn group(&mut self, requests: Vec<Request>, now: Timestamp) -> Result<Group, StoreError> {
+    /// Decides and applies every request as it comes, and commits. An error means that nothing may be acknowledged.
+    fn group(
+        &mut self,
+        jobs: &mut impl Iterator<Item = Job>,
+        replies: &mut Vec<Option<oneshot::Sender<Answer>>>,
+        now: Timestamp,
+    ) -> Result<Group, StoreError> {
         let ledger = self.shared.ledger.read().unwrap_or_else(PoisonError::into_inner);
         let mut tx = self.store.begin()?;
         let mut group = Group::at(now, self.shared.mode);
@@ -271,7 +205,8 @@ impl<S: EventStore> Writer<S> {
             group.tail = tail;
             group.now = tx.reads().last_event_at()?.map_or(now, |recorded| recorded.max(now));
         }
-        for request in requests {
+        for Job { request, reply } in jobs {
+            replies.push(reply);
             let answer = carry_out(&mut tx, &ledger, &mut group, request)?;
             group.answers.push(answer);
         }
@@ -329,7 +264,9 @@ impl<S: EventStore> Writer<S> {
         let now = Timestamp::from_secs_clamped(now_millis / 1000);
         let mut tx = self.store.begin()?;
         let signed = issue::issue(&mut tx, first, chunk, sign, now, now_millis)?;
-        tx.commit()?;
+        if signed.iter().any(Result::is_ok) {
+            tx.commit()?;
+        }
         Ok(signed)
     }
 
@@ -369,15 +306,15 @@ impl<S: EventStore> Writer<S> {
 
 /// After a long outage nothing can be dated: by the clock a change may end terms that run, by the last event it would
 /// cost whoever makes it the time since. A step while running leaves a time to go on by.
-fn refuse_undatable(jobs: Vec<Job>, doubt: Option<TimeDoubt>) -> Vec<Job> {
+fn datable(job: Job, doubt: Option<TimeDoubt>) -> Option<Job> {
     let doubt = match doubt {
         Some(doubt @ TimeDoubt::LongOutage { .. }) => doubt,
-        Some(TimeDoubt::Stepped { .. }) | None => return jobs,
+        Some(TimeDoubt::Stepped { .. }) | None => return Some(job),
     };
-    for reply in jobs.into_iter().filter_map(|job| job.reply) {
+    if let Some(reply) = job.reply {
         drop(reply.send(Err(doubt.into())));
     }
-    Vec::new()
+    None
 }
 
 /// Nobody waits for the answer to a timer, so what goes wrong is logged.

@@ -159,38 +159,38 @@ async fn story(books: &Books, of: u8) -> Vec<(String, Timestamp)> {
     log.iter().map(|line| (name(&line.event), line.at)).collect()
 }
 
-/// Holds the writer inside a request until the receiver is dropped; what is asked meanwhile becomes one group.
+/// Holds the writer at work that no commit waits for until it is released; what is asked meanwhile becomes one group.
 async fn hold_writer(books: &Books) -> HeldWriter {
     let (entered, entering) = oneshot::channel();
     let (release, held): (_, Receiver<()>) = channel();
-    let respond: Respond = Box::new(move |_| {
-        entered.send(()).unwrap();
+    let mut entered = Some(entered);
+    let sign = Box::new(move |_: &[Allocated]| {
+        entered.take().unwrap().send(()).unwrap();
         let _released = held.recv();
-        StoredResponse { status: 200, body: Vec::new() }
+        Vec::new()
     });
-    let request = Request { respond: Some(respond), ..ask(to(1, Command::Materialize)) };
-    let books = books.clone();
-    let task = tokio::spawn(async move { books.execute(request).await });
+    let (reply, answer) = oneshot::channel();
+    books.sender.try_send(Message::Issue { first: 0, chunk: Vec::new(), sign, reply }).ok().unwrap();
     entering.await.unwrap();
-    HeldWriter { release, task }
+    HeldWriter { release, done: Box::pin(async move { drop(answer.await.unwrap().1.unwrap()) }) }
 }
 
 struct HeldWriter {
     release: std::sync::mpsc::Sender<()>,
-    task: tokio::task::JoinHandle<Result<Committed, BooksError>>,
+    done: std::pin::Pin<Box<dyn Future<Output = ()>>>,
 }
 
 impl HeldWriter {
     async fn release(self) {
         drop(self.release);
-        self.task.await.unwrap().unwrap();
+        self.done.await;
     }
 }
 
 /// Asks without waiting; the request is queued when this returns.
 fn queue(books: &Books, request: Request) -> oneshot::Receiver<Result<Committed, BooksError>> {
     let (reply, answer) = oneshot::channel();
-    books.sender.try_send(Message::Execute(Box::new(request), reply)).unwrap();
+    books.sender.try_send(Message::Execute(Box::new(request), reply)).ok().unwrap();
     answer
 }
 

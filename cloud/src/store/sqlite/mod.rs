@@ -12,7 +12,7 @@ mod write;
 pub use write::SqliteTransaction;
 
 use super::{EventStore, Result, StoreError};
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -148,8 +148,7 @@ impl EventStore for SqliteStore {
     }
 
     fn begin(&mut self) -> Result<SqliteTransaction<'_>> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        Ok(SqliteTransaction::new(transaction))
+        SqliteTransaction::begin(&self.connection)
     }
 }
 

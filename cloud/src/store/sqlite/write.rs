@@ -13,12 +13,19 @@ use crate::store::{
 };
 use coterm_shared::id::OrganizationId;
 use coterm_shared::time::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection, TransactionBehavior};
 use std::collections::BTreeMap;
+use std::fmt;
+
+const INSERT_EVENT: &str =
+    "INSERT INTO events (stream, version, at, recorded_at, actor, request_id, event, hash)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 /// A transaction on the SQLite file.
-#[derive(Debug)]
 pub struct SqliteTransaction<'a> {
+    /// Kept at hand for all events of the transaction; it ends before the transaction does.
+    insert: Option<CachedStatement<'a>>,
+    connection: &'a Connection,
     transaction: rusqlite::Transaction<'a>,
     /// The latest instant written, recorded once at commit.
     latest: Option<Timestamp>,
@@ -36,9 +43,24 @@ struct End {
     moved: bool,
 }
 
+impl fmt::Debug for SqliteTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTransaction").field("heads", &self.heads).finish_non_exhaustive()
+    }
+}
+
 impl<'a> SqliteTransaction<'a> {
-    pub(super) fn new(transaction: rusqlite::Transaction<'a>) -> SqliteTransaction<'a> {
-        SqliteTransaction { transaction, latest: None, heads: BTreeMap::new(), sequences: BTreeMap::new() }
+    pub(super) fn begin(connection: &'a Connection) -> Result<SqliteTransaction<'a>> {
+        let behavior = TransactionBehavior::Immediate;
+        let transaction = rusqlite::Transaction::new_unchecked(connection, behavior)?;
+        Ok(SqliteTransaction {
+            insert: None,
+            connection,
+            transaction,
+            latest: None,
+            heads: BTreeMap::new(),
+            sequences: BTreeMap::new(),
+        })
     }
 
     /// Where a stream ends, with what this transaction appended.
@@ -91,10 +113,10 @@ impl<'a> SqliteTransaction<'a> {
             // The log refers to its stream, which therefore comes first.
             self.write_head(*stream, head)?;
         }
-        let mut insert = self.transaction.prepare_cached(
-            "INSERT INTO events (stream, version, at, recorded_at, actor, request_id, event, hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )?;
+        let insert = match &mut self.insert {
+            Some(insert) => insert,
+            none => none.insert(self.connection.prepare_cached(INSERT_EVENT)?),
+        };
         for event in events {
             let seq = head.version.saturating_add(1);
             let link = Link {
@@ -255,7 +277,8 @@ impl Transaction for SqliteTransaction<'_> {
         Ok(delete.execute((integer(before.as_secs())?, limit))?)
     }
 
-    fn commit(self) -> Result<()> {
+    fn commit(mut self) -> Result<()> {
+        self.insert = None;
         for (stream, end) in self.heads.iter().filter(|(_, end)| end.moved) {
             self.write_head(*stream, end.head)?;
         }
