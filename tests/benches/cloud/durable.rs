@@ -9,7 +9,9 @@
 //! heads.
 
 use crate::report::{Goal, Report, median};
-use crate::world::{create_group, directory, execute, found, group, open, organization, runtime, to};
+use crate::world::{
+    create_group, directory, execute, found, group, open, organization, processor_ms, runtime, to,
+};
 use coterm_cloud::books::{Books, Envelope, Idempotency, Request};
 use coterm_shared::licensing::Command;
 use rusqlite::{Connection, params};
@@ -38,13 +40,41 @@ fn bare(path: &Path) -> Connection {
     connection
 }
 
-fn per_second(count: u64, started: Instant) -> f64 {
-    count as f64 / started.elapsed().as_secs_f64()
+/// Changes per second, and what one costs in processor time of the whole process, in microseconds.
+#[derive(Clone, Copy)]
+struct Rate {
+    per_second: f64,
+    processor_us: f64,
+}
+
+/// When something began, by the wall and by the processor.
+struct Since(Instant, f64);
+
+impl Since {
+    fn now() -> Since {
+        Since(Instant::now(), processor_ms())
+    }
+
+    fn rate(&self, count: u64) -> Rate {
+        let count = count as f64;
+        Rate {
+            per_second: count / self.0.elapsed().as_secs_f64(),
+            processor_us: (processor_ms() - self.1) * 1e3 / count,
+        }
+    }
+}
+
+/// The middle of several rounds.
+fn middle(rates: Vec<Rate>) -> Rate {
+    Rate {
+        per_second: median(rates.iter().map(|rate| rate.per_second).collect()),
+        processor_us: median(rates.iter().map(|rate| rate.processor_us).collect()),
+    }
 }
 
 /// What changes leave, in groups of `writers`, the rows spread over `streams` streams as the changes are.
-fn same_rows(connection: &Connection, row: &Envelope, round: u64, writers: u64, streams: u64) -> f64 {
-    let started = Instant::now();
+fn same_rows(connection: &Connection, row: &Envelope, round: u64, writers: u64, streams: u64) -> Rate {
+    let since = Since::now();
     for n in 0..EACH {
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut insert = connection
@@ -88,13 +118,13 @@ fn same_rows(connection: &Connection, row: &Envelope, round: u64, writers: u64, 
             .unwrap();
         connection.execute_batch("COMMIT").unwrap();
     }
-    per_second(writers * EACH, started)
+    since.rate(writers * EACH)
 }
 
 /// The same number of bytes, in the plainest form there is.
-fn plain(connection: &Connection, row: &Envelope) -> f64 {
+fn plain(connection: &Connection, row: &Envelope) -> Rate {
     let body = vec![7_u8; row.event.len() + row.actor.len() + row.request_id.len() + 32 + 16 + 24];
-    let started = Instant::now();
+    let since = Since::now();
     for _ in 0..EACH {
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut insert = connection.prepare_cached("INSERT INTO plain (body) VALUES ($1)").unwrap();
@@ -103,7 +133,7 @@ fn plain(connection: &Connection, row: &Envelope) -> f64 {
         }
         connection.execute_batch("COMMIT").unwrap();
     }
-    per_second(WRITERS * EACH, started)
+    since.rate(WRITERS * EACH)
 }
 
 /// How the changes of the writers are.
@@ -116,8 +146,8 @@ struct Shape {
     keyed: bool,
 }
 
-async fn acknowledged(books: &Books, shape: Shape, round: u64) -> f64 {
-    let started = Instant::now();
+async fn acknowledged(books: &Books, shape: Shape, round: u64) -> Rate {
+    let since = Since::now();
     let tasks = (0..shape.writers).map(|writer| {
         let books = books.clone();
         tokio::spawn(async move {
@@ -138,7 +168,7 @@ async fn acknowledged(books: &Books, shape: Shape, round: u64) -> f64 {
     for task in tasks.collect::<Vec<_>>() {
         task.await.unwrap();
     }
-    per_second(shape.writers * EACH, started)
+    since.rate(shape.writers * EACH)
 }
 
 pub(crate) fn run() {
@@ -157,7 +187,7 @@ pub(crate) fn run() {
     let _warm = run(shape(WRITERS, 1, false), 0);
     let row = runtime.block_on(books.log(organization(0), 10, 1)).unwrap().remove(0);
     let rows = |round, writers, streams| same_rows(&floor, &row, round, writers, streams);
-    let mut seen: [Vec<f64>; 8] = Default::default();
+    let mut seen: [Vec<Rate>; 8] = Default::default();
     for round in 1..=ROUNDS {
         seen[0].push(rows(round, 1, 1));
         seen[1].push(run(shape(1, 1, false), round));
@@ -168,27 +198,23 @@ pub(crate) fn run() {
         seen[6].push(plain(&floor, &row));
         seen[7].push(run(shape(WRITERS, WRITERS, true), 2 * ROUNDS + round));
     }
-    let [one_floor, one, same_floor, same, spread_floor, spread, plain, keyed] = seen.map(median);
+    let [one_floor, one, same_floor, same, spread_floor, spread, plain, keyed] = seen.map(middle);
     let of_rows = "bare SQLite loop, the same rows";
-    report.add("P8 one writer", "/s", one, Some((one_floor, of_rows)), Goal::Shown);
-    let goal = Goal::RatioAtLeast(0.8);
-    report.add("P8 64 writers, one organization", "/s", same, Some((same_floor, of_rows)), goal);
-    report.add("P8 64 writers, 64 organizations", "/s", spread, Some((spread_floor, of_rows)), goal);
-    report.add(
-        "P8 64 writers over one writer",
-        "/s",
-        same,
-        Some((one, "one writer")),
-        Goal::RatioAtLeast(20.0),
-    );
-    report.add(
-        "P8 64 writers over plain blobs",
-        "/s",
-        same,
-        Some((plain, "bare SQLite loop, one blob")),
-        Goal::Shown,
-    );
-    report.add("P8 64 writers with idempotency keys", "/s", keyed, Some((spread, "without")), Goal::Shown);
+    let mut rate = |name: &str, rate: Rate, floor: Rate, what: &str, goal| {
+        report.add(format!("P8 {name}"), "/s", rate.per_second, Some((floor.per_second, what)), goal);
+    };
+    rate("one writer", one, one_floor, of_rows, Goal::Shown);
+    rate("64 writers, one organization", same, same_floor, of_rows, Goal::RatioAtLeast(0.8));
+    rate("64 writers, 64 organizations", spread, spread_floor, of_rows, Goal::RatioAtLeast(0.8));
+    rate("64 writers over one writer", same, one, "one writer", Goal::RatioAtLeast(20.0));
+    rate("64 writers over plain blobs", same, plain, "bare SQLite loop, one blob", Goal::Shown);
+    rate("64 writers with idempotency keys", keyed, spread, "without", Goal::Shown);
+    let mut processor = |name: &str, rate: Rate, floor: Rate, what: &str| {
+        let name = format!("P8 processor for a change: {name}");
+        report.add(name, "us", rate.processor_us, Some((floor.processor_us, what)), Goal::Shown);
+    };
+    processor("64 writers, one organization", same, same_floor, of_rows);
+    processor("64 writers, 64 organizations", spread, spread_floor, of_rows);
     runtime.block_on(books.close());
     report.finish();
 }

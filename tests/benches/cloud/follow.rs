@@ -9,7 +9,7 @@
 use crate::report::{Goal, Report, median};
 use crate::world::{
     catalog, claim_key, create_site, default_group, directory, execute, found, group, issue_key, load, open,
-    populate, runtime, to,
+    populate, processor_ms, runtime, to,
 };
 use coterm_cloud::books::{Books, Change};
 use coterm_cloud::ports::{BoxFuture, Broker, Outgoing, PublishError};
@@ -19,7 +19,6 @@ use coterm_shared::id::DeviceId;
 use coterm_shared::licensing::Command;
 use coterm_shared::time::Seconds;
 use coterm_shared::token::TrustDomain;
-use rustix::time::{ClockId, clock_gettime};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,11 +81,6 @@ struct Cloud {
     /// The next group whose date is moved, and the number of the next key.
     next: u64,
     _directory: TempDir,
-}
-
-fn processor_ms() -> f64 {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
 impl Cloud {
