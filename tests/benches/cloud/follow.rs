@@ -13,8 +13,8 @@ use crate::world::{
 };
 use coterm_cloud::books::{Books, Change};
 use coterm_cloud::ports::{BoxFuture, Broker, Outgoing, PublishError};
-use coterm_cloud::reconcile::{LatestInbox, Policy, Reconciler, Settings, SigningLedger, TokenPolicy};
-use coterm_cloud::signer::{Trust, TrustPolicy};
+use coterm_cloud::reconcile::{LatestInbox, Reconciler, Settings, SigningLedger, TokenPolicy};
+use coterm_cloud::signer::{Trust, TrustPolicy, Vault};
 use coterm_shared::id::DeviceId;
 use coterm_shared::licensing::Command;
 use coterm_shared::time::Seconds;
@@ -98,13 +98,15 @@ impl Cloud {
             lease,
             keep: Seconds::days(30),
         };
-        let trust = Arc::new(Trust::open_or_create(directory.path(), policy, books.now()).unwrap());
+        let vault = Vault::files(directory.path().join("keys"));
+        let trust = Trust::open_or_create(directory.path(), policy, vault, books.now());
+        let trust = Arc::new(trust.unwrap());
         let tokens =
             TokenPolicy { trust_domain: trust_domain.clone(), lease, offline_budget: Seconds::days(90) };
         let ledger = Arc::new(SigningLedger::new(books.clone(), Arc::clone(&trust), tokens));
         let settings = Settings {
             trust_domain,
-            policy: Policy { epoch: trust.epoch(), retained: true },
+            retained: true,
             sweep: Duration::from_secs(86_400),
             tick: Duration::from_secs(1),
             publishes_in_flight: 256,
