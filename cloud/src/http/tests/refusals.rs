@@ -27,6 +27,9 @@ fn parts(first: Value, second: Value) -> Value {
     json!({ "parts": [{ "lines": line(first) }, { "lines": line(second) }] })
 }
 
+/// What it is called, the request, and the status and codes of its refusal.
+type Mistake<'a> = (&'a str, Method, String, Value, u16, &'a [&'a str]);
+
 #[tokio::test]
 async fn each_mistake_has_its_code_sentence_and_hint_and_changes_nothing() {
     let world = World::new().await;
@@ -51,7 +54,7 @@ async fn each_mistake_has_its_code_sentence_and_hint_and_changes_nothing() {
     let move_site = |site: &str| format!("/sites/{site}/move");
     let group_path = |group: &str| format!("/groups/{group}");
     let none = "01900000000070008000000000000000";
-    let table: Vec<(&str, Method, String, Value, u16, &[&str])> = vec![
+    let table: Vec<Mistake<'_>> = vec![
         ("claiming twice", Method::POST, "/keys/claim".into(), claim(&once), 409, &["KEY_ALREADY_CLAIMED"]),
         (
             "claiming another's",
