@@ -13,6 +13,8 @@ mod documentation;
 mod external_broker;
 mod hostile;
 mod isolation;
+mod keys;
+mod keys_in_hardware;
 mod ladder;
 mod manual;
 mod offline;

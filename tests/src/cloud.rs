@@ -22,6 +22,7 @@ pub struct Cloud {
     process: Option<Process>,
     place: Place,
     settings: Vec<String>,
+    environment: Vec<(String, String)>,
     dir: TempDir,
 }
 
@@ -68,6 +69,7 @@ impl Cloud {
             process: None,
             place,
             settings: all,
+            environment: Vec::new(),
             dir: TempDir::with_prefix("coterm-e2e-").expect("a directory"),
         }
     }
@@ -90,6 +92,37 @@ impl Cloud {
         self.process = Some(process);
     }
 
+    /// Sets a variable of the environment for the daemon and its commands, from their next start on.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Runs `coterm-cloud keys ...`, whether the daemon runs or not.
+    #[track_caller]
+    #[must_use]
+    pub fn keys(&self, arguments: &[&str]) -> Said {
+        run(self.keys_command(arguments))
+    }
+
+    /// The same, to be started by whoever wants to kill it.
+    #[must_use]
+    pub fn keys_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.command("keys");
+        command.args(arguments);
+        command
+    }
+
+    /// What `keys status` knows.
+    ///
+    /// # Panics
+    /// It cannot be read.
+    #[track_caller]
+    #[must_use]
+    pub fn keys_status(&self) -> serde_json::Value {
+        let said = self.keys(&["status", "--json"]);
+        serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{said:?}"))
+    }
+
     /// Runs a command of the daemon's program with this daemon's settings to its end.
     #[track_caller]
     #[must_use]
@@ -104,6 +137,7 @@ impl Cloud {
             line.args(["--set", setting.as_str()]);
         }
         clean(&mut line, self.dir.path());
+        line.envs(self.environment.iter().map(|(name, value)| (name, value)));
         line
     }
 

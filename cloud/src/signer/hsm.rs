@@ -2,7 +2,8 @@
 //!
 //! **Problem.** Hardware is pulled, restarts and loses sessions, and locks itself after a few wrong PINs; and every vendor's
 //! module is a shared library of its own. **Method.** One session, opened when it is needed and thrown away after any
-//! error; what was asked is tried once more in a fresh one. A PIN that was refused is not tried again until its file says
+//! error; what was asked is tried once more in a fresh one. A module that was asked for a key and does not know it may
+//! have lost sight of its token, so it is started anew before it is believed, at most once a minute. A PIN that was refused is not tried again until its file says
 //! something else. Keys are found by their public point, so no name in the hardware has to be kept in step with ours.
 //! **Deliberately absent:** importing and exporting private keys; they are made where they stay.
 
@@ -19,10 +20,13 @@ use cryptoki::types::AuthPin;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 /// `EcParams` of Ed25519: the name of the curve as a PrintableString (PKCS#11 3.0 §2.3.10).
 const ED25519_PARAMS: &[u8] = b"\x13\x0cedwards25519";
+/// For how long a module that was just started is believed that it does not know a key.
+const BELIEVED_FOR: Duration = Duration::from_secs(60);
 /// What is signed to see whether a key still works; it can be mistaken for no document.
 const PROBE: &[u8] = b"coterm: is this key there?";
 
@@ -50,6 +54,7 @@ struct State {
     /// Loaded once: modules do not like to be loaded twice.
     module: Option<Pkcs11>,
     session: Option<Session>,
+    started: Option<Instant>,
     /// A PIN that was refused.
     refused_pin: Option<Zeroizing<String>>,
 }
@@ -78,7 +83,8 @@ impl Hsm {
     /// # Errors
     /// The hardware does not answer.
     pub fn find(self: &Arc<Hsm>, public: &PublicKey) -> Result<Option<HsmKey>, TrustError> {
-        let found = self.with_session(|session| Ok(pair_of(session, public)?.is_some()))?;
+        let look = || self.with_session(|session| Ok(pair_of(session, public)?.is_some()));
+        let found = look()? || (self.start_anew() && look()?);
         Ok(found.then(|| HsmKey { hsm: Arc::clone(self), public: public.clone() }))
     }
 
@@ -146,16 +152,32 @@ impl Hsm {
 
     fn sign(&self, public: &PublicKey, message: &[u8]) -> Result<[u8; 64], TrustError> {
         let mechanism = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Ed25519));
-        let signature = self.with_session(|session| match pair_of(session, public)? {
-            Some(pair) => session.sign(&mechanism, pair.private, message).map(Some),
-            None => Ok(None),
-        })?;
+        let sign = || {
+            self.with_session(|session| match pair_of(session, public)? {
+                Some(pair) => session.sign(&mechanism, pair.private, message).map(Some),
+                None => Ok(None),
+            })
+        };
+        let mut signature = sign()?;
+        if signature.is_none() && self.start_anew() {
+            signature = sign()?;
+        }
         let signature = signature.ok_or_else(|| self.fault("the key is not in it any more"))?;
         // A signature that does not verify would be refused by every device, and the books would never know why.
         <[u8; 64]>::try_from(signature)
             .ok()
             .filter(|signature| public.verifies(message, signature))
             .ok_or_else(|| self.fault("it made a signature that does not verify"))
+    }
+
+    /// Starts the module anew, unless it was just started; returns whether it was.
+    fn start_anew(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let stale = state.started.is_none_or(|at| at.elapsed() >= BELIEVED_FOR);
+        if stale {
+            stop(&mut state);
+        }
+        stale
     }
 
     /// Does something in a session; after an error once more in a new one.
@@ -172,9 +194,7 @@ impl Hsm {
             Ok(session) => session,
             Err(error) => {
                 // Some modules see a token that came back only after they were started anew.
-                if let Some(module) = state.module.take() {
-                    let _ = module.finalize();
-                }
+                stop(&mut state);
                 return Err(error);
             }
         };
@@ -194,6 +214,7 @@ impl Hsm {
                     Err(error) => return Err(fault(error)),
                 }
                 state.module = Some(module.clone());
+                state.started = Some(Instant::now());
                 module
             }
         };
@@ -231,6 +252,15 @@ impl Hsm {
     fn fault(&self, reason: &str) -> TrustError {
         let label = self.config.token_label.clone();
         TrustError::Hardware { label, module: self.config.module.clone(), reason: reason.to_owned() }
+    }
+}
+
+/// Ends the session and the module.
+fn stop(state: &mut State) {
+    state.session = None;
+    if let Some(module) = state.module.take() {
+        // It may be gone already, together with what it spoke to.
+        let _ = module.finalize();
     }
 }
 
