@@ -1,7 +1,7 @@
 # What a person does with this project. `make` alone lists it.
 #
 # Nothing here needs more than a Rust toolchain (rust-toolchain.toml names it), a C compiler and, for `make test`,
-# Mosquitto. Everything is written below target/.
+# Mosquitto and SoftHSM. Everything is written below target/.
 
 CARGO ?= cargo
 export PATH := $(CURDIR)/target/tools/bin:$(PATH)
@@ -39,6 +39,10 @@ test-tools:
 	@PATH="$$PATH:/usr/sbin"; command -v mosquitto >/dev/null || { \
 		echo "make test: the tests of external brokers start a real Mosquitto, and there is none."; \
 		echo "  Install it: sudo apt-get install mosquitto   (the service itself need not run)"; \
+		exit 1; }
+	@command -v softhsm2-util >/dev/null || { \
+		echo "make test: the tests of keys in hardware use SoftHSM, and there is none."; \
+		echo "  Install it: sudo apt-get install softhsm2"; \
 		exit 1; }
 
 # The independent peer of the token format, from PyPI. Without it its one test says that it is skipped.

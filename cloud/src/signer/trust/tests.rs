@@ -74,12 +74,18 @@ fn keys_rotate_with_two_leases_notice_and_one_lease_overlap() {
     assert_ne!(second, first, "used one lease before the end");
     // A year on, every keyring follows the one before and stays small.
     let mut held = trust.keyring();
+    let mut signed = Vec::new();
     for day in 29..400 {
         trust.rotate_if_due(at(day)).unwrap();
+        signed.push((day, signing(&trust)));
         let keyring = Keyring::verify(trust.keyring().bytes(), &trust.root(), Some(&held)).unwrap();
         assert!(matches!(keyring.step(), KeyringStep::Newer | KeyringStep::Unchanged));
         let active = keyring.key(signing(&trust)).unwrap();
         assert!(active.not_before_at <= at(day) && at(day) <= active.not_after_at, "day {day}");
+        // Overlap: whatever was signed within a lease can still be read, and the key that signs will be listed for one.
+        for (_, kid) in signed.iter().filter(|(on, _)| on + 7 >= day) {
+            assert!(keyring.key(*kid).is_some(), "day {day}: {kid}");
+        }
         assert!(keyring.keys().len() <= 5, "day {day}: {}", keyring.keys().len());
         held = keyring;
     }
