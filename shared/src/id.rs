@@ -104,6 +104,10 @@ uuid_id!(
     /// A license key, whatever its code.
     KeyId, "key", "a license key"
 );
+uuid_id!(
+    /// A claim code, whatever its text.
+    ClaimCodeId, "clm", "a claim code"
+);
 
 /// A device: its certificate's common name, its MQTT client id and a level of its topics.
 ///

@@ -13,6 +13,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod enforcement;
+pub mod enrolment;
 pub mod finding;
 pub mod id;
 pub mod licensing;

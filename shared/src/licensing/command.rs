@@ -2,6 +2,7 @@
 //!
 //! Texts arrive as they were typed; [`super::decide`] parses them, so that all faults of a command are found at once.
 
+use super::enrolment::EnrolmentCommand;
 use super::license_key::{IssuedKey, OrderLine};
 use super::settings::{DoorUnits, Scope};
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
@@ -200,6 +201,8 @@ pub enum Command {
         /// The two parts.
         parts: Box<[PartRequest; 2]>,
     },
+    /// Claim codes, and devices that come with one.
+    Enrolment(EnrolmentCommand),
     /// Gives an unassigned key to another organization; vendor staff only (domain K8).
     TransferKey {
         /// The key.
@@ -334,6 +337,7 @@ impl Command {
             Command::UnclaimKey { .. } => "unclaim-key",
             Command::SplitKey { .. } => "split-key",
             Command::TransferKey { .. } => "transfer-key",
+            Command::Enrolment(command) => command.name(),
         }
     }
 }

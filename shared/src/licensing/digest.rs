@@ -105,6 +105,8 @@ impl Named {
             | Event::TrialConverted { device }
             | Event::TrialEnded { device }
             | Event::DeviceRetired { device, .. } => self.device(decision, device),
+            // What is claimed by an enrolment has an event of its own.
+            Event::Enrolment(_) => {}
             Event::KeyClaimed { place, .. } => self.key_place(place),
             Event::KeyPlaced { key, place } => self.key(decision, *key, [place]),
             Event::KeySplit { key, parts } => {

@@ -9,6 +9,7 @@ mod names;
 use super::clock::Clocks;
 use super::compliance::{Assessment, Figures};
 use super::device::Trial;
+use super::enrolment::EnrolmentEvent;
 use super::license_key::{IssuedKey, KeyPlace};
 use super::name::{ModelName, Name};
 use super::settings::{Overrides, Settings};
@@ -218,6 +219,8 @@ pub enum Event {
         /// How many keys retired.
         keys: u64,
     },
+    /// What concerns claim codes, and devices that came with one.
+    Enrolment(EnrolmentEvent),
     /// A group was judged anew, with another result than before (domain C1, E2).
     GroupAssessed {
         /// The group.
@@ -261,6 +264,7 @@ impl Event {
             Event::KeyTransferred { .. } => "key-transferred",
             Event::RenewalsActivated { .. } => "renewals-activated",
             Event::TermEnded { .. } => "term-ended",
+            Event::Enrolment(event) => event.name(),
             Event::GroupAssessed { .. } => "group-assessed",
         }
     }

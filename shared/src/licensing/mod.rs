@@ -18,6 +18,7 @@ mod decide;
 mod device;
 mod digest;
 mod draft;
+mod enrolment;
 mod event;
 pub mod explain;
 mod group;
@@ -48,6 +49,9 @@ pub use decide::{Context, decide, found};
 pub use device::{Device, DeviceState, Trial};
 pub use digest::{PreviewDigest, PreviewDigestError, check_digest, check_digest_of, outdated};
 pub use draft::{Decision, Touched};
+pub use enrolment::{
+    ClaimCode, ClaimState, Enrol, Enrolment, EnrolmentCommand, EnrolmentEvent, LIST_MAX, NewClaimCode,
+};
 pub use event::{Dated, Event, Reservation, Reserved, ReservedKind, Retirement, SplitPart, Subject};
 pub use group::{DateMoved, Group};
 pub use license_key::{IssuedKey, KeyLine, KeyPlace, KeyState, LicenseKey, OrderLine};

@@ -5,6 +5,7 @@
 //! a consistent snapshot while the writer goes on.
 
 use super::device::Device;
+use super::enrolment::Enrolment;
 use super::group::Group;
 use super::license_key::LicenseKey;
 use super::name::Name;
@@ -45,6 +46,7 @@ pub struct Organization {
     pub(super) site_names: RedBlackTreeSetSync<(Option<SiteId>, String)>,
     pub(super) active_devices: u64,
     pub(super) trial_devices: u64,
+    pub(super) enrolment: Enrolment,
 }
 
 /// What can be due.
@@ -128,6 +130,12 @@ impl Organization {
     #[must_use]
     pub const fn groups_enabled(&self) -> bool {
         self.groups_enabled
+    }
+
+    /// Claim codes, and who came with them.
+    #[must_use]
+    pub const fn enrolment(&self) -> &Enrolment {
+        &self.enrolment
     }
 
     /// Root sites in no group.

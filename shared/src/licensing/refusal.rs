@@ -168,6 +168,22 @@ refusal_codes! {
     RenewalNeedsGroup = "RENEWAL_NEEDS_GROUP", Invalid;
     /// What the preview was computed on has changed (domain K9).
     PreviewOutdated = "PREVIEW_OUTDATED", Conflict;
+    /// A claim code is not well formed: wrong length, alphabet or check symbols.
+    ClaimCodeMalformed = "CLAIM_CODE_MALFORMED", Invalid;
+    /// The claim code is unknown, used, ended, revoked or not for this device; which of them is not said.
+    ClaimCodeNotUsable = "CLAIM_CODE_NOT_USABLE", NotFound;
+    /// No such claim code in this organization.
+    ClaimCodeNotFound = "CLAIM_CODE_NOT_FOUND", NotFound;
+    /// The claim code was used, or is no longer open.
+    ClaimCodeSpent = "CLAIM_CODE_SPENT", Conflict;
+    /// The organization has as many open claim codes as it may have.
+    TooManyClaimCodes = "TOO_MANY_CLAIM_CODES", Conflict;
+    /// No device waits for approval with this claim code.
+    EnrolmentNotPending = "ENROLMENT_NOT_PENDING", Conflict;
+    /// An administrator denied the device.
+    EnrolmentDenied = "ENROLMENT_DENIED", Forbidden;
+    /// The list of devices is empty, or longer than it may be.
+    ListOutOfBounds = "LIST_OUT_OF_BOUNDS", Invalid;
     /// No such organization.
     OrganizationNotFound = "ORGANIZATION_NOT_FOUND", NotFound;
 }

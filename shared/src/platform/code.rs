@@ -120,11 +120,11 @@ pub fn masked(tail: &str) -> String {
     format!("*****-*****-*****-*****-{tail}")
 }
 
-fn printed(symbol: u8) -> char {
+pub(crate) fn printed(symbol: u8) -> char {
     ALPHABET.get(usize::from(symbol)).copied().map_or('0', char::from)
 }
 
-fn value_of(byte: u8) -> Option<u8> {
+pub(crate) fn value_of(byte: u8) -> Option<u8> {
     let read = match byte {
         b'O' => b'0',
         b'I' | b'L' => b'1',
@@ -133,9 +133,9 @@ fn value_of(byte: u8) -> Option<u8> {
     ALPHABET.iter().position(|symbol| *symbol == read).and_then(|index| u8::try_from(index).ok())
 }
 
-/// The hash under which a key code is known.
+/// The hash under which a code is known.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CodeHash([u8; 32]);
+pub struct CodeHash(pub(crate) [u8; 32]);
 
 impl fmt::Display for CodeHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

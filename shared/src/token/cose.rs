@@ -73,6 +73,11 @@ pub(super) enum HeaderError {
 
 /// Reads a token's protected header: exactly the labels 1, 4 and 16 (token §4 step 3).
 pub(super) fn parse_token_header(protected: &[u8]) -> Result<Kid, HeaderError> {
+    parse_header1(protected, TOKEN_TYPE)
+}
+
+/// Reads the protected header of a COSE_Sign1 of this type: exactly the labels 1, 4 and 16.
+pub(super) fn parse_header1(protected: &[u8], expected: &str) -> Result<Kid, HeaderError> {
     fn read<'a>(cursor: &mut Cursor<'a>) -> Option<(i64, [u8; 8], &'a str)> {
         let labelled = |cursor: &mut Cursor<'a>, label| (cursor.int()? == label).then_some(());
         (cursor.map()? == 3).then_some(())?;
@@ -87,7 +92,7 @@ pub(super) fn parse_token_header(protected: &[u8]) -> Result<Kid, HeaderError> {
     let (alg, kid, typ) = read(&mut Cursor::new(protected)).ok_or(HeaderError::Labels)?;
     if alg != ALG_ED25519 {
         Err(HeaderError::Algorithm)
-    } else if typ != TOKEN_TYPE {
+    } else if typ != expected {
         Err(HeaderError::Type)
     } else {
         Ok(Kid::from_bytes(kid))
@@ -96,11 +101,16 @@ pub(super) fn parse_token_header(protected: &[u8]) -> Result<Kid, HeaderError> {
 
 /// The protected header of a token signed by this key.
 pub(super) fn token_header(kid: Kid) -> Vec<u8> {
+    header1(kid, TOKEN_TYPE)
+}
+
+/// The protected header of a COSE_Sign1 of this type signed by this key.
+pub(super) fn header1(kid: Kid, typ: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(64);
     out.extend_from_slice(&[0xa3, 0x01, 0x32, 0x04]);
     push_bytes(&mut out, kid.as_bytes());
     out.push(0x10);
-    push_text(&mut out, TOKEN_TYPE);
+    push_text(&mut out, typ);
     out
 }
 

@@ -24,6 +24,8 @@ pub struct KeyUse(u16);
 impl KeyUse {
     /// License-state tokens.
     pub const LICENSE_STATE: KeyUse = KeyUse(1);
+    /// Answers of the enrolment listener.
+    pub const ENROLMENT: KeyUse = KeyUse(2);
 
     /// The use with this registry number.
     #[must_use]

@@ -9,6 +9,7 @@ mod claims;
 mod codec;
 mod cose;
 mod document;
+mod enrolment;
 mod error;
 mod issue;
 mod key;
@@ -24,6 +25,11 @@ mod tests;
 pub use claims::{Claims, ClaimsError, MAX_FINDINGS};
 pub use cose::{KEYRING_TYPE, ROOT_TYPE, TOKEN_TYPE};
 pub use document::{MAX_DOCUMENT_BYTES, MAX_ROLE_KEYS, Role, UnsignedDocument, signatures};
+pub use enrolment::{
+    Answer, AnswerRefusal, Binding, Body, BrokerPlace, ENROLMENT_TYPE, EnrolRequest, Enrolled, Hello,
+    HelloAnswer, MAX_ANSWER_BYTES, MAX_REQUEST_BYTES, MAX_ROOTS, MessageError, Refused, RenewRequest,
+    Request, UnsignedAnswer, Wait,
+};
 pub use error::{TokenRefusal, TrustRefusal};
 pub use issue::Unsigned;
 pub use key::{Kid, PublicKey, PublicKeyError};

@@ -7,6 +7,7 @@ mod keys;
 mod places;
 
 use super::compliance::{Units, next_due};
+use super::enrolment::Enrolment;
 use super::event::{Dated, Event};
 use super::group::Group;
 use super::name::Name;
@@ -73,6 +74,7 @@ impl Organization {
             site_names: RedBlackTreeSetSync::new_sync(),
             active_devices: 0,
             trial_devices: 0,
+            enrolment: Enrolment::default(),
         };
         founded.add_group(Group::new(
             *default_group,
@@ -174,6 +176,9 @@ impl Organization {
             }
             Event::TermEnded { group, .. } => {
                 self.end_term(*group, dated).ok_or_else(|| missing("a group"))?;
+            }
+            Event::Enrolment(event) => {
+                self.enrolment.apply(event, dated.at).ok_or_else(|| missing("a claim code"))?;
             }
             Event::GroupAssessed { group, assessment, .. } => {
                 let judged = self.groups.get_mut(group).ok_or_else(|| missing("a group"))?;

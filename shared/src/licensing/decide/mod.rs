@@ -4,6 +4,7 @@
 //! stored. Every command first lets happen what is due (domain: terms end at their own instant, whoever looks first).
 
 mod devices;
+mod enrolment;
 mod groups;
 mod keys;
 mod sites;
@@ -101,6 +102,7 @@ pub fn decide(
         Command::UnclaimKey { id } => keys::unclaim_key(&mut draft, *id)?,
         Command::SplitKey { id, parts } => split::split_key(&mut draft, *id, parts)?,
         Command::TransferKey { id, to } => keys::transfer_key(&mut draft, *id, *to)?,
+        Command::Enrolment(command) => enrolment::decide(&mut draft, command)?,
     }
     draft.finish()
 }

@@ -73,6 +73,7 @@ impl Event {
                 core::iter::once(Subject::Key(*key)).chain(of_parts).collect()
             }
             Event::KeyExpired { key } | Event::KeyTransferred { key, .. } => vec![Subject::Key(*key)],
+            Event::Enrolment(event) => event.devices().into_iter().map(Subject::Device).collect(),
         }
     }
 
@@ -116,6 +117,7 @@ impl Event {
             | Event::KeyExpired { .. }
             | Event::RenewalsActivated { .. }
             | Event::TermEnded { .. }
+            | Event::Enrolment(_)
             | Event::GroupAssessed { .. } => Vec::new(),
         }
     }

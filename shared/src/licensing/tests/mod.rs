@@ -4,6 +4,7 @@ mod bounds;
 mod calendar;
 mod carried;
 mod doors;
+mod enrolment;
 mod evasions;
 mod evasions_of_credit;
 mod evasions_of_time;
