@@ -18,6 +18,8 @@ pub(crate) const SERVICE_LIFE: Seconds = Seconds::days(397);
 pub(crate) const DEVICE_LIFE: Seconds = Seconds::days(1_825);
 /// Certificates start an hour early: a device's clock may be behind the one that signed.
 const BACKDATE: Seconds = Seconds(3_600);
+/// But never by more than this part of their life, which would make a short one old from its first second on.
+const BACKDATE_PART: u64 = 12;
 
 /// What is signed: the difference between one certificate and another.
 pub(crate) enum Purpose<'a> {
@@ -48,8 +50,9 @@ pub(crate) fn params(
         params.distinguished_name.push(DnType::OrganizationName, organization.to_string());
     }
     params.distinguished_name.push(DnType::CommonName, common_name);
+    let backdate = BACKDATE.min(Seconds(life.0 / BACKDATE_PART));
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
-    params.not_before = epoch + Duration::from_secs(now.saturating_sub(BACKDATE).as_secs());
+    params.not_before = epoch + Duration::from_secs(now.saturating_sub(backdate).as_secs());
     params.not_after = epoch + Duration::from_secs(now.saturating_add(life).as_secs());
     match purpose {
         Purpose::Authority => {

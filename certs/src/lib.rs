@@ -3,15 +3,17 @@
 //! **Problem.** Devices and cloud know each other by mutual TLS, and nobody should have to run a certificate authority
 //! to try the product, or to keep a small installation going. **Method.** [`Pki`] makes a certificate authority on first
 //! use and issues from it: the broker's server certificate (renewed by itself at two thirds of its life), a certificate
-//! per device whose common name is the device id, and the cloud's own for brokers elsewhere. Every file is written
-//! whole or not at all, and keys are readable by their owner alone from their first byte on. **Deliberately absent:** an
-//! enrolment protocol and certificate transparency; a fleet that has a PKI of its own uses that and only points the
+//! per device whose common name is the device id, also for a key only the device has ([`CertificationRequest`]), and the
+//! cloud's own for brokers elsewhere. Every file is written
+//! whole or not at all, and keys are readable by their owner alone from their first byte on. **Deliberately absent:** the
+//! enrolment protocol, which is the cloud's, and certificate transparency; a fleet that has a PKI of its own uses that and only points the
 //! configuration at its files.
 
 mod certificate;
 mod identity;
 mod issue;
 mod pki;
+mod request;
 mod revocation;
 mod secret_file;
 
@@ -19,6 +21,7 @@ pub use certificate::{CertificateFacts, CertificateUnreadable, Serial};
 pub use identity::Identity;
 pub use issue::DeviceCertificate;
 pub use pki::{FileState, Pki, PkiError, PkiFile};
+pub use request::{CertificationRequest, Certified, RequestError};
 pub use revocation::Revoked;
 pub use secret_file::{
     FileError, SECRET_FILE_MAX_BYTES, create_secret_file, read_bounded_file, read_credential_file,

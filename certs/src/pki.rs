@@ -73,6 +73,9 @@ pub enum PkiError {
     /// A server certificate was asked for without a name.
     #[error("a server certificate needs at least one DNS name or address that devices connect to")]
     NoServerName,
+    /// A certification request cannot be granted.
+    #[error(transparent)]
+    Request(#[from] crate::request::RequestError),
     /// The certificate library refused, for instance a DNS name that is none.
     #[error("cannot make the certificate for {subject}: {source}")]
     Issue {
@@ -108,7 +111,7 @@ pub enum FileState {
 /// An installation's certificate authority and the certificates of its services.
 #[derive(Clone, Debug)]
 pub struct Pki {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
     ca: CertificateDer<'static>,
     now: fn() -> Timestamp,
     /// Held while the list of revoked certificates is read and written again.
@@ -179,6 +182,15 @@ impl Pki {
     pub fn server_identity(&self, names: &[String]) -> Result<Identity, PkiError> {
         let Some(first) = names.first() else { return Err(PkiError::NoServerName) };
         self.identity("server", first, &Purpose::Server(names))
+    }
+
+    /// The server certificate of the enrolment listener, made or renewed when needed; it has a key of its own.
+    ///
+    /// # Errors
+    /// As [`Pki::server_identity`].
+    pub fn enrolment_identity(&self, names: &[String]) -> Result<Identity, PkiError> {
+        let Some(first) = names.first() else { return Err(PkiError::NoServerName) };
+        self.identity("enrolment", first, &Purpose::Server(names))
     }
 
     /// The cloud's client certificate for an external broker, made or renewed when needed; common name `coterm.cloud`.
@@ -266,7 +278,7 @@ impl Pki {
             && is_signed_by(leaf, &self.ca)
     }
 
-    fn sign(
+    pub(crate) fn sign(
         &self,
         common_name: &str,
         purpose: &Purpose<'_>,
@@ -321,7 +333,7 @@ fn load_key(path: &Path) -> Result<Zeroizing<KeyPair>, PkiError> {
     KeyPair::from_pem(text).map(Zeroizing::new).map_err(|_| no_key())
 }
 
-fn facts_of_pem(pem: &str, path: &Path) -> Result<CertificateFacts, PkiError> {
+pub(crate) fn facts_of_pem(pem: &str, path: &Path) -> Result<CertificateFacts, PkiError> {
     use rustls_pki_types::pem::PemObject;
     let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| PkiError::no_certificate(path))?;
     CertificateFacts::from_der(&der)

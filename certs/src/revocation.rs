@@ -48,11 +48,8 @@ impl Pki {
     /// [`PkiError`] when a list cannot be read or written; the new certificate must not be handed out then.
     pub fn keep_only(&self, device: &DeviceId, serial: &Serial) -> Result<usize, PkiError> {
         let path = self.issued_file(device);
-        let older = match read_bounded_file(&path) {
-            Ok(bytes) => serials(&path, &bytes)?,
-            Err(error) if error.is_not_found() => Revoked::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let mut older = self.issued(&path)?;
+        older.remove(serial);
         if let Some(directory) = path.parent() {
             create_private_directory(directory)?;
         }
@@ -62,6 +59,34 @@ impl Pki {
         }
         replace_file(&path, format!("{serial}\n").as_bytes(), 0o600)?;
         Ok(older.len())
+    }
+
+    /// Remembers a certificate beside the one its device has, until the device uses it ([`Pki::keep_only`]): at no moment
+    /// is a device without a certificate that counts. Any third one is revoked. Returns how many were.
+    ///
+    /// # Errors
+    /// [`PkiError`] when a list cannot be read or written; the new certificate must not be handed out then.
+    pub fn keep_both(&self, device: &DeviceId, present: &Serial, new: &Serial) -> Result<usize, PkiError> {
+        let path = self.issued_file(device);
+        let mut older = self.issued(&path)?;
+        older.remove(present);
+        older.remove(new);
+        if let Some(directory) = path.parent() {
+            create_private_directory(directory)?;
+        }
+        if !older.is_empty() {
+            self.revoke_all(&older)?;
+        }
+        replace_file(&path, format!("{present}\n{new}\n").as_bytes(), 0o600)?;
+        Ok(older.len())
+    }
+
+    fn issued(&self, path: &Path) -> Result<Revoked, PkiError> {
+        match read_bounded_file(path) {
+            Ok(bytes) => serials(path, &bytes),
+            Err(error) if error.is_not_found() => Ok(Revoked::new()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn revoke_all(&self, serials: &Revoked) -> Result<Revoked, PkiError> {
