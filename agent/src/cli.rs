@@ -98,12 +98,36 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Enrols the device with a claim code: makes its key here, and gets its certificate, the root and the broker's address.
+    Enroll(Enroll),
     /// Prints configuration: the commented example, or says that the file is good.
     Config {
         /// Prints an example with every key explained.
         #[arg(long)]
         example: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Enroll {
+    /// The enrolment listener of the cloud.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub server: String,
+    /// The claim code; in the environment it is not seen in the list of processes.
+    #[arg(long, value_name = "CODE", env = "COTERM_CLAIM_CODE", hide_env_values = true)]
+    pub code: String,
+    /// The device's id; without one, that of the code, or one the cloud makes.
+    #[arg(long, value_name = "ID")]
+    pub device_id: Option<DeviceId>,
+    /// The device's class, if there is no configuration file yet; otherwise guessed from its model.
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
+    /// Replaces the identity the device has.
+    #[arg(long)]
+    pub replace: bool,
+    /// For how many seconds to wait for an administrator's approval.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub wait_secs: u64,
 }
 
 /// What a program on the device wants to do.

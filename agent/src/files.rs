@@ -75,6 +75,10 @@ pub(crate) fn ensure_dir(path: &Path, mode: u32) -> Result<(), FileError> {
 ///
 /// Not durable: what it is used for describes a running process and is written again after a restart.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    replace_synced(path, bytes, mode, false)
+}
+
+fn replace_synced(path: &Path, bytes: &[u8], mode: u32, sync: bool) -> Result<(), FileError> {
     let mut fresh = path.as_os_str().to_owned();
     fresh.push(".new");
     let fresh = PathBuf::from(fresh);
@@ -89,7 +93,17 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileEr
     // The umask may have narrowed the mode; readers without privileges depend on it.
     file.set_permissions(Permissions::from_mode(mode)).map_err(at(&fresh))?;
     file.write_all(bytes).map_err(at(&fresh))?;
+    if sync {
+        file.sync_all().map_err(at(&fresh))?;
+    }
     std::fs::rename(&fresh, path).map_err(at(path))
+}
+
+/// Replaces a file atomically and durably: once this returns, the new bytes survive a loss of power.
+pub(crate) fn replace_durably(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
+    replace_synced(path, bytes, mode, true)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(at(parent))
 }
 
 /// An exclusive lock on a file, held until dropped (or until the process dies, however it dies).

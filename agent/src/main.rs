@@ -9,6 +9,7 @@ mod clock;
 mod commands;
 mod config;
 mod driver;
+mod enrolment;
 mod files;
 mod local_state;
 mod mqtt;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Status { output } => with_config(&source, |config| commands::status(config, output)),
         Command::Check { output } => commands::check(&load(&source), output),
         Command::Allows { what, output, run_dir } => commands::allows(&source, what, output, run_dir),
+        Command::Enroll(arguments) => commands::enroll(&source, &arguments),
         Command::VerifyToken(arguments) => commands::verify_token(&arguments),
         #[cfg(feature = "man")]
         Command::Man { out } => commands::man(out.as_deref()),

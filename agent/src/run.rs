@@ -10,6 +10,7 @@ use crate::actuator::worker::{Outcome, Worker};
 use crate::clock::{self, Clock, SystemClock};
 use crate::config::Config;
 use crate::driver::{Driver, Effects, Identity, Input};
+use crate::enrolment::renew::{Renewal, Renewed};
 use crate::files;
 use crate::local_state::{self, LinkState};
 use crate::mqtt::{self, LinkEvent, Message, Outbox, Session, Slot};
@@ -28,6 +29,9 @@ use tokio::time::Instant;
 
 /// Messages kept to be acknowledged; the broker is granted fewer at a time.
 const MAX_UNACKNOWLEDGED: usize = 64;
+
+/// How often it is looked whether the certificate is to be renewed.
+const RENEWAL_LOOK: Duration = Duration::from_secs(60);
 
 /// For how long a report may take to leave when the agent ends.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -62,7 +66,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
     let _run_lock = files::lock(&config.run_dir.join(local_state::LOCK_NAME))?;
     let clock = SystemClock::new(config.demonstration.as_ref());
     let root = files::read(&config.trust.root_file)
-        .context("there is no root document; provision the device with `coterm device provision`")?;
+        .context("there is no root document; enrol the device with `coterm-agent enroll`, or provision it with `coterm device provision`")?;
     let keyring = files::read(&config.trust.keyring_file)
         .inspect_err(
             |error| tracing::error!(%error, "no keyring file; the stored one is used if there is one"),
@@ -143,23 +147,10 @@ impl Agent<'_> {
     }
 
     async fn serve(&mut self, now: Arc<mqtt::tls::TrustedNow>, mut signals: Signals) -> anyhow::Result<()> {
-        let device = self.config.device.clone();
-        let tls = mqtt::tls::client_config(&self.config.broker, now);
-        let mut link = match tls {
-            Ok(tls) => Some(mqtt::start(
-                device.to_string(),
-                self.config.broker.clone(),
-                self.config.timing,
-                tls,
-                [Topic::Keyring.to_string(), Topic::Token(device).to_string()],
-                Arc::clone(&self.next_root),
-            )),
-            Err(error) => {
-                // What is stored is enforced all the same.
-                tracing::error!(%error, "no connection to the broker is possible; run `coterm-agent check`");
-                None
-            }
-        };
+        let mut link = self.connect(Arc::clone(&now));
+        let mut renewal = Renewal::new(self.config, random());
+        let look = if self.config.demonstration.is_some() { Duration::from_secs(1) } else { RENEWAL_LOOK };
+        let mut looks = tokio::time::interval(look);
         let watchdog = sd_notify::watchdog_enabled().map(|timeout| timeout / 2);
         self.notify(&[NotifyState::Ready]);
         loop {
@@ -181,11 +172,49 @@ impl Agent<'_> {
                     }
                     self.notify(&[NotifyState::Watchdog]);
                 }
+                _ = looks.tick() => {
+                    // Time as it is now, not as it was at the last message.
+                    self.feed(Input::Tick)?;
+                    let (root, keyring) = self.driver.trust();
+                    let floor = self.driver.trusted_time().floor;
+                    match renewal.look(root, keyring, floor) {
+                        Some(Renewed::Certificate) => {
+                            tracing::info!("the device has a new certificate and connects with it");
+                            // The old line first: two of one device would put each other out.
+                            drop(link.take());
+                            let message = "connecting with a new certificate".to_owned();
+                            self.line(LinkEvent::Down { message, retry_in: Duration::ZERO })?;
+                            link = self.connect(Arc::clone(&now));
+                        }
+                        Some(Renewed::Confirmed) => tracing::info!("the cloud knows the new certificate is used"),
+                        None => {}
+                    }
+                }
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
             }
         }
         self.end(link).await
+    }
+
+    /// Starts the line to the broker, with the certificate there is.
+    fn connect(&self, now: Arc<mqtt::tls::TrustedNow>) -> Option<mqtt::Link> {
+        let device = self.config.device.clone();
+        match mqtt::tls::client_config(&self.config.broker, now) {
+            Ok(tls) => Some(mqtt::start(
+                device.to_string(),
+                self.config.broker.clone(),
+                self.config.timing,
+                tls,
+                [Topic::Keyring.to_string(), Topic::Token(device).to_string()],
+                Arc::clone(&self.next_root),
+            )),
+            Err(error) => {
+                // What is stored is enforced all the same.
+                tracing::error!(%error, "no connection to the broker is possible; run `coterm-agent check`");
+                None
+            }
+        }
     }
 
     fn notify(&self, state: &[NotifyState<'_>]) {

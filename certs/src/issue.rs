@@ -5,7 +5,7 @@ use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::{Seconds, Timestamp};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyUsagePurpose,
+    KeyUsagePurpose, SerialNumber,
 };
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -51,6 +51,14 @@ pub(crate) fn params(
     }
     params.distinguished_name.push(DnType::CommonName, common_name);
     let backdate = BACKDATE.min(Seconds(life.0 / BACKDATE_PART));
+    // Never made from the key: two certificates of one key must be told apart to be revoked apart.
+    let mut serial = [0; 16];
+    getrandom::fill(&mut serial).map_err(|_| rcgen::Error::RingUnspecified)?;
+    // Positive and of full length, in one encoding (RFC 5280 §4.1.2.2).
+    if let Some(first) = serial.first_mut() {
+        *first = (*first & 0x7f) | 0x40;
+    }
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + Duration::from_secs(now.saturating_sub(backdate).as_secs());
     params.not_after = epoch + Duration::from_secs(now.saturating_add(life).as_secs());

@@ -116,6 +116,8 @@ mod tests {
             let read = CertificationRequest::from_der(&request(&key)).unwrap();
             let made = pki.certify(&"cam-1".parse().unwrap(), OURS, &read, Seconds(120)).unwrap();
             assert_eq!(made.facts.public_key_der, read.public_key_der());
+            let again = pki.certify(&"cam-1".parse().unwrap(), OURS, &read, Seconds(120)).unwrap();
+            assert_ne!(again.facts.serial, made.facts.serial, "one key, and each certificate revoked alone");
             assert_eq!((made.facts.common_name.as_str(), made.facts.organization), ("cam-1", Some(OURS)));
             assert!(
                 made.facts.ends_at.since(made.facts.starts_at).0 <= 130,

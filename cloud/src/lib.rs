@@ -8,6 +8,7 @@ pub mod broker;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod enrolment;
 pub mod http;
 pub mod keys;
 pub mod manual;

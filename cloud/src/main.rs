@@ -294,7 +294,7 @@ fn serve(config: Config, confirm_clock: bool) -> Result<(), Failure> {
         if demonstration {
             tracing::warn!("demonstration mode: the bounds that keep doors open are lifted");
         }
-        tracing::info!(http = %running.http_addr, mqtt = ?running.mqtt_addr, data_dir = %running.data_dir.display(),
+        tracing::info!(http = %running.http_addr, mqtt = ?running.mqtt_addr, enrolment = ?running.enrolment_addr, data_dir = %running.data_dir.display(),
             "ready");
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

@@ -10,6 +10,7 @@ mod crash_of_the_agent;
 mod crash_of_the_cloud;
 mod demo;
 mod documentation;
+mod enrolment;
 mod external_broker;
 mod hostile;
 mod isolation;

@@ -15,6 +15,9 @@ pub const HTTP_PORT: u16 = 8080;
 /// Where devices connect.
 pub const MQTT_PORT: u16 = 8883;
 
+/// Where devices with a claim code connect.
+pub const ENROLMENT_PORT: u16 = 8884;
+
 /// A daemon, running or not, with everything it needs to be started again.
 #[derive(Debug)]
 pub struct Cloud {
@@ -56,6 +59,8 @@ impl Cloud {
             format!("mqtt.embedded.listen={ip}:{MQTT_PORT}"),
             format!("mqtt.embedded.server_names={ip}"),
             format!("mqtt.external.host={ip}"),
+            format!("enrolment.listen={ip}:{ENROLMENT_PORT}"),
+            format!("enrolment.server_names={ip}"),
             String::from("trust_domain=e2e.coterm.test"),
             // Long enough that no renewal comes between; the tests of leases say otherwise.
             String::from("tokens.lease_secs=600"),
@@ -182,6 +187,12 @@ impl Cloud {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}:{HTTP_PORT}", self.address())
+    }
+
+    /// Where devices with a claim code connect.
+    #[must_use]
+    pub fn enrolment(&self) -> String {
+        format!("{}:{ENROLMENT_PORT}", self.address())
     }
 
     /// A directory for whatever the test needs besides.

@@ -120,7 +120,12 @@ impl Device {
         self.agent = Some(Process::start(&format!("agent of {}", self.id), command, &self.log_file()));
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// A command of the agent's program, to be run as the caller likes.
+    ///
+    /// # Panics
+    /// It was not built.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("coterm-agent"));
         command.args(arguments).arg("--config").arg(self.config_file());
         clean(&mut command, &self.dir);

@@ -15,6 +15,7 @@ pub mod cloud;
 pub mod device;
 pub mod forge;
 pub mod hostile;
+pub mod middle;
 pub mod mqtt;
 pub mod operator;
 pub mod place;

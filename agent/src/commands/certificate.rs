@@ -1,6 +1,6 @@
-//! When a certificate ends: the one field of X.509 (RFC 5280 §4.1.2.5) the agent wants to show.
+//! When a certificate begins and ends: the one field of X.509 (RFC 5280 §4.1.2.5) the agent wants to know.
 //!
-//! A walk over DER to one place, for people to read; nothing is decided by it.
+//! A walk over DER to one place, for people to read and to know when to renew; nobody is believed by it.
 
 use coterm_shared::time::Timestamp;
 
@@ -9,8 +9,22 @@ const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
+/// From when to when a certificate is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Validity {
+    /// `notBefore`.
+    pub starts_at: Timestamp,
+    /// `notAfter`.
+    pub ends_at: Timestamp,
+}
+
 /// `notAfter`, or `None` if this is no certificate.
 pub(super) fn ends_at(der: &[u8]) -> Option<Timestamp> {
+    validity(der).map(|validity| validity.ends_at)
+}
+
+/// When it begins and ends, or `None` if this is no certificate.
+pub(crate) fn validity(der: &[u8]) -> Option<Validity> {
     let (_, certificate, _) = element(der)?;
     let (_, mut rest, _) = element(certificate)?;
     // tbsCertificate: [0] version, serial, signature, issuer, validity.
@@ -24,9 +38,10 @@ pub(super) fn ends_at(der: &[u8]) -> Option<Timestamp> {
     if tag != SEQUENCE {
         return None;
     }
-    let (_, _, after) = element(validity)?;
-    let (tag, text, _) = element(after)?;
-    instant(tag, std::str::from_utf8(text).ok()?)
+    let (begin, first, after) = element(validity)?;
+    let (end, last, _) = element(after)?;
+    let at = |tag, text| instant(tag, std::str::from_utf8(text).ok()?);
+    Some(Validity { starts_at: at(begin, first)?, ends_at: at(end, last)? })
 }
 
 /// Tag, content and what follows.

@@ -1,8 +1,9 @@
-//! The commands besides `run`: they read, and change nothing.
+//! The commands besides `run`: they read, and change nothing; but for `enroll`.
 
 mod allows;
-mod certificate;
+pub(crate) mod certificate;
 mod check;
+mod enroll;
 #[cfg(feature = "man")]
 mod man;
 mod status;
@@ -10,6 +11,7 @@ mod verify_token;
 
 pub(crate) use allows::allows;
 pub(crate) use check::check;
+pub(crate) use enroll::enroll;
 #[cfg(feature = "man")]
 pub(crate) use man::man;
 pub(crate) use status::status;

@@ -1,12 +1,15 @@
 //! `coterm-agent status`: what, why, since when, what next.
 
+use super::certificate::ends_at;
 use super::{print, print_json};
 use crate::cli::Output;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::local_state::{self, LinkState};
+use crate::mqtt::tls;
 use crate::{FAILED, files};
 use coterm_shared::enforcement::PublicState;
+use coterm_shared::time::Timestamp;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -19,6 +22,8 @@ struct Status {
     link: Option<LinkState>,
     /// The public state, as it was last written.
     state: PublicState,
+    /// When the device's certificate ends.
+    certificate_ends_at: Option<Timestamp>,
 }
 
 pub(crate) fn status(config: &Config, output: Output) -> u8 {
@@ -30,11 +35,21 @@ pub(crate) fn status(config: &Config, output: Output) -> u8 {
         return FAILED;
     };
     let running = matches!(files::is_locked(&config.run_dir.join(local_state::LOCK_NAME)), Ok(true));
-    let status = Status { running, link: local_state::read_link(&config.run_dir).filter(|_| running), state };
+    let status = Status {
+        running,
+        link: local_state::read_link(&config.run_dir).filter(|_| running),
+        state,
+        certificate_ends_at: certificate_ends_at(config),
+    };
     match output {
         Output::Json => print_json(&status),
         Output::Table => print(&table(&status, config)),
     }
+}
+
+fn certificate_ends_at(config: &Config) -> Option<Timestamp> {
+    let chain = tls::certificates(&config.broker.certificate_file).ok()?;
+    ends_at(chain.first()?)
 }
 
 fn table(status: &Status, config: &Config) -> String {
@@ -77,6 +92,10 @@ fn table(status: &Status, config: &Config) -> String {
     }
     if state.wall_skew_secs.unsigned_abs() > 120 {
         row("Wall clock", &format!("{} s against trusted time; set it right", state.wall_skew_secs));
+    }
+    if let Some(ends_at) = status.certificate_ends_at {
+        let renews = if config.enrolment.is_some() { ", renews itself" } else { "" };
+        row("Certificate", &format!("ends at {ends_at}{renews}"));
     }
     match (&status.link, status.running) {
         (Some(link), _) if link.connected => row("Broker", &format!("connected to {}", link.broker)),

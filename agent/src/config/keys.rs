@@ -145,6 +145,27 @@ pub(super) const KEYS: &[Key] = &[
         "The keyring to start with; newer ones arrive by themselves.",
     ),
     key(
+        "enrolment",
+        "server",
+        Text,
+        Absent("\"localhost:8884\""),
+        "HOST:PORT where the certificate is renewed by itself; `coterm-agent enroll` writes it. Without it, provision the device again in time.",
+    ),
+    key(
+        "enrolment",
+        "server_name",
+        Text,
+        Absent("\"localhost\""),
+        "The name its certificate must carry, if that is not the host.",
+    ),
+    key(
+        "enrolment",
+        "ca_file",
+        Path,
+        Absent("\"enrolment-ca.crt\""),
+        "The authority its certificate must descend from (PEM), if that is not `broker.ca_file`.",
+    ),
+    key(
         "timing",
         "heartbeat_secs",
         Number(60, 86_400),

@@ -20,6 +20,7 @@ pub(crate) use example::example;
 pub(crate) use finding::ConfigErrors;
 pub(crate) use load::{Layers, load};
 
+use crate::enrolment::talk::Server;
 use coterm_shared::enforcement::{DeviceClass, EgressIndependent, ModeCap};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Seconds;
@@ -48,6 +49,8 @@ pub(crate) struct Config {
     pub broker: Broker,
     /// Whose signatures count.
     pub trust: Trust,
+    /// Where the certificate is renewed, if it is.
+    pub enrolment: Option<Enrolment>,
     /// What makes the device obey, at least one.
     pub actuators: Vec<ActuatorConfig>,
     /// How often things are repeated.
@@ -89,6 +92,17 @@ pub(crate) struct Trust {
     pub root_file: PathBuf,
     /// The keyring to start with; newer ones arrive over MQTT.
     pub keyring_file: PathBuf,
+}
+
+/// The enrolment listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Enrolment {
+    /// Where it is.
+    pub server: Server,
+    /// The name its certificate must carry.
+    pub server_name: String,
+    /// The certificates its certificate must descend from, PEM.
+    pub ca_file: PathBuf,
 }
 
 /// How often things are repeated.

@@ -2,7 +2,10 @@
 
 use super::keys::ACTUATOR;
 use super::read::{Reader, dotted, entries};
-use super::{ActuatorConfig, Broker, Config, Demonstration, HookConfig, Timing, Trust, WorkloadConfig};
+use super::{
+    ActuatorConfig, Broker, Config, Demonstration, Enrolment, HookConfig, Timing, Trust, WorkloadConfig,
+};
+use crate::enrolment::talk::Server;
 use config::Value;
 use coterm_shared::enforcement::{DeviceClass, EgressIndependent};
 use coterm_shared::time::Seconds;
@@ -22,6 +25,7 @@ impl Reader {
         let broker = self.broker();
         let root_file = self.path("trust", "root_file");
         let keyring_file = self.path("trust", "keyring_file");
+        let enrolment = self.enrolment(broker.as_ref());
         let actuators = self.actuators(class);
         let log_level = self.log_level();
         let state_dir = self.path("", "state_dir");
@@ -36,6 +40,7 @@ impl Reader {
             run_dir: run_dir?,
             broker: broker?,
             trust: Trust { root_file: root_file?, keyring_file: keyring_file? },
+            enrolment,
             actuators,
             timing: timing?,
             log_level: log_level?,
@@ -91,6 +96,28 @@ impl Reader {
             certificate_file: certificate_file?,
             key_file: key_file?,
         })
+    }
+
+    fn enrolment(&mut self, broker: Option<&Broker>) -> Option<Enrolment> {
+        let server = self.text("enrolment", "server");
+        let server_name = self.text("enrolment", "server_name");
+        let ca_file =
+            self.path("enrolment", "ca_file").or_else(|| broker.map(|broker| broker.ca_file.clone()));
+        let server: Server = match server?.parse() {
+            Ok(server) => server,
+            Err(error) => {
+                self.note("enrolment.server", error.to_string());
+                return None;
+            }
+        };
+        let server_name = server_name.unwrap_or_else(|| server.host.clone());
+        if rustls_pki_types::ServerName::try_from(server_name.as_str()).is_err() {
+            self.note(
+                "enrolment.server_name",
+                format!("`{server_name}` is neither a host name nor an address"),
+            );
+        }
+        Some(Enrolment { server, server_name, ca_file: ca_file? })
     }
 
     fn timing(&mut self, demonstration: bool) -> Option<Timing> {

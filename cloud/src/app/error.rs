@@ -42,6 +42,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The enrolment listener does not start.
+    #[error(transparent)]
+    Enrolment(#[from] crate::enrolment::ListenError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -23,8 +23,9 @@ use crate::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};
 use crate::books::{Books, Mode};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::enrolment::{Desk, EnrolmentListener, Policy as EnrolmentPolicy, Settings as EnrolmentSettings};
 use crate::http::{Api, Deps, router};
-use crate::ports::{Broker, Inbox};
+use crate::ports::{Broker, Inbox, Owners};
 use crate::reconcile::{Counters, LatestInbox, Reconciler, Settings, SigningLedger, TokenPolicy};
 use crate::signer::{Trust, TrustPolicy, Vault};
 use crate::store::sqlite::SqliteStore;
@@ -56,6 +57,8 @@ pub struct Running {
     pub http_addr: SocketAddr,
     /// Where devices connect, if the broker is in this process.
     pub mqtt_addr: Option<SocketAddr>,
+    /// Where devices enrol, if they do.
+    pub enrolment_addr: Option<SocketAddr>,
     /// The books.
     pub books: Books,
     /// What keeps devices up to date, with its counters.
@@ -68,6 +71,7 @@ pub struct Running {
     stopping: watch::Sender<bool>,
     http: JoinHandle<std::io::Result<()>>,
     housekeeping: JoinHandle<()>,
+    enrolment: Option<EnrolmentListener>,
 }
 
 impl App {
@@ -124,8 +128,9 @@ async fn serve(
 
     let inbox = Arc::new(LatestInbox::new(Arc::new(Counters::default())));
     let ours: Arc<dyn Inbox> = Arc::clone(&inbox) as Arc<dyn Inbox>;
-    let owners = Arc::new(Claims(books.clone()));
-    let mqtt = mqtt::start(&config.mqtt, config.limits.publish_deadline, &pki, ours, owners).await?;
+    let owners: Arc<dyn Owners> = Arc::new(Claims(books.clone()));
+    let mqtt =
+        mqtt::start(&config.mqtt, config.limits.publish_deadline, &pki, ours, Arc::clone(&owners)).await?;
     let broker = Arc::clone(&mqtt.broker);
     let reconciler = match reconcile(config, books, &trust, &mqtt, inbox).await {
         Ok(reconciler) => Arc::new(reconciler),
@@ -138,6 +143,19 @@ async fn serve(
     let alarms = Arc::new(Alarms::default());
     let revoked = Arc::new(Notify::new());
     let (stopping, stop_seen) = watch::channel(false);
+    let desk = |policy| {
+        let (books, trust, pki, owners) =
+            (books.clone(), Arc::clone(&trust), pki.clone(), Arc::clone(&owners));
+        Desk::new(books, trust, pki, owners, mqtt.address.clone(), Arc::clone(&revoked), policy)
+    };
+    let enrolment = match enrol(config, &pki, desk, stop_seen.clone()).await {
+        Ok(enrolment) => enrolment,
+        Err(error) => {
+            reconciler.stop().await;
+            broker.stop().await;
+            return Err(error);
+        }
+    };
     let deps = Deps {
         books: books.clone(),
         tokens,
@@ -164,6 +182,7 @@ async fn serve(
     Ok(Running {
         http_addr,
         mqtt_addr,
+        enrolment_addr: enrolment.as_ref().map(|enrolment| enrolment.address),
         books,
         reconciler,
         trust,
@@ -172,7 +191,26 @@ async fn serve(
         stopping,
         http,
         housekeeping,
+        enrolment,
     })
+}
+
+/// Starts the enrolment listener, if there is to be one.
+async fn enrol(
+    config: &Config,
+    pki: &Pki,
+    desk: impl FnOnce(EnrolmentPolicy) -> Desk,
+    stop: watch::Receiver<bool>,
+) -> Result<Option<EnrolmentListener>, StartError> {
+    let Some(enrolment) = &config.enrolment else { return Ok(None) };
+    let settings = EnrolmentSettings {
+        listen: enrolment.listen,
+        names: enrolment.server_names.clone(),
+        grace: enrolment.renewal_grace,
+        max_connections: usize::try_from(enrolment.max_connections).unwrap_or(usize::MAX),
+    };
+    let desk = desk(EnrolmentPolicy { life: enrolment.certificate, demonstration: config.demonstration });
+    Ok(Some(EnrolmentListener::start(settings, pki.clone(), desk, stop).await?))
 }
 
 async fn reconcile(
@@ -228,6 +266,7 @@ impl Running {
             self.http.abort();
         }
         self.housekeeping.abort();
+        drop(self.enrolment.take());
         self.reconciler.stop().await;
         self.broker.stop().await;
         self.books.close().await;

@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Number of the snapshots' encoding: raised whenever the shape of an aggregate changes.
-const SNAPSHOT_SCHEMA: u32 = 3;
+const SNAPSHOT_SCHEMA: u32 = 4;
 
 /// A state to decide on.
 pub(super) trait View {

@@ -35,6 +35,7 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ("mqtt", "How devices are reached."),
     ("mqtt.embedded", "The MQTT broker inside this daemon (mode = \"embedded\")."),
     ("mqtt.external", "A broker of your own (mode = \"external\"); mutual TLS always."),
+    ("enrolment", "Where devices come that have a claim code, or a certificate to be renewed."),
     ("tokens", "What is signed, and for how long it holds."),
     (
         "signer.pkcs11",
@@ -119,6 +120,28 @@ pub const FIELDS: &[Field] = &[
         Unset("\"/etc/coterm/cloud.key\""),
         "The key of that certificate (PEM); only the daemon may read it (mode 0600).",
     ),
+    field(
+        "enrolment.listen",
+        Unset("\"0.0.0.0:8884\""),
+        "Address and port of the enrolment listener; without it devices are provisioned by hand. TLS must end here: a TCP\n\
+         proxy may stand in front, a TLS proxy may not.",
+    ),
+    field(
+        "enrolment.server_names",
+        Literal("[\"localhost\"]"),
+        "Host names and addresses by which devices reach this listener; they go into its certificate.",
+    ),
+    field(
+        "enrolment.certificate_secs",
+        Literal("31536000"),
+        "How long a device's certificate is good for (a year), 1 day to 5 years. It is renewed by itself at two thirds.",
+    ),
+    field(
+        "enrolment.renewal_grace_secs",
+        Literal("2592000"),
+        "How long after its end a certificate may still be renewed (30 days), at most 400 days. It opens nothing else.",
+    ),
+    field("enrolment.max_connections", Literal("256"), "Most connections at once, 1 to 10000."),
     field(
         "tokens.lease_secs",
         Literal("604800"),

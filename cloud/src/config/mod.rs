@@ -37,6 +37,8 @@ pub struct Config {
     pub http: Http,
     /// How devices are reached.
     pub mqtt: Mqtt,
+    /// How devices without a certificate are let in, if they are.
+    pub enrolment: Option<Enrolment>,
     /// What is signed, and for how long it holds.
     pub tokens: Tokens,
     /// Where signing keys are, if not in files.
@@ -95,6 +97,21 @@ pub struct ExternalMqtt {
     pub certificate_file: PathBuf,
     /// Our client key.
     pub key_file: PathBuf,
+}
+
+/// The enrolment listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolment {
+    /// Where devices with a claim code connect.
+    pub listen: SocketAddr,
+    /// Names in its certificate.
+    pub server_names: Vec<String>,
+    /// How long a device's certificate is good for.
+    pub certificate: Seconds,
+    /// How long after its end it may still be renewed.
+    pub renewal_grace: Seconds,
+    /// Most connections at once.
+    pub max_connections: u32,
 }
 
 /// What is signed, and for how long it holds.
@@ -180,6 +197,7 @@ fn read(from: &mut Reader, demonstration: bool) -> Option<Config> {
         data_dir,
         http: read_http(from),
         mqtt: read_mqtt(from)?,
+        enrolment: read_enrolment(from, demonstration),
         tokens: read_tokens(from, demonstration),
         signer: read_signer(from),
         limits: read_limits(from),
@@ -235,6 +253,18 @@ fn read_mqtt(from: &mut Reader) -> Option<Mqtt> {
             }))
         }
     }
+}
+
+/// Every key is read whether or not there is an address, so that a typing error does not lie in wait.
+fn read_enrolment(from: &mut Reader, demonstration: bool) -> Option<Enrolment> {
+    let shortest = if demonstration { 5 } else { DAY_SECS };
+    let hint = "Write an address and a port, such as 0.0.0.0:8884";
+    let listen = from.parsed::<SocketAddr>("enrolment.listen", hint);
+    let server_names = from.list("enrolment.server_names");
+    let certificate = from.seconds("enrolment.certificate_secs", shortest..=1825 * DAY_SECS);
+    let renewal_grace = from.seconds("enrolment.renewal_grace_secs", 0..=400 * DAY_SECS);
+    let max_connections = to_u32(from.number("enrolment.max_connections", 1..=10_000));
+    Some(Enrolment { listen: listen?, server_names, certificate, renewal_grace, max_connections })
 }
 
 fn read_tokens(from: &mut Reader, demonstration: bool) -> Tokens {

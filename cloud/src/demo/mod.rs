@@ -167,6 +167,7 @@ fn configuration(dir: &Path) -> Result<Config, DemoError> {
         set("trust_domain", "demo.coterm".to_owned()),
         set("http.listen", "127.0.0.1:0".to_owned()),
         set("mqtt.embedded.listen", "127.0.0.1:0".to_owned()),
+        set("enrolment.listen", "127.0.0.1:0".to_owned()),
     ];
     let sources = Sources { flags, demonstration: true, ..Sources::default() };
     Config::load(&sources).map_err(DemoError::Config)

@@ -181,6 +181,9 @@ pub enum TrustError {
     /// A draft or signature that cannot be used.
     #[error(transparent)]
     Ceremony(#[from] CeremonyError),
+    /// Making the key for answers to devices that enrol crashed.
+    #[error("the key for enrolment could not be made; ask again, and look at the daemon's log")]
+    EnrolmentKey,
     /// No random numbers.
     #[error("no key can be made: {0}")]
     Randomness(String),

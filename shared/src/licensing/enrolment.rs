@@ -116,19 +116,22 @@ impl EnrolmentCommand {
 
 /// What happened about enrolment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "enrolment", rename_all = "kebab-case")]
+#[serde(tag = "type")]
 pub enum EnrolmentEvent {
     /// A claim code was issued.
+    #[serde(rename = "claim-code-issued")]
     CodeIssued {
         /// The code.
         code: Box<ClaimCode>,
     },
     /// A claim code was taken back.
+    #[serde(rename = "claim-code-revoked")]
     CodeRevoked {
         /// The code.
         code: ClaimCodeId,
     },
     /// A device asked and waits for approval.
+    #[serde(rename = "enrolment-requested")]
     Requested {
         /// The code it came with.
         code: ClaimCodeId,
@@ -138,11 +141,13 @@ pub enum EnrolmentEvent {
         key: KeyPrint,
     },
     /// The device that waited was refused.
+    #[serde(rename = "enrolment-denied")]
     Denied {
         /// The code it came with.
         code: ClaimCodeId,
     },
     /// A device was let in with this key; if it was not the organization's before, its claim stands beside this.
+    #[serde(rename = "device-enrolled")]
     Enrolled {
         /// The code it came with.
         code: ClaimCodeId,
@@ -152,11 +157,13 @@ pub enum EnrolmentEvent {
         key: KeyPrint,
     },
     /// Devices were put on the list of those approved beforehand.
+    #[serde(rename = "devices-preauthorised")]
     Preauthorised {
         /// The devices.
         devices: Vec<DeviceId>,
     },
     /// Devices were taken off that list.
+    #[serde(rename = "preauthorisation-ended")]
     PreauthorisationEnded {
         /// The devices.
         devices: Vec<DeviceId>,

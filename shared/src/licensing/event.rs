@@ -219,8 +219,6 @@ pub enum Event {
         /// How many keys retired.
         keys: u64,
     },
-    /// What concerns claim codes, and devices that came with one.
-    Enrolment(EnrolmentEvent),
     /// A group was judged anew, with another result than before (domain C1, E2).
     GroupAssessed {
         /// The group.
@@ -232,6 +230,9 @@ pub enum Event {
         /// The result.
         assessment: Box<Assessment>,
     },
+    /// What concerns claim codes, and devices that came with one; stored under names of its own.
+    #[serde(untagged)]
+    Enrolment(EnrolmentEvent),
 }
 
 impl Event {

@@ -14,7 +14,7 @@ mod preview;
 mod table;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{calc, device, group, key, log, org, platform, site, time, token};
+use commands::{calc, device, enrol, group, key, log, org, platform, site, time, token};
 use context::Context;
 use coterm_cloud::manual::{self, ManArgs, Notes};
 use failure::Failure;
@@ -46,6 +46,9 @@ enum Command {
     /// Devices: claim, move, trial, replace, retire, stolen, provision
     #[command(subcommand)]
     Device(device::DeviceCommand),
+    /// Enrolment: claim codes, devices that wait, devices approved beforehand
+    #[command(subcommand)]
+    Enrol(enrol::EnrolCommand),
     /// License keys: issue, claim, move, split, unclaim, transfer
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -121,6 +124,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Group(command) => group::run(&context()?, command),
         Command::Site(command) => site::run(&context()?, command),
         Command::Device(command) => device::run(&context()?, command),
+        Command::Enrol(command) => enrol::run(&context()?, command),
         Command::Key(command) => key::run(&context()?, command),
         Command::Price(command) => platform::price(&context()?, command),
         Command::Model(command) => platform::model(&context()?, command),

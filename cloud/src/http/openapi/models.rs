@@ -89,6 +89,9 @@ fn places() -> Vec<Named> {
             ]),
         ),
         ("Device", device()),
+        ("ClaimCode", claim_code()),
+        ("Preauthorised", object([("id", text())])),
+        ("PreauthorisedCount", object([("preauthorised", said(count(), "devices on the list"))])),
         (
             "Unassigned",
             object([
@@ -116,6 +119,25 @@ fn optional(name: &str) -> &'static str {
         "time_zone" => "time_zone?",
         _ => "scope?",
     }
+}
+
+fn claim_code() -> Value {
+    let came = object([("device", text()), ("key", text()), ("at", instant())]);
+    object([
+        ("id", id("clm")),
+        ("code", said(text(), "masked but for its last characters, except where it is issued")),
+        ("state", either(&["open", "ended", "pending", "used", "denied", "revoked"])),
+        ("site", id("site")),
+        ("model", text()),
+        ("product", to("Product")),
+        ("units", count()),
+        ("trial_secs", maybe(secs())),
+        ("device", said(maybe(text()), "the only device that may use it")),
+        ("approval", flag()),
+        ("issued_at", instant()),
+        ("ends_at", instant()),
+        ("came", said(maybe(came), "the device that came with it, and the SHA-256 of its public key")),
+    ])
 }
 
 fn ladder() -> Value {

@@ -98,7 +98,7 @@ pub(super) async fn claim(State(api): State<Api>, Path(id): Path<String>, ask: A
 
 /// How long a trial a body asks for, in days or in seconds: `Some(None)` for none.
 #[expect(clippy::option_option, reason = "outer: could be read; inner: was given")]
-fn trial_of(body: &mut Fields) -> Option<Option<Seconds>> {
+pub(super) fn trial_of(body: &mut Fields) -> Option<Option<Seconds>> {
     let days = body.optional_integer("trial_days", 0, u64::MAX);
     let secs = body.optional_integer("trial_secs", 0, u64::MAX);
     match (days?, secs?) {
@@ -116,7 +116,7 @@ fn trial_of(body: &mut Fields) -> Option<Option<Seconds>> {
 }
 
 /// A device with what the catalog says of its model.
-fn cataloged(
+pub(super) fn cataloged(
     api: &Api,
     id: DeviceId,
     model: String,

@@ -1,6 +1,7 @@
 //! The routes: one file per noun, each handler one request.
 
 mod devices;
+mod enrolment;
 mod explain;
 mod groups;
 mod keys;
@@ -55,6 +56,7 @@ pub(super) fn table() -> Routes {
         .and(explain::routes())
         .and(sites::routes())
         .and(devices::routes())
+        .and(enrolment::routes())
         .and(keys::routes())
         .and(transactions::routes());
     let v1 = system::v1_routes()

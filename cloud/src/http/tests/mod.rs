@@ -3,6 +3,7 @@
 mod at_once;
 mod bad_input;
 mod changes;
+mod enrolment;
 mod keys;
 mod openapi;
 mod places;

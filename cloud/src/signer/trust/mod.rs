@@ -6,6 +6,7 @@
 //! second: no key can be changed over the network, and a stopped daemon keeps nobody from revoking one.
 
 mod chain;
+mod enrolment;
 mod files;
 mod health;
 mod office;
@@ -51,6 +52,8 @@ pub struct Trust {
     /// What went wrong last, until it works again.
     troubles: Mutex<Troubles>,
     published: watch::Sender<Documents>,
+    /// Signs answers of the enrolment listener, once it was asked for.
+    enrolment: Mutex<Option<Arc<dyn Signer>>>,
 }
 
 struct Current {
@@ -96,7 +99,7 @@ impl Trust {
         drop(lock);
         let (published, _) = watch::channel(chain.documents());
         let current = RwLock::new(Current { chain, active, look });
-        Ok(Trust { store, current, troubles: Mutex::new(troubles), published })
+        Ok(Trust { store, current, troubles: Mutex::new(troubles), published, enrolment: Mutex::default() })
     }
 
     /// The newest root for which there is a keyring: what new devices are given to pin.

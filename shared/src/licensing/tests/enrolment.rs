@@ -66,6 +66,10 @@ fn world() -> World {
 }
 
 fn names(decision: &Decision) -> Vec<&'static str> {
+    for dated in decision.own_events() {
+        // The log is filtered by the name an event is stored under.
+        assert_eq!(serde_json::to_value(&dated.event).unwrap()["type"], dated.event.name());
+    }
     decision.own_events().map(|dated| dated.event.name()).filter(|name| *name != "group-assessed").collect()
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod calc;
 pub(crate) mod device;
+pub(crate) mod enrol;
 pub(crate) mod group;
 pub(crate) mod key;
 pub(crate) mod log;
