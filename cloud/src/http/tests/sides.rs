@@ -112,3 +112,30 @@ async fn k7_k8_what_leaves_for_another_organization_is_shown_from_both_sides() {
     let late = world.call_with(&world.vendor, Method::POST, &path, to, &headers).await;
     assert_eq!((late.status, late.code()), (StatusCode::CONFLICT, "PREVIEW_OUTDATED"));
 }
+
+#[tokio::test]
+async fn g4_e2_a_site_that_moves_is_told_which_key_should_go_along_and_carries_what_it_spent() {
+    let world = World::new().await;
+    let post =
+        async |rest: &str, body: Value| world.ok(&world.admin, Method::POST, &world.at(rest), body).await;
+    let north = post("/groups", json!({ "name": "North" })).await.text("/id");
+    let depot = post("/sites", json!({ "name": "Depot", "group": north })).await.text("/id");
+    post("/devices", json!({ "id": "cam-1", "site": depot, "model": "CAM-1" })).await;
+    world.clock.advance(coterm_shared::time::Seconds::days(3));
+    let key = post("/keys/claim", json!({ "code": world.issue(5, 365).await, "group": north })).await;
+    let preview = post("/groups?dry_run=true", json!({ "from_site": depot })).await;
+    let step = &preview.body["proposal"]["steps"][0];
+    assert_eq!((&step["key"], &step["goes"]), (&key.body["id"], &json!({ "camera": 1 })));
+    assert_eq!(step["stays"], json!({ "camera": 4 }));
+    // Not reset: the site leaves before the key came to help.
+    let second = post("/sites", json!({ "name": "Yard", "group": north })).await.text("/id");
+    for n in 2..=8 {
+        post("/devices", json!({ "id": format!("cam-{n}"), "site": second, "model": "CAM-1" })).await;
+    }
+    world.clock.advance(coterm_shared::time::Seconds::days(3));
+    let west = post("/groups", json!({ "name": "West", "from_site": second })).await.text("/id");
+    let explained = world.get(&world.viewer, &world.at(&format!("/groups/{west}/explain"))).await;
+    assert_eq!(explained.body["carried"][0]["origin"], json!({ "came": "moved", "from": north }));
+    assert_eq!(explained.body["carried"][0]["clocks"][0]["spent_secs"], 3 * 86_400);
+    assert_eq!(explained.body["carried_count"], 1);
+}

@@ -4,6 +4,7 @@ use super::super::schema::{
     anything, count, either, flag, fraction, id, instant, list, maybe, object, said, secs, text, to, units,
 };
 use super::{Named, finding_code, group_state, joined, ladder};
+use serde_json::Value;
 
 /// How a group came to its date and verdict.
 pub(super) fn explanations() -> Vec<Named> {
@@ -12,6 +13,7 @@ pub(super) fn explanations() -> Vec<Named> {
     let cause = vec![
         ("cause", either(&["expiry", "capacity"])),
         ("since", maybe(instant())),
+        ("spent_before_secs", secs()),
         ("schedule", to("Schedule")),
         ("sentence", text()),
     ];
@@ -111,6 +113,28 @@ pub(super) fn explanations() -> Vec<Named> {
             ]),
         ),
         (
+            "CarriedClock",
+            object([
+                ("cause", either(&["expiry", "capacity"])),
+                ("running", flag()),
+                ("spent_secs", secs()),
+                ("to_lock_secs", secs()),
+                ("to_stop_secs", secs()),
+            ]),
+        ),
+        (
+            "CarriedExplanation",
+            object([
+                ("holder", object([("site?", id("site")), ("device?", text())])),
+                ("name", text()),
+                ("arrived_at", instant()),
+                ("origin", maybe(origin())),
+                ("clocks", list(to("CarriedClock"))),
+                ("resets_at", maybe(instant())),
+                ("sentence", text()),
+            ]),
+        ),
+        (
             "Cure",
             object([
                 ("cure", either(&["assign", "move", "retire", "buy"])),
@@ -139,11 +163,23 @@ pub(super) fn explanations() -> Vec<Named> {
                 ("why", list(to("CauseExplanation"))),
                 ("ladder", list(to("LadderStep"))),
                 ("paused", list(to("PausedClock"))),
+                ("carried", said(list(to("CarriedExplanation")), "at most 100 of `carried_count`")),
+                ("carried_count", count()),
                 ("cures", list(to("Cure"))),
                 ("text", list(text())),
             ]),
         ),
     ]
+}
+
+/// Where carried clocks came from.
+fn origin() -> Value {
+    object([
+        ("came", either(&["moved", "within", "returned", "trial", "replaced"])),
+        ("from?", id("grp")),
+        ("site?", id("site")),
+        ("device?", text()),
+    ])
 }
 
 /// What a change would do.
@@ -205,6 +241,25 @@ pub(super) fn previews() -> Vec<Named> {
                 ("after", maybe(to("DeviceState"))),
             ]),
         ),
+        (
+            "Proposal",
+            object([
+                ("from", id("grp")),
+                ("to", id("grp")),
+                ("steps", list(to("ProposedStep"))),
+                ("groups", list(to("GroupChange"))),
+            ]),
+        ),
+        (
+            "ProposedStep",
+            object([
+                ("key", id("key")),
+                ("code", text()),
+                ("goes", units()),
+                ("stays", units()),
+                ("sentence", text()),
+            ]),
+        ),
         ("Warning", object([("code", text()), ("group", maybe(id("grp"))), ("sentence", text())])),
         (
             "Preview",
@@ -242,6 +297,7 @@ fn preview() -> Vec<Named> {
         ("sites", list(to("SiteMove"))),
         ("devices", list(to("DeviceMove"))),
         ("warnings", list(to("Warning"))),
+        ("proposal?", said(to("Proposal"), "the licenses that should go along with what moves")),
         ("digest", text()),
         ("events", list(text())),
     ]
