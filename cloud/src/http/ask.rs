@@ -183,8 +183,7 @@ impl Ask {
         if text == "*" {
             return Ok(None);
         }
-        let version =
-            text.strip_prefix("\"v").and_then(|rest| rest.strip_suffix('"')).and_then(|v| v.parse().ok());
+        let version = text.strip_prefix("\"v").and_then(|rest| rest.strip_suffix('"')).and_then(version_in);
         match (version, values.next()) {
             (Some(version), None) => Ok(Some(version)),
             (Some(_) | None, _) => Err(stale()),
@@ -231,6 +230,13 @@ impl Ask {
         sha.update(&self.body);
         Ok(Some((key.to_owned(), sha.finalize().into())))
     }
+}
+
+/// The version in a tag, which may have the second it was given at behind it.
+fn version_in(tag: &str) -> Option<u64> {
+    let (version, second) = tag.split_once('.').unwrap_or((tag, "0"));
+    second.parse::<u64>().ok()?;
+    version.parse().ok()
 }
 
 /// 412: the caller's tag is not the resource's.

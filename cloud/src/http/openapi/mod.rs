@@ -223,7 +223,7 @@ fn parameters() -> Value {
         },
         "IdempotencyKey": header("Idempotency-Key", printable,
             "a repetition with the same key is answered as the first time and does nothing; another request with it is refused"),
-        "IfMatch": header("If-Match", json!({ "type": "string", "pattern": r#"^(\*|"v[0-9]+")$"# }), "the `ETag` of what was seen: 412 if it has changed since"),
+        "IfMatch": header("If-Match", json!({ "type": "string", "pattern": r#"^(\*|"v[0-9]+([.][0-9]+)?")$"# }), "the `ETag` of what was seen: 412 if it has changed since"),
         "IfNoneMatch": header("If-None-Match", schema::text(), "the `ETag` of what is known: 304 if it is still so"),
         "PreviewDigest": header("Preview-Digest", json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
             "the `digest` of the preview: 409 if what it was computed from has changed since"),

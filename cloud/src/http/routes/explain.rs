@@ -9,7 +9,7 @@ pub(super) fn routes() -> Routes {
     Routes::new().get(
         "/groups/{group}/explain",
         group,
-        Op::read(Who::Viewer, "explainGroup", summary, to("GroupExplanation")),
+        Op::read(Who::Viewer, "explainGroup", summary, to("GroupExplanation")).tagged(),
     )
 }
 
@@ -23,6 +23,6 @@ pub(super) async fn group(
     ask.no_query()?;
     let found = organization.group(ids::of_path(&group, "group")?);
     let group = found.ok_or_else(|| Problem::not_found("group"))?;
-    // No tag: the days it shows depend on the instant, not on the version alone.
-    Ok(axum::Json(GroupExplanation::of(&organization, group, ask.now)).into_response())
+    let explanation = GroupExplanation::of(&organization, group, ask.now);
+    page::tagged_now(organization.version(), ask.now, ask.headers(), &explanation)
 }

@@ -43,7 +43,8 @@ pub(super) fn inner_routes() -> Routes {
         .get(
             "/unassigned",
             unassigned,
-            Op::list(Who::Viewer, "listUnassigned", "Keys and root sites in no group", to("Unassigned")),
+            Op::list(Who::Viewer, "listUnassigned", "Keys and root sites in no group", to("Unassigned"))
+                .tagged(),
         )
 }
 
@@ -121,6 +122,5 @@ pub(super) async fn unassigned(State(api): State<Api>, Path(id): Path<String>, a
     let page: Page<WaitingId> = ask.page()?;
     let waiting = organization.unassigned_after(page.after, ask.now);
     let waiting = page::of(waiting, &page, |view| view.what.id(), |view| view);
-    // It counts down, so it differs from one second to the next: no tag.
-    Ok(Json(waiting).into_response())
+    page::tagged_now(organization.version(), ask.now, ask.headers(), &waiting)
 }

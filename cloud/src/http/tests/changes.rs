@@ -169,9 +169,34 @@ async fn nobody_overwrites_what_they_have_not_seen() {
         assert_eq!(answer.status, StatusCode::PRECONDITION_FAILED, "{odd}");
     }
     let fresh = made.header("etag").to_owned();
-    let unchanged = [("if-none-match", fresh.as_str())];
-    let answer = world.call_with(&world.admin, Method::GET, &world.at(""), Value::Null, &unchanged).await;
-    assert_eq!((answer.status, answer.text.as_str()), (StatusCode::NOT_MODIFIED, ""));
+    for known in [fresh.clone(), format!("W/{fresh}"), format!("\"v0\", {fresh}")] {
+        let unchanged = [("if-none-match", known.as_str())];
+        let answer = world.call_with(&world.admin, Method::GET, &world.at(""), Value::Null, &unchanged).await;
+        assert_eq!((answer.status, answer.text.as_str()), (StatusCode::NOT_MODIFIED, ""), "{known}");
+    }
+}
+
+#[tokio::test]
+async fn what_counts_down_is_another_answer_every_second_and_the_same_version() {
+    let world = World::new().await;
+    let code = json!({ "code": world.issue(1, 365).await });
+    world.ok(&world.admin, Method::POST, &world.at("/keys/claim"), code).await;
+    for path in ["/keys", "/unassigned"].map(|path| world.at(path)) {
+        let seen = world.get(&world.viewer, &path).await;
+        let tag = seen.header("etag").to_owned();
+        let known = [("if-none-match", tag.as_str())];
+        let same = world.call_with(&world.viewer, Method::GET, &path, Value::Null, &known).await;
+        assert_eq!(same.status, StatusCode::NOT_MODIFIED, "{path}");
+        world.clock.advance(coterm_shared::time::Seconds(1));
+        let later = world.call_with(&world.viewer, Method::GET, &path, Value::Null, &known).await;
+        assert_eq!(later.status, StatusCode::OK, "{path}: less time is left");
+        assert_ne!(later.body, seen.body);
+        let headers = [("if-match", tag.as_str())];
+        let dry = world.at("/groups?dry_run=true");
+        let body = json!({"name": "North"});
+        let change = world.call_with(&world.admin, Method::POST, &dry, body, &headers).await;
+        assert_eq!(change.status, StatusCode::OK, "the version is the same: {}", change.text);
+    }
 }
 
 #[tokio::test]

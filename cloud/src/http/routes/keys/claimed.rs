@@ -14,7 +14,7 @@ pub(in super::super) async fn list(
     let page: Page<KeyId> = ask.page()?;
     let view = |key| KeyView::of(&organization, key, ask.now);
     let keys = page::of(organization.keys_after(page.after), &page, |key| key.issued.id, view);
-    page::tagged(organization.version(), ask.headers(), &keys)
+    page::tagged_now(organization.version(), ask.now, ask.headers(), &keys)
 }
 
 /// `GET .../keys/{key}`: its code masked.
@@ -27,7 +27,8 @@ pub(in super::super) async fn show(
     ask.no_query()?;
     let key = organization.key(ids::of_path(&key, "license key")?);
     let key = key.ok_or_else(|| Problem::not_found("license key"))?;
-    page::tagged(organization.version(), ask.headers(), &KeyView::of(&organization, key, ask.now))
+    let view = KeyView::of(&organization, key, ask.now);
+    page::tagged_now(organization.version(), ask.now, ask.headers(), &view)
 }
 
 /// `POST .../keys/inspect` `{"code"}`: what a key contains, before a group is chosen. Changes nothing.
