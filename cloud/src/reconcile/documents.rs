@@ -101,14 +101,14 @@ impl DocumentCourier {
             self.running = None;
             if let Ok(Ok(())) = ended {
                 self.sent = Some((versions, Instant::now()));
-            } else {
-                if let Ok(Err(error)) = ended {
-                    tracing::warn!(%error, "root and keyring were not published; tried again");
-                }
-                self.want(from);
-                self.failed_at = Some(Instant::now());
+                return epoch > std::mem::replace(&mut self.epoch, epoch);
             }
-            return epoch > std::mem::replace(&mut self.epoch, epoch);
+            if let Ok(Err(error)) = ended {
+                tracing::warn!(%error, "root and keyring were not published; tried again");
+            }
+            self.want(from);
+            self.failed_at = Some(Instant::now());
+            return false;
         }
         if self.wanted.is_some() {
             tokio::time::sleep(self.rest()).await;

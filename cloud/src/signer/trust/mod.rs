@@ -147,6 +147,8 @@ impl Trust {
     /// What was written cannot be used; what was held before stays in use.
     pub fn reload_if_changed(&self, now: Timestamp) -> Result<bool, TrustError> {
         if self.store.files.look() == self.read(|current| current.look) {
+            // What could not be read may have been put back as it was.
+            self.troubles().reading = None;
             return Ok(false);
         }
         // Whoever writes now is not done: the next look finds it complete.
@@ -171,6 +173,9 @@ impl Trust {
     /// # Errors
     /// The new key or keyring cannot be made or stored; the old ones stay in use.
     pub fn rotate_if_due(&self, now: Timestamp) -> Result<bool, TrustError> {
+        // First, and whatever becomes of the rest: the next key is in devices' hands already, and must sign from its day
+        // on also while a keyring waits for signatures made elsewhere.
+        self.activate(now);
         let rotated = self.rotate(now);
         self.troubles().rotation = rotated.as_ref().err().map(ToString::to_string);
         rotated
@@ -181,7 +186,6 @@ impl Trust {
         let due = |chain: &Chain| plan::is_due(policy, chain.keyring.document(), now);
         let idle = self.read(|current| !due(&current.chain) && !current.chain.is_behind());
         if idle {
-            self.activate(now);
             return Ok(false);
         }
         // From here on what is in the directory counts, not what this process remembers of it.

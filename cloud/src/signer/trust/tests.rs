@@ -416,6 +416,37 @@ fn keyrings_can_be_signed_offline_too_and_the_daemon_says_when_one_is_wanted() {
 }
 
 #[test]
+fn the_next_key_signs_from_its_day_on_also_while_a_keyring_waits_for_signatures_made_elsewhere() {
+    let dir = TempDir::new().unwrap();
+    let trust = open(&dir, 0).unwrap();
+    let first = signing(&trust);
+    assert!(trust.rotate_if_due(at(21)).unwrap(), "the next key is announced");
+    let people = People::new(1);
+    let plan = RootPlan { keyring_keys: Some(people.public()), ..Default::default() };
+    done(office(&dir).next_root(&plan, at(22)).unwrap());
+    trust.reload_if_changed(at(22)).unwrap();
+    assert!(trust.rotate_if_due(at(22)).is_err(), "the keyring under root 2 cannot be signed here");
+    assert_eq!(signing(&trust), first);
+    assert!(trust.rotate_if_due(at(28)).is_err());
+    let second = signing(&trust);
+    assert_ne!(second, first, "one lease before the end, as announced");
+    assert!(trust.keyring().key(second).unwrap().not_after_at > at(35));
+}
+
+#[test]
+fn a_keyring_put_back_as_it_was_ends_the_alarm() {
+    let dir = TempDir::new().unwrap();
+    let trust = open(&dir, 0).unwrap();
+    let (keyring, away) = (dir.path().join("trust/keyring.cose"), dir.path().join("away"));
+    fs::rename(&keyring, &away).unwrap();
+    assert!(trust.reload_if_changed(at(1)).is_err());
+    assert!(codes(&trust, 1).contains(&AlarmCode::TrustUnreadable));
+    fs::rename(&away, &keyring).unwrap();
+    assert!(!trust.reload_if_changed(at(1)).unwrap());
+    assert!(!codes(&trust, 1).contains(&AlarmCode::TrustUnreadable));
+}
+
+#[test]
 fn a_first_root_can_be_offline_from_its_first_day() {
     let dir = TempDir::new().unwrap();
     let people = People::new(3);
