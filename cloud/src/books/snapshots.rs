@@ -21,6 +21,7 @@ const WAITING: usize = 16;
 
 /// An aggregate to be encoded.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to the disk")]
 pub(super) enum Subject {
     /// The platform.
     Platform(Platform),
