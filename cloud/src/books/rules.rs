@@ -8,7 +8,7 @@ use super::request::{BooksError, Change, NewPart};
 use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
 use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    self, ClaimMode, Command, Context, Dated, Decision, IssuedKey, Limits, Organization, PartTarget, Preview,
+    self, Command, Context, Dated, Decision, IssuedKey, Limits, Organization, PartTarget, Preview,
     PreviewDigest, Refusal, RefusalCode, Refusals, ReservedKind,
 };
 use coterm_shared::platform::{
@@ -18,8 +18,9 @@ use coterm_shared::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Number of the snapshots' encoding: raised whenever the shape of an aggregate changes.
-const SNAPSHOT_SCHEMA: u32 = 4;
+/// Number of the snapshots' encoding: raised whenever an aggregate changes its shape, or what
+/// the same entries make of it.
+const SNAPSHOT_SCHEMA: u32 = 5;
 
 /// A state to decide on.
 pub(super) trait View {
@@ -241,10 +242,12 @@ fn receive(
     context: &Context,
 ) -> Result<OrganizationPlan, BooksError> {
     let given = giver.after.key(key).ok_or(BooksError::Internal)?;
-    // Any time it stood queued goes with it, as with the parts of a split (domain K7).
+    // Any time it stood queued goes with it, as with the parts of a split (domain K7), and so does what it has been
+    // through: it is not claimed for the first time (E2), and waits no second time (K3).
+    let past = given.past();
     let given = IssuedKey { ends_at: given.ends_at, ..given.issued.clone() };
-    let claim = Command::ClaimKey { key: Box::new(given), group: None, mode: ClaimMode::Increase };
-    Ok(on_organization(view, to, &claim, context)?)
+    let received = Command::ReceiveKey { key: Box::new(given), past };
+    Ok(on_organization(view, to, &received, context)?)
 }
 
 fn decide_platform(

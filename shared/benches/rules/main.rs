@@ -86,7 +86,8 @@ fn fleet(groups: u64) -> Organization {
             created_at: now(),
             ends_at,
         };
-        apply(Event::KeyClaimed { key: Box::new(key), place: KeyPlace::Active { group, ends_at } });
+        let place = KeyPlace::Active { group, ends_at };
+        apply(Event::KeyClaimed { key: Box::new(key), place, past: KeyPast::default() });
         for d in 0..10 {
             apply(Event::DeviceClaimed {
                 device: device(n * 10 + d),

@@ -3,7 +3,7 @@
 //! Texts arrive as they were typed; [`super::decide`] parses them, so that all faults of a command are found at once.
 
 use super::enrolment::EnrolmentCommand;
-use super::license_key::{IssuedKey, OrderLine};
+use super::license_key::{IssuedKey, KeyPast, OrderLine};
 use super::settings::{DoorUnits, Scope};
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::product::ProductType;
@@ -180,6 +180,14 @@ pub enum Command {
         /// As increase or as renewal.
         mode: ClaimMode,
     },
+    /// Takes a key that another organization gives away: it arrives unassigned (domain K7, K8), or in the default group
+    /// while license groups are not enabled.
+    ReceiveKey {
+        /// The key as it is given.
+        key: Box<IssuedKey>,
+        /// What it has been through.
+        past: KeyPast,
+    },
     /// Moves a key to a group, from another or from Unassigned (domain K6).
     MoveKey {
         /// The key.
@@ -333,6 +341,7 @@ impl Command {
             Command::RetireDevice { .. } => "retire-device",
             Command::ReportStolen { .. } => "report-stolen",
             Command::ClaimKey { .. } => "claim-key",
+            Command::ReceiveKey { .. } => "receive-key",
             Command::MoveKey { .. } => "move-key",
             Command::UnclaimKey { .. } => "unclaim-key",
             Command::SplitKey { .. } => "split-key",

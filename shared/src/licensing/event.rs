@@ -10,7 +10,7 @@ use super::clock::Clocks;
 use super::compliance::{Assessment, Figures};
 use super::device::Trial;
 use super::enrolment::EnrolmentEvent;
-use super::license_key::{IssuedKey, KeyPlace};
+use super::license_key::{IssuedKey, KeyPast, KeyPlace};
 use super::name::{ModelName, Name};
 use super::settings::{Overrides, Settings};
 use super::site::Place;
@@ -178,6 +178,9 @@ pub enum Event {
         key: Box<IssuedKey>,
         /// Where it was put (domain K2, K3, G3).
         place: KeyPlace,
+        /// What it has been through in the organization it comes from (domain K7, K8).
+        #[serde(default, skip_serializing_if = "KeyPast::is_fresh")]
+        past: KeyPast,
     },
     /// A claimed key was put elsewhere: moved, assigned, unclaimed, or its countdown ended (domain K6, K8, G3).
     KeyPlaced {

@@ -256,6 +256,34 @@ impl KeyPlace {
     }
 }
 
+/// What a key has been through: it goes with the key, also to another organization (domain K7, K8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyPast {
+    /// Whether it was ever in a group (domain E2).
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub was_in_group: bool,
+    /// Whether it came out of a queue with its clock set forward by the wait (domain K3).
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub has_waited: bool,
+}
+
+impl KeyPast {
+    /// Whether it is that of a key as issued.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        *self == KeyPast::default()
+    }
+
+    /// What either of them tells.
+    #[must_use]
+    pub const fn or(self, other: KeyPast) -> KeyPast {
+        KeyPast {
+            was_in_group: self.was_in_group || other.was_in_group,
+            has_waited: self.has_waited || other.has_waited,
+        }
+    }
+}
+
 /// A key claimed by an organization.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LicenseKey {
@@ -276,6 +304,12 @@ pub struct LicenseKey {
 }
 
 impl LicenseKey {
+    /// What it has been through so far.
+    #[must_use]
+    pub const fn past(&self) -> KeyPast {
+        KeyPast { was_in_group: self.was_in_group, has_waited: self.has_waited }
+    }
+
     /// Its lines as a pool takes them, with this end.
     pub(super) fn pool_lines(&self, ends_at: Timestamp) -> impl Iterator<Item = PoolLine> + '_ {
         self.issued.lines.iter().map(move |line| PoolLine {

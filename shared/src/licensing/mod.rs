@@ -54,7 +54,7 @@ pub use enrolment::{
 };
 pub use event::{Dated, Event, Reservation, Reserved, ReservedKind, Retirement, SplitPart, Subject};
 pub use group::{DateMoved, Group};
-pub use license_key::{IssuedKey, KeyLine, KeyPlace, KeyState, LicenseKey, OrderLine};
+pub use license_key::{IssuedKey, KeyLine, KeyPast, KeyPlace, KeyState, LicenseKey, OrderLine};
 pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use organization::Organization;
 pub(crate) use organization::above;

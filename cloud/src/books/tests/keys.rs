@@ -63,6 +63,48 @@ async fn a_transfer_is_in_both_logs_under_one_request_and_the_key_has_one_holder
 }
 
 #[tokio::test]
+async fn e2_k3_what_a_key_has_been_through_goes_with_it_and_its_parts_and_comes_back() {
+    let (books, clock, dir) = fresh().await;
+    let past = |books: &Books, of, n| {
+        let past = books.organization(organization(of)).unwrap().key(key_id(n)).unwrap().past();
+        (past.was_in_group, past.has_waited)
+    };
+    let claim = |of, n, mode| Change::ClaimKey {
+        organization: organization(of),
+        code: code(n),
+        group: Some(group(1)),
+        mode,
+    };
+    let place = |of, n, mode| to(of, Command::MoveKey { id: key_id(n), group: group(1), mode: Some(mode) });
+    let unclaim = |of, n| to(of, Command::UnclaimKey { id: key_id(n) });
+    run(&books, [set_price(), issue_key(1, 900), issue_key(2, 365), issue_key(3, 900)]).await;
+    run(&books, [claim(1, 1, ClaimMode::Increase), claim(1, 2, ClaimMode::Renewal)]).await;
+    run(&books, [claim(2, 3, ClaimMode::Increase), create_group(1, 5)]).await;
+    clock.advance(Seconds::days(10));
+    let id = key_id(2);
+    run(&books, [to(1, Command::MoveKey { id, group: group(5), mode: Some(ClaimMode::Increase) })]).await;
+    // K7: one part goes to another organization, where it was never claimed.
+    let mut leaves = part(4, 3, None);
+    leaves.request.target = PartTarget::Other(organization(2));
+    run(&books, [split(1, 2, [leaves, part(5, 7, None)])]).await;
+    // K8: and the other follows it.
+    run(&books, [transfer(1, 5, 2)]).await;
+    for n in [4, 5] {
+        assert_eq!(past(&books, 2, n), (true, true));
+        assert_eq!(code_of(&books, ask(place(2, n, ClaimMode::Renewal))).await, "KEY_WAITED_ALREADY");
+    }
+    // There and back again: used there only.
+    run(&books, [issue_key(6, 365), claim_key(1, 6), transfer(1, 6, 2)]).await;
+    assert_eq!(past(&books, 2, 6), (false, false));
+    run(&books, [place(2, 6, ClaimMode::Increase), unclaim(2, 6), transfer(2, 6, 1)]).await;
+    assert_eq!(past(&books, 1, 6), (true, false));
+
+    books.close().await;
+    let books = open(&dir.path().join("books.db"), &clock);
+    assert_eq!((past(&books, 2, 4), past(&books, 1, 6)), ((true, true), (true, false)));
+}
+
+#[tokio::test]
 async fn the_parts_of_a_split_are_keys_of_the_platform_and_taken_from_the_first_instant() {
     let (books, clock, dir) = fresh().await;
     run(&books, [set_price(), issue_key(1, 365), claim_key(1, 1)]).await;

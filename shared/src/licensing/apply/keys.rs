@@ -6,22 +6,28 @@ use crate::licensing::compliance::{Renewal, Term};
 use crate::licensing::coterm::{Pool, PoolLine};
 use crate::licensing::event::{Dated, SplitPart};
 use crate::licensing::group::{DateMoved, Group};
-use crate::licensing::license_key::{IssuedKey, KeyPlace, KeyState, LicenseKey};
+use crate::licensing::license_key::{IssuedKey, KeyPast, KeyPlace, KeyState, LicenseKey};
 use crate::licensing::organization::{Due, Organization};
 use crate::time::{Seconds, Timestamp};
 use alloc::string::ToString;
 use rpds::RedBlackTreeSetSync;
 
 impl Organization {
-    pub(super) fn claim_key(&mut self, key: &IssuedKey, place: &KeyPlace, dated: &Dated) -> Option<()> {
-        let known = self.keys.get(&key.id);
+    pub(super) fn claim_key(
+        &mut self,
+        key: &IssuedKey,
+        place: &KeyPlace,
+        past: KeyPast,
+        dated: &Dated,
+    ) -> Option<()> {
+        // One that was given away and comes back has been through what it was here, and there.
+        let past = past.or(self.keys.get(&key.id).map_or(KeyPast::default(), LicenseKey::past));
         let claimed = LicenseKey {
             issued: key.clone(),
             claimed_at: dated.at,
             ends_at: key.ends_at,
-            // One that was given away and comes back.
-            was_in_group: known.is_some_and(|known| known.was_in_group),
-            has_waited: known.is_some_and(|known| known.has_waited),
+            was_in_group: past.was_in_group,
+            has_waited: past.has_waited,
             // Where it really stands is written by `put`.
             state: KeyState::Retired { group: None, at: dated.at },
         };
@@ -37,17 +43,12 @@ impl Organization {
     pub(super) fn split_key(&mut self, id: KeyId, parts: &[SplitPart; 2], dated: &Dated) -> Option<()> {
         self.take(id, dated)?;
         let parent = self.keys.get_mut(&id)?;
-        let waited = parent.is_queued();
         let [first, second] = parts;
         parent.state = KeyState::Split { children: [first.key.id, second.key.id] };
-        let (claimed_at, was_in_group, has_waited) =
-            (parent.claimed_at, parent.was_in_group, parent.has_waited);
+        let (claimed_at, past) = (parent.claimed_at, parent.past());
         for part in parts {
-            self.claim_key(&part.key, &part.place, dated)?;
-            let child = self.keys.get_mut(&part.key.id)?;
-            child.claimed_at = claimed_at;
-            child.was_in_group |= was_in_group;
-            child.has_waited |= has_waited || (waited && child.is_active());
+            self.claim_key(&part.key, &part.place, past, dated)?;
+            self.keys.get_mut(&part.key.id)?.claimed_at = claimed_at;
         }
         Some(())
     }
@@ -109,7 +110,8 @@ impl Organization {
         let key = self.keys.get_mut(&id)?;
         match *place {
             KeyPlace::Active { group, ends_at } => {
-                key.has_waited |= key.is_queued();
+                // Queued and activated in the same instant, it did not wait: a clock that stood still ends later (K3).
+                key.has_waited |= ends_at > key.ends_at;
                 key.state = KeyState::Active { group };
                 key.ends_at = ends_at;
                 key.was_in_group = true;

@@ -156,8 +156,8 @@ impl Organization {
             Event::DeviceRetired { device, why, clocks } => {
                 self.retire_device(device, why, *clocks, dated.at).ok_or_else(|| missing("a device"))?;
             }
-            Event::KeyClaimed { key, place } => {
-                self.claim_key(key, place, dated).ok_or_else(|| missing("a group"))?;
+            Event::KeyClaimed { key, place, past } => {
+                self.claim_key(key, place, *past, dated).ok_or_else(|| missing("a group"))?;
             }
             Event::KeyPlaced { key, place } => {
                 self.place_key(*key, place, dated).ok_or_else(|| missing("a key or group"))?;

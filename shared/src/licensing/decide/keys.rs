@@ -6,7 +6,7 @@ use crate::licensing::command::ClaimMode;
 use crate::licensing::compliance::{Occasion, Term};
 use crate::licensing::draft::Draft;
 use crate::licensing::event::Event;
-use crate::licensing::license_key::{GROUP_MAX_LINES, IssuedKey, KeyPlace, KeyState, LicenseKey};
+use crate::licensing::license_key::{GROUP_MAX_LINES, IssuedKey, KeyPast, KeyPlace, KeyState, LicenseKey};
 use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
 use crate::time::{Seconds, Timestamp};
 use alloc::boxed::Box;
@@ -17,6 +17,7 @@ pub(super) fn claim_key(
     key: &IssuedKey,
     group: Option<GroupId>,
     mode: ClaimMode,
+    past: KeyPast,
 ) -> Result<(), Refusals> {
     let mut findings = Findings::default();
     let gone = |state: &KeyState| match state {
@@ -36,19 +37,21 @@ pub(super) fn claim_key(
     }
     let left = key.ends_at.since(draft.now);
     check_left(left, key.ends_at, &mut findings);
-    let has_waited = draft.after.key(key.id).is_some_and(|known| known.has_waited);
+    // A key that was given away and comes back, or was used elsewhere, is not claimed for the first time.
+    let known = draft.after.key(key.id).map_or(KeyPast::default(), LicenseKey::past);
+    let seen = known.or(past);
     let place = match group.or(one_pool(draft)) {
-        Some(group) => place_in_group(draft, group, mode, left, has_waited, key.lines.len(), &mut findings),
+        Some(group) => {
+            place_in_group(draft, group, mode, left, seen.has_waited, key.lines.len(), &mut findings)
+        }
         None => {
             findings.extend(renewal_without_group(mode, "group"));
             Some(unassigned(draft, key.ends_at))
         }
     };
     let place = findings.finish_with(place)?;
-    // A key that was given away and comes back is not claimed for the first time.
-    let known = draft.after.key(key.id).cloned();
-    watch(draft, place, known.as_ref());
-    draft.push(Event::KeyClaimed { key: Box::new(key.clone()), place })
+    watch(draft, place, seen, None);
+    draft.push(Event::KeyClaimed { key: Box::new(key.clone()), place, past })
 }
 
 pub(super) fn move_key(
@@ -84,7 +87,7 @@ pub(super) fn move_key(
         place_in_group(draft, group, mode, left, key.has_waited, key.issued.lines.len(), &mut findings);
     let place = findings.finish_with(place)?;
     leave(draft, &key);
-    watch(draft, place, Some(&key));
+    watch(draft, place, key.past(), from);
     draft.push(Event::KeyPlaced { key: id, place })?;
     after_leaving(draft, from)
 }
@@ -244,12 +247,12 @@ pub(super) fn unassigned(draft: &Draft<'_>, ends_at: Timestamp) -> KeyPlace {
     KeyPlace::Unassigned { joins_at, ends_at }
 }
 
-/// Notes that a key comes to a group: for the first time since it was issued, or from another place (domain E2).
-pub(super) fn watch(draft: &mut Draft<'_>, place: KeyPlace, key: Option<&LicenseKey>) {
+/// Notes that a key comes to a group: for the first time since it was issued, or from another place, `from` if that is a
+/// group (domain E2).
+pub(super) fn watch(draft: &mut Draft<'_>, place: KeyPlace, past: KeyPast, from: Option<GroupId>) {
     if let Some(group) = place.group() {
-        let used = key.filter(|key| key.was_in_group);
-        let first_claim_of_a_key = used.is_none();
-        let used_key_came = used.is_some_and(|key| key.state.group() != Some(group));
+        let first_claim_of_a_key = !past.was_in_group;
+        let used_key_came = past.was_in_group && from != Some(group);
         draft.watch(group, Occasion { first_claim_of_a_key, used_key_came, ..Occasion::default() });
     }
 }

@@ -10,9 +10,10 @@ mod keys;
 mod sites;
 mod split;
 
-use super::command::{Command, FoundOrganization};
+use super::command::{ClaimMode, Command, FoundOrganization};
 use super::draft::{Decision, Draft, Touched};
 use super::event::{Dated, Event};
+use super::license_key::KeyPast;
 use super::name::Name;
 use super::organization::Organization;
 use super::refusal::{Findings, Refusal, RefusalCode, Refusals};
@@ -97,7 +98,12 @@ pub fn decide(
         Command::ConfigureDoors { id, doors } => devices::configure_doors(&mut draft, id, *doors)?,
         Command::RetireDevice { id } => devices::retire_device(&mut draft, id)?,
         Command::ReportStolen { id } => devices::report_stolen(&mut draft, id)?,
-        Command::ClaimKey { key, group, mode } => keys::claim_key(&mut draft, key, *group, *mode)?,
+        Command::ClaimKey { key, group, mode } => {
+            keys::claim_key(&mut draft, key, *group, *mode, KeyPast::default())?;
+        }
+        Command::ReceiveKey { key, past } => {
+            keys::claim_key(&mut draft, key, None, ClaimMode::Increase, *past)?;
+        }
         Command::MoveKey { id, group, mode } => keys::move_key(&mut draft, *id, *group, *mode)?,
         Command::UnclaimKey { id } => keys::unclaim_key(&mut draft, *id)?,
         Command::SplitKey { id, parts } => split::split_key(&mut draft, *id, parts)?,

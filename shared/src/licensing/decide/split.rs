@@ -62,8 +62,8 @@ pub(super) fn split_key(
     let parts = part(0, first).zip(part(1, second));
     let (first, second) = findings.finish_with(parts)?;
     leave(draft, &key);
-    watch(draft, first.place, Some(&key));
-    watch(draft, second.place, Some(&key));
+    watch(draft, first.place, key.past(), key.state.group());
+    watch(draft, second.place, key.past(), key.state.group());
     draft.push(Event::KeySplit { key: id, parts: Box::new([first, second]) })?;
     for (key, to) in leaving.into_iter().flatten() {
         draft.push(Event::KeyTransferred { key, to })?;

@@ -60,7 +60,7 @@ impl Event {
                 };
                 core::iter::once(Subject::Device(device.clone())).chain(by).collect()
             }
-            Event::KeyClaimed { key, place } => {
+            Event::KeyClaimed { key, place, .. } => {
                 core::iter::once(Subject::Key(key.id)).chain(place.group().map(Subject::Group)).collect()
             }
             Event::KeyPlaced { key, place } => {

@@ -215,6 +215,97 @@ fn k8_a_key_given_away_and_back_is_as_used_as_before() {
     assert_eq!(back.ends_at, at(START).saturating_add(days(365)));
 }
 
+/// A key that was in a group of another organization, after ten days in a queue, and what it has been through.
+fn used_elsewhere() -> (IssuedKey, KeyPast) {
+    let mut giver = world();
+    giver.ok(claim(2, Some(1), ClaimMode::Increase, 3650, giver.now));
+    giver.ok(claim(1, Some(1), ClaimMode::Renewal, 365, giver.now));
+    giver.wait(days(10));
+    giver.ok(move_key(1, 2, ClaimMode::Increase));
+    giver.ok(Command::UnclaimKey { id: id(1) });
+    let to = crate::id::OrganizationId::from_bytes([3; 16]);
+    giver.ok(Command::TransferKey { id: id(1), to });
+    let given = giver.organization.key(id(1)).unwrap();
+    (IssuedKey { ends_at: given.ends_at, ..given.issued.clone() }, given.past())
+}
+
+fn receive(key: &IssuedKey, past: KeyPast) -> Command {
+    Command::ReceiveKey { key: Box::new(key.clone()), past }
+}
+
+#[test]
+fn e2_a_key_used_by_another_organization_cures_here_but_resets_no_clock() {
+    let (used, past) = used_elsewhere();
+    for (past, left) in [(past, days(10)), (KeyPast::default(), days(30))] {
+        let mut receiver = world();
+        receiver.claim_camera(1, site(1));
+        receiver.wait(days(20));
+        receiver.ok(receive(&used, past));
+        receiver.ok(move_key(1, 1, ClaimMode::Increase));
+        assert!(receiver.group(1).assessment.is_compliant());
+        receiver.claim_device(2, site(1), CAMERA, 100);
+        let lock_at = receiver.group(1).assessment.schedule().lock_at.unwrap();
+        assert_eq!(lock_at.since(receiver.now), left, "{past:?}");
+    }
+}
+
+#[test]
+fn k3_a_key_that_waited_in_another_organization_does_not_wait_here() {
+    let (used, past) = used_elsewhere();
+    let mut receiver = world();
+    receiver.ok(claim(2, Some(1), ClaimMode::Increase, 3650, receiver.now));
+    receiver.wait(days(10));
+    receiver.ok(receive(&used, past));
+    assert_eq!(receiver.refused(move_key(1, 1, ClaimMode::Renewal)), ["KEY_WAITED_ALREADY"]);
+    // K7: nor does a part of it, wherever it goes.
+    let (renewal, increase) = (Some((1, ClaimMode::Renewal)), Some((1, ClaimMode::Increase)));
+    assert_eq!(receiver.refused(split(1, [8, 9], [4, 6], [renewal, increase])), ["KEY_WAITED_ALREADY"]);
+    receiver.ok(split(1, [8, 9], [4, 6], [None, increase]));
+    assert_eq!(receiver.organization.key(id(8)).unwrap().past(), past);
+}
+
+#[test]
+fn k8_a_key_comes_back_with_what_it_has_been_through_here_and_there() {
+    let (used, there) = used_elsewhere();
+    let to = crate::id::OrganizationId::from_bytes([3; 16]);
+    let fresh = KeyPast::default();
+    let in_group = KeyPast { was_in_group: true, ..fresh };
+    for (here, there) in [(fresh, there), (in_group, fresh), (in_group, there)] {
+        let mut first = world();
+        first.ok(receive(&used, here));
+        first.ok(Command::TransferKey { id: id(1), to });
+        first.wait(days(1));
+        first.ok(receive(&used, there));
+        assert_eq!(first.organization.key(id(1)).unwrap().past(), here.or(there));
+    }
+}
+
+#[test]
+fn k8_a_claim_logged_before_keys_had_a_past_is_that_of_a_fresh_one() {
+    let mut world = world();
+    let logged = world.ok(claim(1, None, ClaimMode::Increase, 365, world.now));
+    let json = serde_json::to_string(&logged.events[0]).unwrap();
+    assert!(!json.contains("past"), "{json}");
+    assert!(world.organization.key(id(1)).unwrap().past().is_fresh());
+}
+
+#[test]
+fn k3_queued_and_activated_in_one_command_is_no_wait() {
+    let mut world = world();
+    world.ok(claim(1, Some(1), ClaimMode::Increase, 3650, world.now));
+    world.ok(claim(2, Some(2), ClaimMode::Increase, 365, world.now));
+    world.wait(days(5));
+    // The only key of its group: what would wait for its term activates at once.
+    world.ok(split(2, [8, 9], [4, 6], [Some((2, ClaimMode::Renewal)), None]));
+    assert_eq!(world.organization.key(id(8)).unwrap().state.name(), "active");
+    assert_eq!(ends_at(&world, 8), at(START).saturating_add(days(365)));
+    // The wait it is owed is still to come, and it is one.
+    world.ok(move_key(8, 1, ClaimMode::Renewal));
+    world.wait(Seconds(1));
+    world.ok(move_key(8, 2, ClaimMode::Increase));
+    assert_eq!(world.refused(move_key(8, 1, ClaimMode::Renewal)), ["KEY_WAITED_ALREADY"]);
+}
+
 #[test]
 fn d8_a_later_price_book_moves_no_existing_date() {
     // The weight is in the key: claimed after a price change, old and new keys keep the weight of their own day.

@@ -191,7 +191,8 @@ impl Paper {
         if waits {
             key.at = Where::Queue(group, left);
         } else {
-            key.has_waited |= matches!(key.at, Where::Queue(..));
+            // K3: a wait of no time is none.
+            key.has_waited |= now.saturating_add(left) > key.end;
             key.at = Where::Pool(group);
             key.end = now.saturating_add(left);
             self.standing.insert(group, Standing::Running);
@@ -219,7 +220,7 @@ impl Paper {
                 && of == group
             {
                 key.at = Where::Pool(group);
-                key.has_waited = true;
+                key.has_waited |= at.saturating_add(left) > key.end;
                 key.end = at.saturating_add(left);
                 self.standing.insert(group, Standing::Running);
             }
