@@ -39,10 +39,11 @@ fn claim(draft: &mut Draft<'_>, new: &NewDevice, site: SiteId, from: Inherited) 
     let own = known.map_or(Inherited::default(), |known| check_return(draft, known, site, &mut findings));
     let clocks = own.clocks.stricter(from.clocks, draft.now);
     check_units(new, &mut findings);
-    let doors = new.doors.or(from.doors);
-    if let Some(doors) = doors {
+    if let Some(doors) = new.doors {
         findings.extend(check_doors(&new.id, new.product, new.units, doors));
     }
+    // Nobody said that all the doors of the old one hang on the new one: as many as it has.
+    let doors = new.doors.or(from.doors.map(|doors| doors.min(new.units)));
     let home = draft.after.home_of_site(site);
     match home {
         None => findings.push(site_not_found(site).at("site")),
@@ -155,10 +156,11 @@ fn check_return(draft: &Draft<'_>, device: &Device, site: SiteId, findings: &mut
         )),
         // As long out of use as a group must be compliant: its clocks start anew.
         DeviceState::Retired { at, .. } if draft.now.since(*at) >= draft.limits.clock_reset_secs => {}
-        DeviceState::Retired { retirement: Retirement::Retired, clocks, .. } => {
+        DeviceState::Retired { at, retirement: Retirement::Retired, clocks } => {
             if clocks.is_fresh() {
                 let what = format!("device {}", device.id);
-                findings.extend(check_countdown(&draft.after, device.site, site, &what));
+                let new_at = Some(at.saturating_add(draft.limits.clock_reset_secs));
+                findings.extend(check_countdown(&draft.after, device.site, site, &what, new_at));
             }
             return Inherited { clocks: *clocks, origin: Some(Origin::Returned), ..Inherited::default() };
         }
@@ -218,7 +220,7 @@ pub(super) fn move_device(draft: &mut Draft<'_>, id: &DeviceId, site: SiteId) ->
     let from = draft.after.home_of_site(device.site).unwrap_or(Home::Unassigned);
     if to == Some(Home::Unassigned) {
         if from == Home::Unassigned {
-            findings.extend(check_countdown(&draft.after, device.site, site, "a device"));
+            findings.extend(check_countdown(&draft.after, device.site, site, "a device", None));
         } else {
             findings.push(not_to_unassigned("a device"));
         }
@@ -255,11 +257,23 @@ pub(super) fn convert_trial(draft: &mut Draft<'_>, id: &DeviceId) -> Result<(), 
             .into());
         }
     }
-    if let Some(group) = draft.after.group_of_site(device.site) {
-        let (holder, since) = (Holder::Device(id.clone()), draft.now);
-        let clocks = draft.after.clocks_taken_along(id, since);
-        let origin = Some(Origin::Trial);
-        draft.watch(group, Occasion::brings(Arrival { holder, clocks, since, origin }));
+    let clocks = draft.after.clocks_taken_along(id, draft.now);
+    match draft.after.group_of_site(device.site) {
+        Some(group) => {
+            let (holder, since) = (Holder::Device(id.clone()), draft.now);
+            let origin = Some(Origin::Trial);
+            draft.watch(group, Occasion::brings(Arrival { holder, clocks, since, origin }));
+        }
+        // Nothing keeps clocks in Unassigned: what was used up would be forgotten.
+        None if !clocks.is_fresh() => {
+            return Err(Refusal::new(
+                RefusalCode::DeviceCarriesClock,
+                format!("the trial of device {id} is over, and it would begin anew in Unassigned"),
+                "move it to a site in a license group, then convert it",
+            )
+            .into());
+        }
+        None => {}
     }
     draft.touch_device(id);
     draft.push(Event::TrialConverted { device: id.clone() })

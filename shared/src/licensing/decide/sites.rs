@@ -10,7 +10,9 @@ use crate::licensing::name::Name;
 use crate::licensing::organization::{Organization, SITE_MAX_DEPTH};
 use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
 use crate::licensing::site::{Home, Place, Site};
+use crate::time::Timestamp;
 use alloc::format;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 pub(super) fn create_site(
@@ -120,7 +122,7 @@ pub(super) fn move_site(draft: &mut Draft<'_>, id: SiteId, to: SiteTarget) -> Re
         if from != Home::Unassigned {
             findings.push(not_to_unassigned("a site"));
         } else if let Some(parent) = parent {
-            findings.extend(check_countdown(&draft.after, id, parent, "a site"));
+            findings.extend(check_countdown(&draft.after, id, parent, "a site", None));
         }
     }
     findings.finish()?;
@@ -175,11 +177,14 @@ pub(super) fn stay_in_group(
 }
 
 /// Nothing that is or was lately in `from` finds a later end of its countdown in the unassigned site `to` (domain G3).
+///
+/// What is out of use may go there nevertheless once it counts as new, at `new_at`.
 pub(super) fn check_countdown(
     organization: &Organization,
     from: SiteId,
     to: SiteId,
     what: &str,
+    new_at: Option<Timestamp>,
 ) -> Option<Refusal> {
     let joins_at = |site: SiteId| match organization.path_to_root(site).last()?.place {
         Place::Unassigned { joins_at, .. } => Some(joins_at),
@@ -190,15 +195,21 @@ pub(super) fn check_countdown(
     if here.is_some_and(|here| there <= here) {
         return None;
     }
-    let until = here.map_or_else(
-        || format!("{what} was in use here less than a countdown ago"),
-        |here| format!("{what} stays unassigned until {here}, not until {there}"),
-    );
-    Some(Refusal::new(
-        RefusalCode::CountdownWouldRestart,
-        until,
-        "choose a site in a license group, or an unassigned one whose countdown ends no later",
-    ))
+    let (sentence, sites) = match here {
+        Some(here) => (
+            format!("{what} stays unassigned until {here}, not until {there}"),
+            "choose a site in a license group, or an unassigned one whose countdown ends no later",
+        ),
+        None => (
+            format!("{what} was in use here lately: it gets no new countdown"),
+            "choose a site in a license group",
+        ),
+    };
+    let hint = match new_at {
+        Some(new_at) => format!("{sites}; from {new_at} on it counts as new"),
+        None => sites.to_string(),
+    };
+    Some(Refusal::new(RefusalCode::CountdownWouldRestart, sentence, hint))
 }
 
 /// A sub-site made a root keeps its group (domain G2).

@@ -122,11 +122,16 @@ fn g7_what_is_no_number_of_doors_is_refused() {
 }
 
 #[test]
-fn g9_a_replacement_has_the_same_doors_and_a_smaller_one_is_refused() {
+fn g9_a_replacement_has_the_same_doors_as_far_as_it_has_so_many() {
     let mut world = world(DoorUnits::Configured);
     claim(&mut world, 1, Some(3));
-    let small = Command::ReplaceDevice { old: device(1), new: new_device(2, DOOR, 2) };
-    assert_eq!(world.refused(small), ["DOORS_OUT_OF_BOUNDS"]);
+    // Only who says a number is told that it is too large.
+    let small = |doors| NewDevice { doors, ..new_device(2, DOOR, 2) };
+    let said = Command::ReplaceDevice { old: device(1), new: small(Some(3)) };
+    assert_eq!(world.refused(said), ["DOORS_OUT_OF_BOUNDS"]);
+    let mut smaller = World { organization: world.organization.clone(), log: world.log.clone(), ..world };
+    smaller.ok(Command::ReplaceDevice { old: device(1), new: small(None) });
+    assert_eq!((in_use(&smaller), smaller.organization.device(&device(2)).unwrap().doors), (2, Some(2)));
     let larger = Command::ReplaceDevice { old: device(1), new: new_device(2, DOOR, 8) };
     world.ok(larger);
     assert_eq!((in_use(&world), world.organization.device(&device(2)).unwrap().doors), (3, Some(3)));

@@ -229,6 +229,23 @@ fn g8_retiring_after_an_ended_trial_keeps_what_it_used_up() {
     assert!(left(&world, 7) >= days(30));
 }
 
+#[test]
+fn g8_converting_an_ended_trial_in_unassigned_would_forget_what_it_used_up() {
+    let mut world = world();
+    root(&mut world, 6, None);
+    world.ok(Command::ClaimDevice { device: trial(5), site: site(6) });
+    world.ok(Command::ClaimDevice { device: trial(7), site: site(6) });
+    world.ok(Command::ConvertTrial { id: device(7) });
+    world.wait(days(10 + 15));
+    let announced = lock_at(&world, 5);
+    assert_eq!(world.refused(Command::ConvertTrial { id: device(5) }), ["DEVICE_CARRIES_CLOCK"]);
+    // As the hint says: first into a group.
+    world.ok(move_device(5, 2));
+    overfill(&mut world, 2, 9);
+    world.ok(Command::ConvertTrial { id: device(5) });
+    assert_eq!(lock_at(&world, 5), announced, "E2: it carries its clock on");
+}
+
 /// Claims a key of one unit that was never claimed before.
 fn claim_tiny(world: &mut World, n: u32, product: ProductType, of: u8) {
     world.claim_key(key(n, &[(product, 1, 1)], 365, world.now), group(of));

@@ -7,6 +7,7 @@ use crate::licensing::*;
 use crate::product::ProductType;
 use crate::time::Seconds;
 use alloc::boxed::Box;
+use alloc::format;
 
 const CAMERA: ProductType = ProductType::CAMERA;
 
@@ -95,9 +96,17 @@ fn g3_no_device_goes_from_a_group_to_unassigned_by_retiring() {
     world.claim_camera(8, site(2));
     world.ok(Command::RetireDevice { id: device(8) });
     let hide = Command::ClaimDevice { device: new_device(8, CAMERA, 1), site: site(6) };
-    assert_eq!(world.refused(hide), ["COUNTDOWN_WOULD_RESTART"]);
-    // Thirty days out of use, it starts as if it were new.
-    world.wait(days(30));
+    assert_eq!(world.refused(hide.clone()), ["COUNTDOWN_WOULD_RESTART"]);
+    // Thirty days out of use, it starts as if it were new; the countdown has nothing to do with it, and the hint says so.
+    let countdown = SettingsChange { countdown_secs: Some(days(5)), ..SettingsChange::default() };
+    world.ok(Command::ChangeSettings(countdown));
+    let new_at = world.now.saturating_add(days(30));
+    world.wait(days(29));
+    let refusals = decide(&world.organization, &hide, &world.context()).unwrap_err();
+    let hint = format!("choose a site in a license group; from {new_at} on it counts as new");
+    assert_eq!(refusals.all()[0].message, "device dev-8 was in use here lately: it gets no new countdown");
+    assert_eq!(refusals.all()[0].hint, hint);
+    world.wait(days(1));
     root(&mut world, 7, None);
     world.ok(Command::ClaimDevice { device: new_device(8, CAMERA, 1), site: site(7) });
 }

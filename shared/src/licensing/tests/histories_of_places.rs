@@ -249,11 +249,9 @@ impl Both {
             Place::Replace { old, new, product, trial } => {
                 let goes = self.paper.devices.get(&old).cloned();
                 let allowed = goes.as_ref().is_some_and(|goes| {
-                    // It takes over a trial, which it must not have had, and doors, which must be there.
+                    // It takes over a trial, which it must not have had.
                     let trial = trial.or(goes.on_trial.then_some(0));
-                    let doors =
-                        goes.product != PRODUCTS[product] || goes.doors.is_none_or(|doors| doors <= 1);
-                    self.may_come(new, trial) && doors
+                    self.may_come(new, trial)
                 });
                 let command =
                     Command::ReplaceDevice { old: device(old), new: claimed(new, product, 1, trial) };
@@ -261,7 +259,8 @@ impl Both {
                     let (goes, product) = (goes.unwrap(), PRODUCTS[product]);
                     self.paper.devices.remove(&old);
                     self.paper.replaced.insert(old);
-                    let doors = goes.doors.filter(|_| goes.product == product);
+                    // G9: as many of the doors as it has, which is one.
+                    let doors = goes.doors.filter(|_| goes.product == product).map(|doors| doors.min(1));
                     let on_trial = trial.is_some() || goes.on_trial;
                     self.comes(new, PaperDevice { site: goes.site, product, units: 1, doors, on_trial });
                 }
