@@ -36,6 +36,10 @@ impl Run {
     }
 }
 
+/// A cure that lasts shorter than this is none: the clock goes on as if the cause had never been away. Instants are whole
+/// seconds, so without it a fault cured for a moment at the end of every second would never be seen to last.
+const SHORTEST_PAUSE: Seconds = Seconds(60);
+
 /// What is left on a paused clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Left {
@@ -45,6 +49,21 @@ pub struct Left {
     pub to_lock_secs: Seconds,
     /// To the stop, zero if it was reached.
     pub to_stop_secs: Seconds,
+    /// When it was paused; unknown for clocks written before this was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
+}
+
+impl Left {
+    /// The end of the last run if that is too short ago for a pause, else the start of the next one.
+    fn goes_on_from(&self, since: Timestamp, settings: &Settings) -> Timestamp {
+        // Where the whole grace is a matter of seconds, so is a pause.
+        let shortest = SHORTEST_PAUSE.min(Seconds(settings.grace_secs.0 / 4));
+        match self.paused_at {
+            Some(paused_at) if since.since(paused_at) < shortest => paused_at.min(since),
+            Some(_) | None => since,
+        }
+    }
 }
 
 /// The clock of one cause.
@@ -68,9 +87,11 @@ impl CauseClock {
             CauseClock::Running(run) => *run,
             CauseClock::Fresh => run_with(since, Seconds::ZERO, settings),
             CauseClock::Paused(left) => {
-                let lock_at = since.saturating_add(left.to_lock_secs);
-                let stop_at = since.saturating_add(left.to_stop_secs).max(lock_at);
-                Run { since, spent_before_secs: left.spent_secs, lock_at, stop_at }
+                let from = left.goes_on_from(since, settings);
+                let spent_before_secs = left.spent_secs.saturating_add(since.since(from));
+                let lock_at = from.saturating_add(left.to_lock_secs).max(since);
+                let stop_at = from.saturating_add(left.to_stop_secs).max(lock_at);
+                Run { since, spent_before_secs, lock_at, stop_at }
             }
         }
     }
@@ -89,6 +110,7 @@ impl CauseClock {
                 spent_secs: run.spent_before_secs.saturating_add(at.since(run.since)),
                 to_lock_secs: run.lock_at.since(at),
                 to_stop_secs: run.stop_at.since(at),
+                paused_at: Some(at),
             }),
             CauseClock::Fresh | CauseClock::Paused(_) => self,
         }
@@ -129,6 +151,7 @@ impl CauseClock {
                 spent_secs: a.spent_secs.max(b.spent_secs),
                 to_lock_secs: a.to_lock_secs.min(b.to_lock_secs),
                 to_stop_secs: a.to_stop_secs.min(b.to_stop_secs),
+                paused_at: a.paused_at.max(b.paused_at),
             }),
             (CauseClock::Paused(left), _) | (_, CauseClock::Paused(left)) => CauseClock::Paused(left),
             (CauseClock::Fresh | CauseClock::Running(_), CauseClock::Fresh | CauseClock::Running(_)) => {
@@ -255,6 +278,29 @@ mod tests {
         // 30 days, 10 and a quarter spent: 19 and three quarters left, and no second rounding.
         assert_eq!(again.lock_at, at("2027-02-21T00:00:00Z"));
         assert_eq!(again.stop_at, at("2027-04-22T00:00:00Z"));
+    }
+
+    #[test]
+    fn e2_a_fault_cured_for_a_moment_in_every_second_locks_when_announced() {
+        let settings = Settings::default();
+        let mut now = at("2027-01-01T00:00:00Z");
+        let mut clock = CauseClock::Fresh.started(now, &settings);
+        let announced = clock.schedule();
+        // Cured late in a second and back early in the next: in whole seconds the fault lasts no time at all.
+        for _ in 0..1_000 {
+            clock = clock.paused(now);
+            now = now.saturating_add(Seconds(1));
+            clock = clock.started(now, &settings);
+        }
+        assert_eq!(
+            (clock.schedule().lock_at, clock.schedule().stop_at),
+            (announced.lock_at, announced.stop_at)
+        );
+        let after_a_minute = clock.paused(now).run_from(now.saturating_add(SHORTEST_PAUSE), &settings);
+        assert_eq!(
+            Some(after_a_minute.lock_at),
+            announced.lock_at.map(|at| at.saturating_add(SHORTEST_PAUSE))
+        );
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn clocks_of(clocks: &Clocks, now: Timestamp) -> Vec<CarriedClock> {
             CauseClock::Fresh | CauseClock::Paused(_) => false,
         };
         match clock.paused(now) {
-            CauseClock::Paused(Left { spent_secs, to_lock_secs, to_stop_secs }) => {
+            CauseClock::Paused(Left { spent_secs, to_lock_secs, to_stop_secs, paused_at: _ }) => {
                 Some(CarriedClock { cause, running, spent_secs, to_lock_secs, to_stop_secs })
             }
             CauseClock::Fresh | CauseClock::Running(_) => None,

@@ -76,8 +76,8 @@ fn e2_shuffling_devices_between_groups_buys_no_grace() {
         world.wait(Seconds(1));
     }
     overfill(&mut world, 2, 9);
-    // Twice for a second it was back where it is one too many.
-    assert_eq!(left(&world, 2), days(1).saturating_sub(Seconds(2)));
+    // A fault that goes and comes within a minute has not been away: the seconds of moving about are spent.
+    assert_eq!(left(&world, 2), days(1).saturating_sub(Seconds(5)));
     assert!(left(&world, 9) >= days(30));
 }
 
@@ -140,14 +140,19 @@ fn e2_toggling_compliance_only_pauses_the_clock() {
         world.claim_camera(3, site(1));
         assert_eq!(left(&world, 1), days(1));
         world.ok(Command::RetireDevice { id: device(3) });
-        world.wait(Seconds(1));
+        // A minute is a pause; less is none.
+        world.wait(Seconds(60));
         world.claim_camera(2, site(3));
         assert_eq!(left(&world, 1), days(1));
     }
     world.ok(Command::RetireDevice { id: device(2) });
     world.wait(days(30));
     world.claim_camera(2, site(3));
-    assert_eq!(left(&world, 1), days(30), "thirty consecutive compliant days give it back");
+    let given_back = left(&world, 1);
+    assert!(
+        (days(30)..days(31)).contains(&given_back),
+        "thirty consecutive compliant days give it back, to midnight: {given_back:?}"
+    );
 }
 
 #[test]
