@@ -85,7 +85,7 @@ fn a_running_agent_refuses_the_hostile_set_and_nothing_moves() {
     device.start();
     let held = device.holds_token();
     let before = device.state().unwrap();
-    let stored = stored(&device);
+    let on_disk = stored(&device);
     let starts = device.workload.starts();
 
     let codes = |log: &str| {
@@ -125,9 +125,9 @@ fn a_running_agent_refuses_the_hostile_set_and_nothing_moves() {
 
     // On disk nothing has changed but the counter, and the clock, which runs.
     assert!(device.stop().success());
-    let after = self::stored(&device);
-    assert_eq!(after.refused.count, stored.refused.count + set.cases.len() as u64);
-    assert_eq!(Record { refused: stored.refused.clone(), clock: stored.clock, ..after }, stored);
+    let after = stored(&device);
+    assert_eq!(after.refused.count, on_disk.refused.count + set.cases.len() as u64);
+    assert_eq!(Record { refused: on_disk.refused.clone(), clock: on_disk.clock, ..after }, on_disk);
 
     // It tells the cloud of the last, and believes the next good keyring and token.
     let last = refused.last().unwrap().clone();
@@ -147,14 +147,14 @@ fn a_running_agent_refuses_the_hostile_set_and_nothing_moves() {
         let state = device.state()?;
         holds(state.token > Some(held), &state)
     });
-    let newer = self::stored(&device);
+    let newer = stored(&device);
     assert_eq!((newer.keyring, newer.token), (Some(set.accepted("keyring")), Some(set.accepted("token"))));
     // And the next root, with a keyring under it.
     for (subject, document) in [("root", "root"), ("keyring", "keyring_under_that_root")] {
         assert_eq!(cloud.publish(&set.topic(subject), &set.accepted(document), false), Ok(true));
     }
     eventually("the next root to be adopted", || {
-        let newer = self::stored(&device);
+        let newer = stored(&device);
         let pair = (newer.root, newer.keyring);
         holds(pair == (Some(set.accepted("root")), Some(set.accepted("keyring_under_that_root"))), pair)
     });
