@@ -33,20 +33,23 @@ fn the_example_parses_and_equals_the_defaults() {
     let from_example = load(&layers(dir.path(), &example())).unwrap();
     assert_eq!(from_example, load(&layers(dir.path(), GOOD)).unwrap());
     // What stands in its comments is what holds without it, for all that has a default.
-    let uncommented: String = example()
-        .lines()
-        .map(|line| match line.strip_prefix("# ") {
-            Some(key)
-                if keys::KEYS.iter().any(|known| {
-                    key.starts_with(&format!("{} = ", known.name))
-                        && matches!(known.without, keys::Without::Default(_))
-                }) =>
-            {
-                format!("{key}\n")
-            }
-            _ => format!("{line}\n"),
+    let has_default = |key: &str| {
+        keys::KEYS.iter().any(|known| {
+            key.starts_with(&format!("{} = ", known.name))
+                && matches!(known.without, keys::Without::Default(_))
         })
-        .collect();
+    };
+    let mut uncommented = String::new();
+    // A section that is a comment as a whole stays one.
+    let mut commented = false;
+    for line in example().lines() {
+        if line.starts_with('[') || line.starts_with("# [") {
+            commented = line.starts_with('#');
+        }
+        let key = line.strip_prefix("# ").filter(|key| !commented && has_default(key));
+        uncommented.push_str(key.unwrap_or(line));
+        uncommented.push('\n');
+    }
     assert_eq!(load(&layers(dir.path(), &uncommented)).unwrap(), from_example);
     for line in example().lines() {
         assert!(line.len() <= 125, "{line}");

@@ -91,6 +91,7 @@ fn every_test_the_threat_table_names_exists() {
         include_str!("trust.rs"),
         include_str!("vectors.rs"),
         include_str!("../../enforcement/clock/tests.rs"),
+        include_str!("../../../../agent/src/driver/tests/roots.rs"),
     ]
     .concat();
     let section = THREATS.split_once("## 1. The token").unwrap().1;
