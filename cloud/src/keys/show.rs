@@ -51,6 +51,12 @@ pub(super) fn status(status: &Status, conditions: &[Condition], as_json: bool) -
             key.kid, key.not_before_at, key.not_after_at, key.days_left
         ))?;
     }
+    for key in &status.other_keys {
+        line(&format!(
+            "other key      {} (use {}) from {} to {} ({} days left)",
+            key.kid, key.key_use, key.not_before_at, key.not_after_at, key.days_left
+        ))?;
+    }
     for fault in &status.faults {
         line(&format!("fault          {fault}"))?;
     }

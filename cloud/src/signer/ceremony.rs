@@ -171,6 +171,18 @@ impl Draft {
                 (document.unsigned().map_err(CeremonyError::Refused)?, Content::Keyring(document))
             }
         };
+        let fits = match (&content, &under) {
+            (Content::Root(root), Some(under)) => {
+                under.trust_domain() == &root.trust_domain
+                    && under.version().checked_add(1) == Some(root.version)
+            }
+            (Content::Root(root), None) => root.version == 1,
+            (Content::Keyring(keyring), Some(under)) => under.trust_domain() == &keyring.trust_domain,
+            (Content::Keyring(_), None) => false,
+        };
+        if !fits {
+            return Err(not("its document does not follow the root in it"));
+        }
         Ok(OpenDraft { unsigned, content, under })
     }
 
@@ -182,7 +194,8 @@ impl Draft {
 }
 
 impl OpenDraft {
-    /// What is signed, in words: every line of it follows from the bytes that are signed.
+    /// What is signed, in words. All but the comparison with the root before follows from the bytes that are signed;
+    /// the comparison is as true as that root, whose fingerprint is said.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let mut lines = match &self.content {

@@ -3,6 +3,7 @@
 use super::SignError;
 use super::ceremony::CeremonyError;
 use coterm_certs::FileError;
+use coterm_shared::time::Timestamp;
 use coterm_shared::token::{Kid, TrustDomain, TrustRefusal};
 use std::path::PathBuf;
 
@@ -92,6 +93,14 @@ pub enum TrustError {
     NoTokenKey {
         /// Its version.
         keyring: u64,
+    },
+    /// The last token key has ended.
+    #[error("the last token key, {kid}, ended {at}: run `coterm-cloud keys rotate token`")]
+    TokenKeyEnded {
+        /// The key.
+        kid: Kid,
+        /// When.
+        at: Timestamp,
     },
     /// The key that signs is out of reach.
     #[error("no token can be signed: {reason}")]
@@ -193,9 +202,16 @@ pub enum TrustError {
 }
 
 impl TrustError {
-    /// Whether hardware is the reason, which may be there again in a moment.
+    /// Whether it may be over in a moment and keeps no daemon from starting: hardware that does not answer, a token key
+    /// that has ended and is about to be replaced.
     #[must_use]
-    pub const fn is_hardware(&self) -> bool {
-        matches!(self, TrustError::Hardware { .. } | TrustError::NoPin | TrustError::NotAPin { .. })
+    pub const fn is_for_now(&self) -> bool {
+        matches!(
+            self,
+            TrustError::Hardware { .. }
+                | TrustError::NoPin
+                | TrustError::NotAPin { .. }
+                | TrustError::TokenKeyEnded { .. }
+        )
     }
 }

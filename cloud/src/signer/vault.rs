@@ -122,11 +122,14 @@ impl Vault {
     /// # Errors
     /// The file cannot be removed or the hardware does not do it. The key can sign nothing that counts all the same.
     pub fn destroy(&self, role: KeyRole, public: &PublicKey) -> Result<(), TrustError> {
-        let path = self.key_file(role, public.kid());
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(FileError::Io { verb: "remove", path, source }.into()),
+        let named_by_role = self.first_key(role)?.is_some_and(|key| key.public_key() == public);
+        let first = named_by_role.then(|| self.first_file(role));
+        for path in first.into_iter().chain([self.key_file(role, public.kid())]) {
+            match fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(source) => return Err(FileError::Io { verb: "remove", path, source }.into()),
+            }
         }
         match &self.hsm {
             Some(hardware) => hardware.hsm.destroy(public),
@@ -147,6 +150,17 @@ impl Vault {
     /// The key in the file of the very first start, if that is there.
     pub(super) fn first_key(&self, role: KeyRole) -> Result<Option<SoftwareKey>, TrustError> {
         match SoftwareKey::read(&self.first_file(role)) {
+            Ok(key) => Ok(Some(key)),
+            Err(TrustError::File(error)) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The key of a role that systemd handed over under the role's name, if it did.
+    pub(super) fn credential(&self, role: KeyRole) -> Result<Option<SoftwareKey>, TrustError> {
+        let Some(directory) = &self.credentials else { return Ok(None) };
+        let path = directory.join(format!("{}.key", role.name()));
+        match (Place { path, named_by_key: false, credential: true }).read() {
             Ok(key) => Ok(Some(key)),
             Err(TrustError::File(error)) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

@@ -9,7 +9,7 @@ use super::store::TrustStore;
 use crate::alarms::{AlarmCode, Condition};
 use crate::signer::vault::Vault;
 use coterm_shared::time::{DAY_SECS, Seconds, Timestamp};
-use coterm_shared::token::{PublicKey, Role, signatures};
+use coterm_shared::token::{PublicKey, Role, TokenKey, signatures};
 use serde::Serialize;
 use std::path::Path;
 
@@ -40,6 +40,8 @@ pub struct Status {
     pub epoch: u64,
     /// The token keys, in the order of their ends.
     pub token_keys: Vec<KeyStatus>,
+    /// Keys of the keyring for other uses (enrolment answers) or of one organization, in the order of their ends.
+    pub other_keys: Vec<KeyStatus>,
     /// What keeps a key from being looked for, one sentence each.
     pub faults: Vec<String>,
 }
@@ -72,6 +74,8 @@ impl RoleStatus {
 pub struct KeyStatus {
     /// Its id.
     pub kid: String,
+    /// Its number in the registry of uses: 1 signs license states, 2 answers of enrolment.
+    pub key_use: u16,
     /// The first instant of issue it may sign.
     pub not_before_at: Timestamp,
     /// The last.
@@ -113,17 +117,20 @@ impl TrustStore {
         earlier_root_keys_here.dedup();
         let keyring = &chain.keyring;
         let active = plan::choose(keyring, self.policy.lease, now).map(|key| key.key.kid());
-        let mut token_keys: Vec<KeyStatus> = plan::ours(keyring.document())
-            .map(|key| KeyStatus {
-                kid: key.key.kid().to_string(),
-                not_before_at: key.not_before_at,
-                not_after_at: key.not_after_at,
-                days_left: key.not_after_at.since(now).0 / DAY_SECS,
-                signs: Some(key.key.kid()) == active,
-                here: here(KeyRole::Token, &key.key),
-            })
-            .collect();
-        token_keys.sort_by_key(|key| key.not_after_at);
+        let mut shown = |key: &TokenKey| KeyStatus {
+            kid: key.key.kid().to_string(),
+            key_use: key.key_use.number(),
+            not_before_at: key.not_before_at,
+            not_after_at: key.not_after_at,
+            days_left: key.not_after_at.since(now).0 / DAY_SECS,
+            signs: Some(key.key.kid()) == active,
+            here: here(KeyRole::Token, &key.key),
+        };
+        let mut keys: Vec<&TokenKey> = keyring.keys().iter().collect();
+        keys.sort_by_key(|key| key.not_after_at);
+        let (ours, others): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| plan::is_ours(key));
+        let token_keys = ours.into_iter().map(&mut shown).collect();
+        let other_keys = others.into_iter().map(&mut shown).collect();
         let signed_by = signatures(keyring.bytes()).unwrap_or_default();
         Status {
             trust_domain: root.trust_domain.to_string(),
@@ -138,6 +145,7 @@ impl TrustStore {
             keyring_signed_by: signed_by.iter().map(|(kid, _)| kid.to_string()).collect(),
             epoch: keyring.min_epoch(),
             token_keys,
+            other_keys,
             faults,
         }
     }

@@ -90,7 +90,7 @@ impl Trust {
         let mut troubles = Troubles::default();
         let active = match store.open_active(&chain.keyring, now) {
             Ok(active) => Some(active),
-            Err(error) if error.is_hardware() => {
+            Err(error) if error.is_for_now() => {
                 troubles.signer = Some(error.to_string());
                 None
             }
@@ -204,6 +204,7 @@ impl Trust {
         let keyring =
             self.store.sign_keyring(&lock, chain.newest(), Some(&chain.keyring), &document, &signers)?;
         self.store.forget(last, keyring.document(), now);
+        self.store.forget_signers(&chain);
         tracing::info!(keyring = document.version, kid = ?key.map(|key| key.kid()), "a new keyring");
         self.adopt(chain.with_keyring(keyring), self.store.files.look(), now);
         Ok(true)
@@ -228,9 +229,10 @@ impl Trust {
     /// Signs with the key that is to sign now, and makes sure that it can.
     fn activate(&self, now: Timestamp) {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let chosen =
-            plan::choose(&current.chain.keyring, self.store.policy.lease, now).map(|key| key.key.kid());
-        if chosen.is_none() || chosen != current.active.as_ref().map(|active| active.kid()) {
+        let choice = plan::choose(&current.chain.keyring, self.store.policy.lease, now);
+        let ended = choice.is_some_and(|key| key.not_after_at < now);
+        let chosen = choice.map(|key| key.key.kid());
+        if ended || chosen.is_none() || chosen != current.active.as_ref().map(|active| active.kid()) {
             match self.store.open_active(&current.chain.keyring, now) {
                 Ok(active) => {
                     tracing::info!(kid = %active.kid(), "tokens are signed by this token key");
@@ -238,9 +240,10 @@ impl Trust {
                     self.troubles().signer = None;
                 }
                 Err(error) => {
-                    // A key that was revoked must not go on signing; one that only ages may.
-                    let listed = |kid| current.chain.keyring.key(kid).is_some();
-                    if current.active.as_ref().is_some_and(|active| !listed(active.kid())) {
+                    // A key that was revoked or has ended must not go on signing; one that only ages may.
+                    let counts =
+                        |kid| current.chain.keyring.key(kid).is_some_and(|key| now <= key.not_after_at);
+                    if current.active.as_ref().is_some_and(|active| !counts(active.kid())) {
                         current.active = None;
                     }
                     self.troubles().signer = Some(error.to_string());
@@ -309,6 +312,10 @@ impl TrustStore {
         let Some(key) = plan::choose(keyring, self.policy.lease, now) else {
             return Err(TrustError::NoTokenKey { keyring: keyring.version() });
         };
+        if key.not_after_at < now {
+            // Whatever it signed now would be refused by every device.
+            return Err(TrustError::TokenKeyEnded { kid: key.key.kid(), at: key.not_after_at });
+        }
         let path = self.vault.key_file(KeyRole::Token, key.key.kid());
         self.vault.find(KeyRole::Token, &key.key)?.ok_or(TrustError::KeyMissing { path })
     }

@@ -298,6 +298,7 @@ impl Office {
         let last = chain.keyring.document();
         let document = plan::next_document(&self.store.policy, last, None, &KeyringChange::default(), now)?;
         let keyring = self.store.sign_keyring(lock, &root, Some(&chain.keyring), &document, &signers)?;
+        self.store.forget_signers(&chain);
         Ok(installed(&chain.with_keyring(keyring), None))
     }
 
@@ -375,7 +376,10 @@ impl Office {
         let before: &KeyringDocument = held.map_or(&nothing, Keyring::document);
         self.store.forget(before, keyring.document(), now);
         let chain = match &found {
-            Found::Chain(chain) => chain.with_keyring(keyring),
+            Found::Chain(chain) => {
+                self.store.forget_signers(chain);
+                chain.with_keyring(keyring)
+            }
             Found::RootAlone(_) | Found::Nothing => Chain::beginning(root.clone(), keyring),
         };
         Ok(installed(&chain, None))

@@ -75,7 +75,7 @@ pub(super) fn next_document(
 }
 
 /// Whether a key of the keyring is one made here: any organization, license states.
-fn is_ours(key: &TokenKey) -> bool {
+pub(super) fn is_ours(key: &TokenKey) -> bool {
     key.organization.is_none() && key.key_use == KeyUse::LICENSE_STATE
 }
 

@@ -65,12 +65,13 @@ impl TrustStore {
 
     fn found(&self, lock: &Lock) -> Result<Root, TrustError> {
         super::files::private_directory(self.vault.directory())?;
-        // Files named by their role: a start that was cut short finds them again.
-        let root_key = SoftwareKey::read_or_create(&self.vault.first_file(KeyRole::Root))?;
+        // Files named by their role: a start that was cut short finds them again, and one that was handed credentials
+        // uses those.
+        let root_key = self.first_key(KeyRole::Root)?;
         let keyring_key: Arc<dyn Signer> = if self.vault.makes_in_hardware(KeyRole::Keyring) {
             self.vault.make(KeyRole::Keyring)?
         } else {
-            Arc::new(SoftwareKey::read_or_create(&self.vault.first_file(KeyRole::Keyring))?)
+            Arc::new(self.first_key(KeyRole::Keyring)?)
         };
         let role = |key: &PublicKey| Role::new(1, vec![key.clone()]).map_err(unmakeable("root"));
         let document = RootDocument {
@@ -83,6 +84,13 @@ impl TrustStore {
         let root = Root::pinned(&bytes).map_err(unmakeable("root"))?;
         self.files.write_root(lock, root.version(), &bytes)?;
         Ok(root)
+    }
+
+    fn first_key(&self, role: KeyRole) -> Result<SoftwareKey, TrustError> {
+        match self.vault.credential(role)? {
+            Some(key) => Ok(key),
+            None => SoftwareKey::read_or_create(&self.vault.first_file(role)),
+        }
     }
 
     /// The first keyring under a root that has none.
@@ -139,6 +147,18 @@ impl TrustStore {
         let keyring = Keyring::verify(&bytes, root, held).map_err(unmakeable("keyring"))?;
         self.files.write_keyring(lock, &bytes)?;
         Ok(keyring)
+    }
+
+    /// Forgets the private halves of keyring keys that only earlier roots name; devices that are still there would follow
+    /// what these sign. For once there is a keyring under the newest root. Root keys are the operator's to delete.
+    pub(super) fn forget_signers(&self, chain: &Chain) {
+        let present = chain.newest().document().keyring.keys();
+        let earlier = chain.roots().flat_map(|root| root.document().keyring.keys());
+        for key in earlier.filter(|key| !present.contains(key)) {
+            if let Err(error) = self.vault.destroy(KeyRole::Keyring, key) {
+                tracing::warn!(kid = %key.kid(), %error, "a keyring key that was replaced is still there");
+            }
+        }
     }
 
     /// Forgets the private halves of keys that can sign nothing any more; what cannot be forgotten is only said.
