@@ -46,8 +46,12 @@ pub(super) struct Engine {
 pub(super) struct Work {
     /// Devices something touched.
     touched: DeviceQueue,
-    /// Devices of the organization that is being swept; they wait for those touched.
+    /// Organizations of which everything was touched, each with the device up to which it was looked at.
+    whole: VecDeque<(OrganizationId, Option<DeviceId>)>,
+    /// A page of the organization that is being swept; its devices wait for those touched.
     swept: Vec<DeviceId>,
+    /// The organization that is being swept, and the last device of that page.
+    place: Option<(OrganizationId, DeviceId)>,
     /// Organizations still to be swept.
     sweep: VecDeque<OrganizationId>,
     sweeping: bool,
@@ -106,13 +110,15 @@ impl Engine {
     }
 
     fn has_work(&self) -> bool {
-        !self.publisher.is_full() && (self.work.sweeping || !self.work.touched.is_empty())
+        !self.publisher.is_full()
+            && (self.work.sweeping || !self.work.whole.is_empty() || !self.work.touched.is_empty())
     }
 
     /// Starts a comparison of everything wanted with everything held.
     fn sweep(&mut self) {
         self.work.swept_at = Some(Instant::now());
         self.work.sweep = self.ledger.organizations().into();
+        self.work.place = None;
         self.work.sweeping = true;
         self.heard();
         self.documents.send_again();
@@ -121,7 +127,8 @@ impl Engine {
     fn touched(&mut self, touched: Vec<Touched>) {
         for Touched { organization, everything, groups, devices } in touched {
             if everything {
-                self.look_at(organization, self.ledger.devices(organization));
+                self.work.whole.retain(|(other, _)| *other != organization);
+                self.work.whole.push_back((organization, None));
             }
             for group in groups {
                 let members = self.ledger.devices_in_group(organization, group);
@@ -176,14 +183,16 @@ impl Engine {
         if self.publisher.is_full() {
             return;
         }
+        if self.work.touched.is_empty() {
+            self.whole_next();
+        }
         // Never of both: a device that is in both would get two tokens at once.
         let mut batch = self.work.touched.take(BATCH);
         if batch.is_empty() {
             if self.work.swept.is_empty() {
                 self.sweep_next();
             }
-            let keep = self.work.swept.len().saturating_sub(BATCH);
-            batch = self.work.swept.split_off(keep);
+            batch = std::mem::take(&mut self.work.swept);
         }
         let mut wishes = Vec::new();
         for device in batch {
@@ -206,13 +215,28 @@ impl Engine {
         }
     }
 
-    /// Goes on to the next organization of the sweep, or ends the sweep.
+    /// Goes on to the next page of an organization of which everything was touched.
+    fn whole_next(&mut self) {
+        let Some((organization, after)) = self.work.whole.pop_front() else { return };
+        let page = self.ledger.devices(organization, after, BATCH);
+        if page.len() == BATCH {
+            self.work.whole.push_front((organization, page.last().cloned()));
+        }
+        self.look_at(organization, page);
+    }
+
+    /// Goes on to the next page of the sweep, or ends the sweep.
     fn sweep_next(&mut self) {
-        match self.work.sweep.pop_front() {
-            Some(organization) => {
-                let devices = self.ledger.devices(organization);
-                self.adopt(organization, &devices);
-                self.work.swept = devices;
+        let place = self.work.place.take().map(|(organization, last)| (organization, Some(last)));
+        let next = place.or_else(|| self.work.sweep.pop_front().map(|organization| (organization, None)));
+        match next {
+            Some((organization, after)) => {
+                let page = self.ledger.devices(organization, after, BATCH);
+                self.adopt(organization, &page);
+                // A page that is not full is the last one.
+                let last = page.last().filter(|_| page.len() == BATCH);
+                self.work.place = last.map(|last| (organization, last.clone()));
+                self.work.swept = page;
             }
             None if self.work.sweeping => {
                 self.work.sweeping = false;

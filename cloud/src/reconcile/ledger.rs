@@ -71,9 +71,10 @@ impl Ledger for SigningLedger {
         self.books.organizations()
     }
 
-    fn devices(&self, organization: OrganizationId) -> Vec<DeviceId> {
+    fn devices(&self, organization: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId> {
         let Some(organization) = self.books.organization(organization) else { return Vec::new() };
-        organization.devices().filter(|device| device.is_active()).map(|device| device.id.clone()).collect()
+        let active = organization.devices_after(after).filter(|device| device.is_active());
+        active.take(limit).map(|device| device.id.clone()).collect()
     }
 
     fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId> {

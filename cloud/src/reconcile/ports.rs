@@ -18,8 +18,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Every organization.
     fn organizations(&self) -> Vec<OrganizationId>;
-    /// The devices an organization claims now.
-    fn devices(&self, organization: OrganizationId) -> Vec<DeviceId>;
+    /// At most `limit` devices an organization claims now, by id, those above `after`.
+    fn devices(&self, organization: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId>;
     /// The devices in a license group now.
     fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId>;
     /// What a device's token should express; `None` if the organization does not claim it.

@@ -152,7 +152,7 @@ impl Cloud {
         let key = |n: u64| 1_000_000_000 + n;
         let numbers = self.next..self.next + count;
         self.next += count;
-        load(&self.books, numbers.clone().map(|n| vec![issue_key(key(n), 1)])).await;
+        load(&self.books, numbers.clone().map(|n| vec![issue_key(key(n), 1, 730)])).await;
         // A stride without a factor of the fleets' sizes meets every group once before any twice.
         let stride = (self.groups / 2 + 1) | 1;
         let claims: Vec<Vec<Change>> =

@@ -186,8 +186,11 @@ fn prepare(daemon: &Daemon) -> [Fleet; 3] {
         }
         let big = one.base + 1;
         execute(books, found(one.id)).await;
-        load(books, [vec![create_group(one.id, big), issue_key(big, 100_500), claim_key(one.id, big, big)]])
-            .await;
+        load(
+            books,
+            [vec![create_group(one.id, big), issue_key(big, 100_500, 365), claim_key(one.id, big, big)]],
+        )
+        .await;
         let sites = (0..1_000).map(|n| {
             let mut list = vec![create_site(one.id, big + n, group(big))];
             list.extend((0..100).map(|d| claim_device(one.id, (big + n) * 1_000 + d, big + n)));
@@ -196,7 +199,7 @@ fn prepare(daemon: &Daemon) -> [Fleet; 3] {
         load(books, sites).await;
         for fleet in [small, spread, one] {
             execute(books, create_group(fleet.id, fleet.base)).await;
-            load(books, (0..CALLS).map(|n| vec![issue_key(key(fleet, n), 10)])).await;
+            load(books, (0..CALLS).map(|n| vec![issue_key(key(fleet, n), 10, 730)])).await;
         }
     });
     [small, spread, one]

@@ -61,7 +61,8 @@ pub(crate) fn site(n: u64) -> SiteId {
 }
 
 pub(crate) fn code(n: u64) -> KeyCode {
-    KeyCode::from_random(bytes(4, n))
+    // A code has fewer bits than it is made of: the last ones do not count.
+    KeyCode::from_random(bytes(4, n << 8))
 }
 
 pub(crate) fn device(n: u64) -> DeviceId {
@@ -104,14 +105,14 @@ pub(crate) fn claim_device(of: u64, n: u64, at: u64) -> Change {
     to(of, Command::ClaimDevice { device, site: site(at) })
 }
 
-pub(crate) fn issue_key(n: u64, quantity: u64) -> Change {
+pub(crate) fn issue_key(n: u64, quantity: u64, term_days: u32) -> Change {
     Change::Platform(PlatformCommand::IssueKey(IssueKey {
         id: KeyId::from_bytes(bytes(5, n)),
         code_hash: code(n).hash(),
         code_tail: code(n).tail(),
         order_number: format!("SO-{n}"),
         lines: vec![OrderLine { product: ProductType::CAMERA, quantity }],
-        term_days: 365,
+        term_days,
         created_at: None,
     }))
 }
@@ -161,7 +162,7 @@ pub(crate) async fn populate(books: &Books, of: u64, base: u64, groups: u64, dev
         let mut list = vec![
             create_group(of, n),
             create_site(of, n, group(n)),
-            issue_key(n, devices + 5),
+            issue_key(n, devices + 5, 365),
             claim_key(of, n, n),
         ];
         list.extend((0..devices).map(|d| claim_device(of, n * 1_000 + d, n)));

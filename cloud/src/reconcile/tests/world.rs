@@ -9,6 +9,7 @@ use coterm_shared::protocol::{FormatV1, Proof, Report, Request, Topic};
 use coterm_shared::time::Timestamp;
 use coterm_shared::token::{Nonce, TokenVersion};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::MutexGuard;
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -84,8 +85,10 @@ impl Ledger for FakeLedger {
         vec![ORGANIZATION]
     }
 
-    fn devices(&self, _: OrganizationId) -> Vec<DeviceId> {
-        locked(&self.database).wanted.keys().cloned().collect()
+    fn devices(&self, _: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let database = locked(&self.database);
+        database.wanted.range((after, Bound::Unbounded)).take(limit).map(|(id, _)| id.clone()).collect()
     }
 
     fn devices_in_group(&self, _: OrganizationId, group: GroupId) -> Vec<DeviceId> {
