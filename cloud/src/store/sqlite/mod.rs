@@ -25,6 +25,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Prepared statements kept per connection: more than this module has.
 const STATEMENTS: usize = 64;
 
+/// Pages the writer keeps in memory, in KiB. In a large fleet every token's rows lie on other pages.
+const CACHE_KIB: u32 = 32 * 1024;
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> StoreError {
         match error.sqlite_error_code() {
@@ -109,6 +112,7 @@ impl SqliteStore {
         // A database in memory keeps its own journal mode; for a file this is durable and asked once.
         let _mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         connection.execute_batch("PRAGMA synchronous = FULL")?;
+        connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE_KIB}"))?;
         migrations::run(&mut connection)?;
         Ok(SqliteStore { connection, place, _lock: None })
     }
