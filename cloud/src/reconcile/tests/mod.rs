@@ -65,7 +65,7 @@ async fn lost_messages_are_found_by_what_devices_report() {
     let world = World::start(&[(1, 10)]).await;
     world.broker.lose_everything(true);
     world.connect_all().await;
-    world.until("all were sent once", |world| world.cost().publishes >= 10).await;
+    world.until("all were sent once", |world| world.broker.taken() >= 10).await;
     world.broker.lose_everything(false);
     assert!(!world.all_hold_what_is_wanted());
     world.advance(RESEND_AFTER);
@@ -284,7 +284,7 @@ async fn a_stored_token_whose_key_was_revoked_is_issued_anew_and_not_sent() {
     let world = World::start(&[(1, 3)]).await;
     world.broker.lose_everything(true);
     world.connect_all().await;
-    world.until("all were sent once", |world| world.cost().publishes >= 3).await;
+    world.until("all were sent once", |world| world.broker.taken() >= 3).await;
     world.broker.lose_everything(false);
     world.revoke_key_of_stored_tokens(true);
     let before = world.cost();

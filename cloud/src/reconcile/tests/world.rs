@@ -175,6 +175,7 @@ struct Air {
     roots: Vec<u64>,
     refuse: bool,
     lose: bool,
+    taken: usize,
     hang_on: Option<DeviceId>,
 }
 
@@ -193,6 +194,10 @@ impl FakeBroker {
     }
     pub(super) fn lose_everything(&self, lose: bool) {
         locked(&self.air).lose = lose;
+    }
+    /// Tokens taken so far. The counter of publishes counts when sending starts: too early to wait for.
+    pub(super) fn taken(&self) -> usize {
+        locked(&self.air).taken
     }
     pub(super) fn hang_on(&self, device: DeviceId) {
         locked(&self.air).hang_on = Some(device);
@@ -230,6 +235,7 @@ impl FakeBroker {
         if message.retain {
             air.retained.insert(device.clone());
         }
+        air.taken += 1;
         if air.connected.contains(&device) && !air.lose {
             let text = std::str::from_utf8(&message.payload).unwrap();
             let (version, nonce) = text.split_once(' ').unwrap();
