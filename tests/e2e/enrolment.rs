@@ -72,7 +72,7 @@ fn from_a_claim_code_to_a_licensed_device() {
         refused(&enroll(&thief, &cloud.enrolment(), &code, id), "CLAIM_CODE_NOT_USABLE");
     }
     is_untouched(&thief);
-    let (another, _) = self::code(&tenant, &[]);
+    let (another, _) = code(&tenant, &[]);
     let said = enroll(&device, &cloud.enrolment(), &another, &[]);
     assert!(said.code == 1 && said.stderr.contains("--replace"), "{said:?}");
     let key =
@@ -133,7 +133,7 @@ fn a_man_in_the_middle_learns_no_code() {
 fn a_device_waits_until_it_is_approved_denied_or_was_expected() {
     let cloud = Cloud::start();
     let tenant = acme(&cloud);
-    let (code, id) = self::code(&tenant, &["--approval"]);
+    let (code, id) = code(&tenant, &["--approval"]);
     let mut device = fresh(&cloud, "cam-1");
     let ask = |device: &Device, code: &str| {
         enroll(device, &cloud.enrolment(), code, &["--device-id", device.id(), "--wait-secs", "1"])
@@ -147,7 +147,7 @@ fn a_device_waits_until_it_is_approved_denied_or_was_expected() {
     device.start();
     device.reaches(OperatingMode::Full);
 
-    let (code, id) = self::code(&tenant, &["--approval"]);
+    let (code, id) = code(&tenant, &["--approval"]);
     let unwanted = fresh(&cloud, "cam-2");
     refused_at_last(&ask(&unwanted, &code), "NOT_YET_APPROVED");
     let _ = tenant.json(&["enrol", "deny", &id, "--yes"]);
@@ -156,7 +156,7 @@ fn a_device_waits_until_it_is_approved_denied_or_was_expected() {
     let list = cloud.dir().join("list.csv");
     std::fs::write(&list, "device,site\ncam-3,North\n").unwrap();
     let _ = tenant.json(&["enrol", "preauthorise", "add", list.to_str().unwrap()]);
-    let (code, _) = self::code(&tenant, &["--approval"]);
+    let (code, _) = code(&tenant, &["--approval"]);
     assert_eq!(ask(&fresh(&cloud, "cam-3"), &code).code, 0, "nobody has to approve it");
 }
 
@@ -170,7 +170,7 @@ fn g9_g10_a_stolen_or_replaced_device_cannot_come_back() {
     let cloud = Cloud::start_with(&["enrolment.certificate_secs=20"]);
     let tenant = acme(&cloud);
     for (name, gone) in [("cam-1", "DEVICE_STOLEN"), ("cam-2", "DEVICE_REPLACED")] {
-        let (code, _) = self::code(&tenant, &[]);
+        let (code, _) = code(&tenant, &[]);
         let mut device = fresh(&cloud, name);
         assert_eq!(enroll(&device, &cloud.enrolment(), &code, &["--device-id", name]).code, 0);
         device.start();
@@ -185,7 +185,7 @@ fn g9_g10_a_stolen_or_replaced_device_cannot_come_back() {
         let again = fresh(&cloud, &format!("{name}-again"));
         copy(&device.dir().join("enrolment"), &again.dir().join("enrolment"));
         refused(&enroll(&again, &cloud.enrolment(), &code, &["--device-id", name]), gone);
-        let (code, _) = self::code(&tenant, &[]);
+        let (code, _) = code(&tenant, &[]);
         refused(&enroll(&again, &cloud.enrolment(), &code, &["--device-id", name]), gone);
     }
 }
@@ -243,7 +243,7 @@ fn killed_at_any_moment_an_enrolment_goes_on_and_claims_once() {
     let mut cloud = Cloud::start();
     let tenant = acme(&cloud);
     for (n, pause) in [0, 20, 60, 120, 250].into_iter().enumerate() {
-        let (code, _) = self::code(&tenant, &[]);
+        let (code, _) = code(&tenant, &[]);
         let name = format!("cam-{n}");
         let device = fresh(&cloud, &name);
         let server = cloud.enrolment();

@@ -18,7 +18,7 @@ pub(super) type Answer = Result<Committed, BooksError>;
 
 /// What one transaction of requests came to, before its commit.
 pub(super) struct Group {
-    /// Cloud time of all its requests.
+    /// Cloud time of the request it is at; it never goes back.
     pub(super) now: Timestamp,
     mode: Mode,
     pub(super) tail: Tail,

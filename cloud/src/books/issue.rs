@@ -5,10 +5,9 @@
 //! never sign the same sequence twice.
 
 use super::request::BooksError;
-use crate::store::{Issued, Reads, StoreError, Transaction};
+use crate::store::{Issued, StoreError, Transaction};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::{Seconds, Timestamp};
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Most tokens of one transaction, so that commits of commands are not held up.
@@ -60,7 +59,7 @@ pub(super) fn issue(
     now: Timestamp,
     now_millis: u64,
 ) -> Result<Vec<Signed>, BooksError> {
-    let allocated = allocate(tx.reads(), first, chunk, now, now_millis)?;
+    let allocated = allocate(tx, first, chunk, now, now_millis)?;
     let signed = catch_unwind(AssertUnwindSafe(|| sign(&allocated))).map_err(|_| BooksError::Internal)?;
     if signed.len() != allocated.len() {
         tracing::error!(
@@ -81,22 +80,16 @@ pub(super) fn issue(
 }
 
 fn allocate(
-    reads: &impl Reads,
+    tx: &mut impl Transaction,
     first: usize,
     chunk: Vec<ToIssue>,
     now: Timestamp,
     now_millis: u64,
 ) -> Result<Vec<Allocated>, StoreError> {
-    let mut last: HashMap<OrganizationId, u64> = HashMap::new();
     let mut allocated = Vec::with_capacity(chunk.len());
     for (index, wish) in (first..).zip(chunk) {
         let ToIssue { device, organization, epoch, wanted, lease_secs, answers_nonce } = wish;
-        let before = match last.get(&organization) {
-            Some(seq) => *seq,
-            None => reads.last_seq(organization)?,
-        };
-        let seq = before.saturating_add(1).max(now_millis);
-        last.insert(organization, seq);
+        let seq = tx.next_seq(organization, now_millis)?;
         let lease_ends_at = now.saturating_add(lease_secs);
         let issued =
             Issued { device, organization, epoch, seq, wanted, issued_at: now, lease_ends_at, answers_nonce };

@@ -207,6 +207,8 @@ impl<S: EventStore> Writer<S> {
         }
         for Job { request, reply } in jobs {
             replies.push(reply);
+            // Each at its own second: who previewed in this turn's later second is not judged by an earlier one.
+            group.now = self.shared.now().max(group.now);
             let answer = carry_out(&mut tx, &ledger, &mut group, request)?;
             group.answers.push(answer);
         }

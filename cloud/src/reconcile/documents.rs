@@ -111,7 +111,11 @@ impl DocumentCourier {
             return false;
         }
         if self.wanted.is_some() {
-            tokio::time::sleep(self.rest()).await;
+            // No rest is no sleep, not even the timer's smallest: whoever waits beside this may wake as often.
+            let rest = self.rest();
+            if !rest.is_zero() {
+                tokio::time::sleep(rest).await;
+            }
         } else if self.documents.changed().await.is_err() {
             // Whoever makes keyrings is gone: there will be no more.
             std::future::pending::<()>().await;

@@ -218,6 +218,11 @@ fn keeps_the_newest_token_and_the_highest_sequence(store: &mut impl EventStore) 
         tx.commit().unwrap();
     }
     assert_eq!(store.reads().last_seq(organization).unwrap(), 11);
+    // Twice in one transaction is two sequences; a transaction that is given up allocated nothing.
+    let mut tx = store.begin().unwrap();
+    assert_eq!([5, 5, 20].map(|least| tx.next_seq(organization, least).unwrap()), [12, 13, 20]);
+    drop(tx);
+    assert_eq!(store.begin().unwrap().next_seq(organization, 0).unwrap(), 12);
     assert_eq!(store.reads().token(&device).unwrap(), Some((issued(11), vec![11])));
     assert_eq!(store.reads().token(&"cam-2".parse().unwrap()).unwrap(), None);
     let mut all = Vec::new();

@@ -301,7 +301,7 @@ pub trait Reads {
     fn holder(&self, kind: &str, value: &str) -> Result<Option<StreamId>>;
     /// The response kept under a principal's key.
     fn idempotency(&self, principal: &str, key: &str) -> Result<Option<IdempotencyRecord>>;
-    /// The last sequence allocated for an organization (token §3), 0 if none was.
+    /// The last committed sequence of an organization (token §3), 0 if there is none.
     fn last_seq(&self, organization: OrganizationId) -> Result<u64>;
     /// Calls `each` with the newest token of every device, without its bytes.
     fn each_issued(&self, each: &mut dyn FnMut(Issued)) -> Result<()>;
@@ -315,8 +315,8 @@ pub trait Reads {
 pub trait Transaction {
     /// What it reads with.
     type Reader: Reads;
-    /// Reads inside the transaction, seeing its own writes; only where streams end ([`Reads::head`]) may be told as it
-    /// was before, because that is written once for all change sets, at commit.
+    /// Reads inside the transaction, seeing its own writes; only where streams end ([`Reads::head`]) and the sequences
+    /// ([`Reads::last_seq`]) may be told as they were before, because those are written once, at commit.
     fn reads(&self) -> &Self::Reader;
     /// Applies a change set whole, or tells the conflict and writes nothing of it.
     ///
@@ -328,6 +328,12 @@ pub trait Transaction {
     /// # Errors
     /// As [`Transaction::apply`].
     fn save_snapshot(&mut self, stream: StreamId, snapshot: &Snapshot) -> Result<()>;
+    /// Allocates the next sequence of an organization: above every one allocated before, in this transaction too, and
+    /// not below `at_least` (token §3). It counts once the transaction is committed.
+    ///
+    /// # Errors
+    /// As [`Transaction::apply`].
+    fn next_seq(&mut self, organization: OrganizationId, at_least: u64) -> Result<u64>;
     /// Records a token as the device's newest, and its sequence as the organization's last (token §3).
     ///
     /// # Errors

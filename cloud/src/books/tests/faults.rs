@@ -68,6 +68,9 @@ impl Transaction for FaultyTx<'_> {
     fn save_snapshot(&mut self, stream: StreamId, snapshot: &Snapshot) -> StoreResult<()> {
         self.0.save_snapshot(stream, snapshot)
     }
+    fn next_seq(&mut self, organization: OrganizationId, at_least: u64) -> StoreResult<u64> {
+        self.0.next_seq(organization, at_least)
+    }
     fn record_issued(&mut self, issued: &Issued, token: &[u8]) -> StoreResult<()> {
         self.0.record_issued(issued, token)
     }

@@ -31,7 +31,7 @@ pub struct SqliteTransaction<'a> {
     latest: Option<Timestamp>,
     /// Where the streams end that were looked at; under the write lock nobody else moves them.
     heads: BTreeMap<StreamId, End>,
-    /// The last sequence of each organization a token was recorded for, written once at commit.
+    /// The last sequence allocated or recorded for each organization looked at, written once at commit.
     sequences: BTreeMap<OrganizationId, u64>,
 }
 
@@ -220,6 +220,16 @@ impl Transaction for SqliteTransaction<'_> {
             )?
             .execute((stream.as_bytes(), snapshot.schema, integer(snapshot.version)?, &snapshot.body))?;
         Ok(())
+    }
+
+    fn next_seq(&mut self, organization: OrganizationId, at_least: u64) -> Result<u64> {
+        let last = match self.sequences.get(&organization) {
+            Some(last) => *last,
+            None => self.transaction.last_seq(organization)?,
+        };
+        let seq = last.saturating_add(1).max(at_least);
+        self.sequences.insert(organization, seq);
+        Ok(seq)
     }
 
     fn record_issued(&mut self, issued: &Issued, token: &[u8]) -> Result<()> {
