@@ -21,7 +21,7 @@ fn acme(cloud: &Cloud) -> Tenant {
 }
 
 /// A new claim code: its text and its id.
-fn code(tenant: &Tenant, more: &[&str]) -> (String, String) {
+fn make_code(tenant: &Tenant, more: &[&str]) -> (String, String) {
     let made =
         tenant.json(&[&["enrol", "code", "create", "--site", "North", "--model", CAMERA], more].concat());
     (made["code"].as_str().unwrap().to_owned(), made["id"].as_str().unwrap().to_owned())
@@ -56,7 +56,7 @@ fn count(tenant: &Tenant, event: &str) -> usize {
 fn from_a_claim_code_to_a_licensed_device() {
     let cloud = Cloud::start();
     let tenant = acme(&cloud);
-    let (code, _) = code(&tenant, &[]);
+    let (code, _) = make_code(&tenant, &[]);
     let mut device = fresh(&cloud, "cam-1");
     let said = enroll(&device, &cloud.enrolment(), &code.to_lowercase(), &["--device-id", "cam-1"]);
     assert_eq!(said.code, 0, "{said:?}");
@@ -72,7 +72,7 @@ fn from_a_claim_code_to_a_licensed_device() {
         refused(&enroll(&thief, &cloud.enrolment(), &code, id), "CLAIM_CODE_NOT_USABLE");
     }
     is_untouched(&thief);
-    let (another, _) = code(&tenant, &[]);
+    let (another, _) = make_code(&tenant, &[]);
     let said = enroll(&device, &cloud.enrolment(), &another, &[]);
     assert!(said.code == 1 && said.stderr.contains("--replace"), "{said:?}");
     let key =
@@ -86,10 +86,10 @@ fn from_a_claim_code_to_a_licensed_device() {
 fn a_device_without_a_name_is_given_one_and_a_code_may_be_for_one_device_alone() {
     let cloud = Cloud::start();
     let tenant = acme(&cloud);
-    let (nameless, _) = code(&tenant, &[]);
+    let (nameless, _) = make_code(&tenant, &[]);
     let said = enroll(&fresh(&cloud, "a"), &cloud.enrolment(), &nameless, &[]);
     assert!(said.code == 0 && said.stdout.contains("device dev_"), "{said:?}");
-    let (bound, _) = code(&tenant, &["--device", "cam-7"]);
+    let (bound, _) = make_code(&tenant, &["--device", "cam-7"]);
     refused(
         &enroll(&fresh(&cloud, "b"), &cloud.enrolment(), &bound, &["--device-id", "cam-8"]),
         "CLAIM_CODE_NOT_USABLE",
@@ -102,7 +102,7 @@ fn a_device_without_a_name_is_given_one_and_a_code_may_be_for_one_device_alone()
 fn a_code_of_another_deployment_is_not_shown() {
     let (ours, theirs) = (Cloud::start(), Cloud::start());
     let tenant = acme(&ours);
-    let (code, id) = code(&tenant, &[]);
+    let (code, id) = make_code(&tenant, &[]);
     let device = fresh(&ours, "cam-1");
     refused(&enroll(&device, &theirs.enrolment(), &code, &[]), "ROOT_MISMATCH");
     is_untouched(&device);
@@ -117,7 +117,7 @@ fn a_code_of_another_deployment_is_not_shown() {
 fn a_man_in_the_middle_learns_no_code() {
     let cloud = Cloud::start();
     let tenant = acme(&cloud);
-    let (code, _) = code(&tenant, &[]);
+    let (code, _) = make_code(&tenant, &[]);
     let secret = ClaimText::parse(&code).unwrap().secret().as_bytes().to_vec();
     let middle = Middle::before(&cloud.enrolment(), cloud.dir());
     let device = fresh(&cloud, "cam-1");
@@ -133,7 +133,7 @@ fn a_man_in_the_middle_learns_no_code() {
 fn a_device_waits_until_it_is_approved_denied_or_was_expected() {
     let cloud = Cloud::start();
     let tenant = acme(&cloud);
-    let (code, id) = code(&tenant, &["--approval"]);
+    let (code, id) = make_code(&tenant, &["--approval"]);
     let mut device = fresh(&cloud, "cam-1");
     let ask = |device: &Device, code: &str| {
         enroll(device, &cloud.enrolment(), code, &["--device-id", device.id(), "--wait-secs", "1"])
@@ -147,7 +147,7 @@ fn a_device_waits_until_it_is_approved_denied_or_was_expected() {
     device.start();
     device.reaches(OperatingMode::Full);
 
-    let (code, id) = code(&tenant, &["--approval"]);
+    let (code, id) = make_code(&tenant, &["--approval"]);
     let unwanted = fresh(&cloud, "cam-2");
     refused_at_last(&ask(&unwanted, &code), "NOT_YET_APPROVED");
     let _ = tenant.json(&["enrol", "deny", &id, "--yes"]);
@@ -156,7 +156,7 @@ fn a_device_waits_until_it_is_approved_denied_or_was_expected() {
     let list = cloud.dir().join("list.csv");
     std::fs::write(&list, "device,site\ncam-3,North\n").unwrap();
     let _ = tenant.json(&["enrol", "preauthorise", "add", list.to_str().unwrap()]);
-    let (code, _) = code(&tenant, &["--approval"]);
+    let (code, _) = make_code(&tenant, &["--approval"]);
     assert_eq!(ask(&fresh(&cloud, "cam-3"), &code).code, 0, "nobody has to approve it");
 }
 
@@ -170,7 +170,7 @@ fn g9_g10_a_stolen_or_replaced_device_cannot_come_back() {
     let cloud = Cloud::start_with(&["enrolment.certificate_secs=20"]);
     let tenant = acme(&cloud);
     for (name, gone) in [("cam-1", "DEVICE_STOLEN"), ("cam-2", "DEVICE_REPLACED")] {
-        let (code, _) = code(&tenant, &[]);
+        let (code, _) = make_code(&tenant, &[]);
         let mut device = fresh(&cloud, name);
         assert_eq!(enroll(&device, &cloud.enrolment(), &code, &["--device-id", name]).code, 0);
         device.start();
@@ -185,7 +185,7 @@ fn g9_g10_a_stolen_or_replaced_device_cannot_come_back() {
         let again = fresh(&cloud, &format!("{name}-again"));
         copy(&device.dir().join("enrolment"), &again.dir().join("enrolment"));
         refused(&enroll(&again, &cloud.enrolment(), &code, &["--device-id", name]), gone);
-        let (code, _) = code(&tenant, &[]);
+        let (code, _) = make_code(&tenant, &[]);
         refused(&enroll(&again, &cloud.enrolment(), &code, &["--device-id", name]), gone);
     }
 }
@@ -206,7 +206,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 fn a_certificate_renews_itself_in_time_and_after_its_end() {
     let cloud = Cloud::start_with(&["enrolment.certificate_secs=20", "enrolment.renewal_grace_secs=3600"]);
     let tenant = acme(&cloud);
-    let (code, _) = code(&tenant, &[]);
+    let (code, _) = make_code(&tenant, &[]);
     let mut device = fresh(&cloud, "cam-1");
     assert_eq!(enroll(&device, &cloud.enrolment(), &code, &["--device-id", "cam-1"]).code, 0);
     device.start();
@@ -243,7 +243,7 @@ fn killed_at_any_moment_an_enrolment_goes_on_and_claims_once() {
     let mut cloud = Cloud::start();
     let tenant = acme(&cloud);
     for (n, pause) in [0, 20, 60, 120, 250].into_iter().enumerate() {
-        let (code, _) = code(&tenant, &[]);
+        let (code, _) = make_code(&tenant, &[]);
         let name = format!("cam-{n}");
         let device = fresh(&cloud, &name);
         let server = cloud.enrolment();
