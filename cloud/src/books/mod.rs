@@ -1,9 +1,9 @@
 //! The books: the single writer of everything that must not be lost, and the readers' view of it.
 //!
 //! **Problem.** Many requests at once, each answered only when it is on disk, each deciding on the outcome of those
-//! before it; and none may wait for another's disk write. **Method.** One thread owns the store. It takes what waits as
-//! a group, decides each request on the uncommitted tail, applies each apart from the others, commits once, and only
-//! then swaps the readers' snapshots, answers, and tells who changed (architecture, decision 3). A failed commit fails
+//! before it; and none may wait for another's disk write. **Method.** One thread owns the store. It decides
+//! each request as it comes in on the uncommitted tail, applies each apart from the others, commits a group of them once,
+//! and only then swaps the readers' snapshots, answers, and tells who changed (architecture, decision 3). A failed commit fails
 //! the group and the state is read back from the store. **Deliberately absent:** rules (`coterm_shared`), HTTP, and any
 //! state that is not in the store.
 //!

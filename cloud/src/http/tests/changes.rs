@@ -82,8 +82,12 @@ async fn what_is_shown_once_is_not_shown_by_a_repetition() {
     let other = json!({"name": "other", "role": "org-viewer", "organization": world.org});
     let other = world.call_with(&world.admin, Method::POST, "/api/v1/api-tokens", other, &key).await;
     assert_eq!((other.status, other.code()), (StatusCode::CONFLICT, "IDEMPOTENCY_KEY_REUSED"));
+    // Revoking with that key is another request too.
+    let (path, id) = (format!("/api/v1/api-tokens/{}", first.text("/id")), first.text("/id"));
+    let revoke = world.call_with(&world.admin, Method::DELETE, &path, Value::Null, &key).await;
+    assert_eq!((revoke.status, revoke.code()), (StatusCode::CONFLICT, "IDEMPOTENCY_KEY_REUSED"));
     let listed = world.get(&world.admin, "/api/v1/api-tokens").await;
-    assert!(!listed.text.contains("ctk_") && listed.text.contains(&first.text("/id")));
+    assert!(!listed.text.contains("ctk_") && listed.text.contains(&id));
     assert_eq!(listed.text.matches("\"ci\"").count(), 1);
 
     let device = json!({"id": "cam-1", "site": world.site("Depot").await, "model": "CAM-1"});
