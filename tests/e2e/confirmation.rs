@@ -2,7 +2,6 @@
 
 use coterm_tests::cloud::Cloud;
 use coterm_tests::operator::{CAMERA, Tenant};
-use coterm_tests::process::run;
 use coterm_tests::terminal::Terminal;
 use serde_json::Value;
 use std::io::Read;
@@ -167,60 +166,4 @@ fn what_is_printed_suits_where_it_goes() {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert!(child.wait().unwrap().success() && stderr.is_empty(), "{stderr}");
-}
-
-/// Domain T1: an export is verified without the server, and convicts who alters it, or the server's log.
-#[test]
-fn t1_an_exported_log_is_verified_without_the_server() {
-    let cloud = Cloud::start();
-    let (tenant, code) = tenant(&cloud);
-    tenant.claim(&code, "North");
-    // A name that CSV has to quote and a spreadsheet must not take for a formula.
-    let _ = tenant.json(&["site", "create", "=SUM(\"a\",\n b)".replace('\n', "").as_str(), "--yes"]);
-    let file = cloud.dir().join("log.csv");
-    let path = file.to_str().unwrap();
-    let said = tenant.coterm(&["log", "export", "--out", path]);
-    assert_eq!(said.code, 0, "{said:?}");
-    let verdict = tenant.json(&["log", "verify"]);
-    let verify = |name: &str| {
-        let mut command = tenant.operator.command(&[]);
-        command.env_clear();
-        let program = command.get_program().to_owned();
-        let mut alone = std::process::Command::new(program);
-        // No server, no token.
-        alone.env_clear().args(["log", "verify", "-o", "json", "--file", name]);
-        run(alone)
-    };
-    let said = verify(path);
-    assert_eq!(said.code, 0, "{said:?}");
-    let found: Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!((&found["hash"], &found["last"]), (&verdict["hash"], &verdict["entries"]));
-    assert_eq!(found["whole"], true);
-    assert_eq!(tenant.coterm(&["log", "verify", "--file", path, "--compare"]).code, 0);
-
-    let whole = std::fs::read_to_string(&file).unwrap();
-    let other = cloud.dir().join("other.csv");
-    let name = other.to_str().unwrap();
-    let without = |gone: usize| {
-        let lines = whole.split_inclusive("\r\n").enumerate().filter(|(n, _)| *n != gone);
-        lines.map(|(_, line)| line).collect::<String>()
-    };
-    for (text, says, code) in [
-        (whole.replacen("\"\"North\"\"", "\"\"South\"\"", 1), "was altered", 1),
-        (without(3), "missing or out of order", 1),
-        (String::from("a,b\r\n1,2\r\n"), "NOT_AN_EXPORT", 3),
-    ] {
-        std::fs::write(&other, text).unwrap();
-        let said = verify(name);
-        assert!(said.code == code && said.stderr.contains(says), "{says}: {said:?}");
-    }
-    // Without the beginning it is verified from where it begins, and that is said.
-    std::fs::write(&other, without(1)).unwrap();
-    let said = verify(name);
-    assert!(said.code == 0 && said.stderr.contains("before entry 2"), "{said:?}");
-
-    // Another organization's log is not the one of the file.
-    let _ = cloud.vendor().json(&["org", "create", "Other", "--license-groups"]);
-    let said = cloud.vendor().coterm(&["log", "verify", "--file", path, "--compare", "--org", "Other"]);
-    assert!(said.code == 1 && said.stderr.contains("LOG_REWRITTEN"), "{said:?}");
 }

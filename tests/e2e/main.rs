@@ -17,6 +17,7 @@ mod isolation;
 mod keys;
 mod keys_in_hardware;
 mod ladder;
+mod log;
 mod manual;
 mod offline;
 mod python_peer;

@@ -37,9 +37,9 @@ pub(crate) enum LogCommand {
     #[command(after_help = VERIFY)]
     Verify {
         /// Verify this export instead, on this machine: no server, no token
-        #[arg(long, value_name = "FILE", conflicts_with = "platform")]
+        #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
-        /// With --file: look also whether the server's log still has the last entry of the file as it is there
+        /// With --file: look also whether the server's log still has the file's entries, and how many came after them
         #[arg(long, requires = "file")]
         compare: bool,
         #[command(flatten)]
@@ -60,7 +60,8 @@ group-deleted site-created site-moved site-renamed site-deleted device-claimed d
 device-retired key-claimed key-placed key-split key-expired key-transferred renewals-activated term-ended group-assessed";
 
 const VERIFY: &str = "\
-Every entry holds the hash of the entry before it. An entry that was altered, taken out or put in does not fit.
+Every entry holds the hash of the entry before it. An entry that was altered, taken out or put in does not fit. Of a
+file, every column of every line is computed again; one with gaps, as a filter leaves them, cannot be verified.
 Who can rewrite the whole log can rewrite all hashes: keep exports elsewhere, and compare them:
   coterm log export --out log.csv
   coterm log verify --file log.csv --compare";
@@ -108,6 +109,18 @@ impl StreamArgs {
 }
 
 impl FilterArgs {
+    /// The condition that may leave out entries between others; the conditions of time leave none out.
+    fn leaves_out(&self) -> Option<&'static str> {
+        let given = [
+            ("--group", &self.group),
+            ("--subject", &self.subject),
+            ("--event", &self.event),
+            ("--actor", &self.actor),
+            ("--request", &self.request),
+        ];
+        given.into_iter().find_map(|(option, value)| value.is_some().then_some(option))
+    }
+
     /// The path of the transactions that are wanted.
     fn path(&self, context: &Context, stream: StreamArgs, format: &str) -> Result<String, Failure> {
         let group = self.group.as_ref().map(|named| context.group(named)).transpose()?;
@@ -165,10 +178,10 @@ pub(crate) fn run(
     match command {
         LogCommand::List { filter, stream, output } => list(&context()?, &filter, stream, output),
         LogCommand::Export { out, filter, stream } => export(&context()?, &filter, stream, &out),
-        LogCommand::Verify { file: Some(file), compare, stream: _, output } => {
-            let verified = chain::verify(&file)?;
+        LogCommand::Verify { file: Some(file), compare, stream, output } => {
+            let mut verified = chain::verify(&file)?;
             if compare {
-                chain::compare(&context()?, &verified)?;
+                chain::compare(&context()?, stream, &mut verified)?;
             }
             verified.show(output)
         }
@@ -176,15 +189,20 @@ pub(crate) fn run(
             let context = context()?;
             let verdict = context.client.get(&stream.path(&context, "/verify")?)?.body;
             output::one(output, VERDICT, &verdict)?;
-            if verdict.get("intact") == Some(&Value::Bool(true)) {
-                return Ok(());
-            }
-            Err(Failure::internal(format!(
-                "LOG_DAMAGED: {}\n  Stop the daemon, keep the database as it is, and restore the last good backup.",
-                text(&verdict, "fault")
-            )))
+            intact(&verdict)
         }
     }
+}
+
+/// That the server's verdict on its own log is good.
+fn intact(verdict: &Value) -> Result<(), Failure> {
+    if verdict.get("intact") == Some(&Value::Bool(true)) {
+        return Ok(());
+    }
+    Err(Failure::internal(format!(
+        "LOG_DAMAGED: {}\n  Stop the daemon, keep the database as it is, and restore the last good backup.",
+        text(verdict, "fault")
+    )))
 }
 
 fn list(
@@ -228,7 +246,13 @@ fn export(context: &Context, filter: &FilterArgs, stream: StreamArgs, out: &Path
     });
     match written {
         Ok(bytes) => {
-            output::note(format!("{name}: {bytes} bytes. To verify it: coterm log verify --file {name}"));
+            output::note(match filter.leaves_out() {
+                None => format!("{name}: {bytes} bytes. To verify it: coterm log verify --file {name}"),
+                Some(option) => format!(
+                    "{name}: {bytes} bytes. It cannot be verified: {option} left entries out, and the hash of an entry \
+                     covers the one before it. For a file that can be, export without it."
+                ),
+            });
             Ok(())
         }
         Err(failure) => {

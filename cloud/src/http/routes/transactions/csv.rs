@@ -6,9 +6,9 @@
 
 use super::*;
 use crate::http::layers::busy;
+use crate::transactions::{header, write_line};
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use std::fmt::Write;
 use std::io;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -21,9 +21,6 @@ const MAX_DURATION: Duration = Duration::from_secs(15 * 60);
 const LINES: usize = 250;
 /// Pieces that wait to be sent.
 const WAITING: usize = 2;
-
-const HEADER: &str = "seq,at,recorded_at,actor,request_id,type,group,coterm_before,coterm_after,capacity_before,\
-                      capacity_after,event,hash\r\n";
 
 /// A piece of an export, or its proper end.
 enum Piece {
@@ -65,7 +62,7 @@ struct Broken;
 
 async fn send(mut log: Log, filter: Filter, sender: mpsc::Sender<Piece>) -> std::result::Result<(), Broken> {
     let give = async |piece| sender.send_timeout(piece, PATIENCE).await.map_err(|_| Broken);
-    give(Piece::Text(String::from(HEADER))).await?;
+    give(Piece::Text(header())).await?;
     loop {
         let lines = log.read(LINES).await.map_err(|_| Broken)?;
         if lines.is_empty() {
@@ -81,40 +78,6 @@ async fn send(mut log: Log, filter: Filter, sender: mpsc::Sender<Piece>) -> std:
     }
 }
 
-fn write_line(text: &mut String, line: &Envelope) {
-    let event = event_of(line);
-    let [group, old_date, new_date, old_units, new_units] = match change(line) {
-        Some((group, before, after)) => {
-            let ([old_date, old_units], [new_date, new_units]) = (cells(&before), cells(&after));
-            [group.to_string(), old_date, new_date, old_units, new_units]
-        }
-        None => Default::default(),
-    };
-    let cells = [&line.actor, &line.request_id, kind(&event), &group, &old_date, &new_date, &old_units]
-        .map(cell)
-        .join(",");
-    // As stored: with it and the rest of the line the hash can be computed again.
-    let stored = String::from_utf8_lossy(&line.event);
-    let rest = [new_units.as_str(), &stored].map(cell).join(",");
-    let (seq, at, recorded_at, hash) = (line.seq, line.at, line.recorded_at, hex(&line.hash));
-    let _ = write!(text, "{seq},{at},{recorded_at},{cells},{rest},{hash}\r\n");
-}
-
-fn cells(side: &Side) -> [String; 2] {
-    let date = side.coterm_at.map(|at| at.to_string()).unwrap_or_default();
-    let units: Vec<String> = side.capacity.iter().map(|(product, n)| format!("{product}={n}")).collect();
-    [date, units.join(" ")]
-}
-
-/// A cell (RFC 4180). A leading apostrophe keeps spreadsheets from taking what people named for a formula: they look past
-/// white space, and read full-width signs as their plain ones.
-fn cell(text: &str) -> String {
-    let signs = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
-    // An apostrophe that is there already gets another: who reads the file back takes off exactly one.
-    let formula = text.starts_with(['\'', '\t', '\r', '\n']) || text.trim_start().starts_with(signs);
-    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,32 +86,12 @@ mod tests {
     async fn what_ends_early_does_not_look_complete() {
         for (end, complete) in [(Some(Piece::End), true), (None, false)] {
             let (sender, receiver) = mpsc::channel(2);
-            sender.send(Piece::Text(String::from(HEADER))).await.ok().unwrap();
+            sender.send(Piece::Text(header())).await.ok().unwrap();
             if let Some(end) = end {
                 sender.send(end).await.ok().unwrap();
             }
             drop(sender);
             assert_eq!(axum::body::to_bytes(body_of(receiver), usize::MAX).await.is_ok(), complete);
-        }
-    }
-
-    #[test]
-    fn a_cell_is_no_formula_and_no_second_cell() {
-        for (text, expect) in [
-            ("a", "\"a\""),
-            ("", "\"\""),
-            ("a\"b,c\r\nd", "\"a\"\"b,c\r\nd\""),
-            ("'a", "\"''a\""),
-            ("=1+1", "\"'=1+1\""),
-            ("+1", "\"'+1\""),
-            ("-1", "\"'-1\""),
-            ("@SUM(A1)", "\"'@SUM(A1)\""),
-            (" \u{a0}=1", "\"' \u{a0}=1\""),
-            ("\tx", "\"'\tx\""),
-            ("\u{ff1d}1", "\"'\u{ff1d}1\""),
-            ("camera=5", "\"camera=5\""),
-        ] {
-            assert_eq!(cell(text), expect);
         }
     }
 }

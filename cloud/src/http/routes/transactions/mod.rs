@@ -9,14 +9,11 @@ mod filter;
 use super::*;
 use crate::books::{Books, Envelope};
 use crate::http::ask::BAD_CURSOR;
+use crate::transactions::{change, event_of, hex, kind};
 use axum::Json;
 use axum::extract::{Path, State};
-use coterm_shared::id::GroupId;
-use coterm_shared::licensing::{Event, Figures, Units};
-use coterm_shared::time::Timestamp;
 use filter::Filter;
 use serde_json::json;
-use std::fmt::Write;
 
 pub(super) fn routes() -> Routes {
     let verdict = Op::read(Who::Viewer, "verifyTransactions", "Recompute the hash chain", to("Verdict"));
@@ -178,34 +175,6 @@ impl Log {
     }
 }
 
-fn event_of(line: &Envelope) -> Value {
-    serde_json::from_slice(&line.event).unwrap_or(Value::Null)
-}
-
-fn kind(event: &Value) -> &str {
-    event.get("type").and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The figures of a group before and after, if the line has them (domain T1).
-fn change(line: &Envelope) -> Option<(GroupId, Side, Side)> {
-    let event = serde_json::from_slice(&line.event).ok()?;
-    let Event::GroupAssessed { group, before, after, .. } = event else { return None };
-    let side = |figures: Figures| Side {
-        coterm_at: figures.term.coterm_at(),
-        capacity: figures.capacity,
-        in_use: figures.in_use,
-    };
-    Some((group, side(*before), side(*after)))
-}
-
-/// A group at one side of a line.
-#[derive(serde::Serialize)]
-struct Side {
-    coterm_at: Option<Timestamp>,
-    capacity: Units,
-    in_use: Units,
-}
-
 fn shown(line: &Envelope) -> Value {
     let change = change(line)
         .map(|(group, before, after)| json!({ "group": group, "before": before, "after": after }));
@@ -218,13 +187,6 @@ fn shown(line: &Envelope) -> Value {
         "event": event_of(line),
         "change": change,
         "hash": hex(&line.hash),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }
 

@@ -1,23 +1,28 @@
-//! `coterm log verify --file`: the hash chain of an exported log, recomputed without the server (domain T1).
+//! `coterm log verify --file`: an exported log, recomputed without the server (domain T1).
 //!
 //! **Problem.** Who doubts the server's log does not ask the server. **Method.** The export has every hashed field and
-//! the event as stored; the same function as the server's links them. An export of everything begins at the
-//! organization's own genesis; one that begins later is verified from its first entry on. **Deliberately absent:** any
-//! leniency: a filtered export has gaps, and is said to be unverifiable.
+//! the event as stored. The same function as the server's links them; then the whole line is computed again from what the
+//! hash covers, and every cell of it compared, so that no column is taken on trust. An export of everything begins at the
+//! log's own genesis; the first entry of one that begins later is covered only if the server says the hash before it.
+//! **Deliberately absent:** any leniency: an export with gaps is said to be unverifiable, whatever made them.
 
 use super::*;
 use coterm_cloud::store::{Envelope, Hash, StreamId, chain};
+use coterm_cloud::transactions::{COLUMNS as EXPORTED, HASHED, cells, event_of, hex, kind, read, unhex};
 use coterm_shared::id::OrganizationId;
-use std::collections::BTreeMap;
+use csv::{Position, StringRecord};
 
 /// An export that holds.
 #[derive(Debug)]
 pub(super) struct Verified {
+    /// The first entry that is covered.
     first: u64,
     last: u64,
-    hash: String,
-    /// From the very first entry on.
-    whole: bool,
+    hash: Hash,
+    /// The first entry of a file that begins later than its log: nothing in the file covers it.
+    opening: Option<Envelope>,
+    /// Entries the server has after the last of the file, if it was asked.
+    later: Option<u64>,
 }
 
 const COLUMNS: &[Column] = &[
@@ -26,23 +31,46 @@ const COLUMNS: &[Column] = &[
     ("LAST ENTRY", "/last"),
     ("HASH", "/hash"),
     ("FROM THE BEGINNING", "/whole"),
+    ("LATER ON THE SERVER", "/later"),
 ];
 
 impl Verified {
     pub(super) fn show(&self, output: OutputArgs) -> Result<(), Failure> {
-        let Verified { first, last, hash, whole } = self;
-        let body = json!({ "intact": true, "first": first, "last": last, "hash": hash, "whole": whole });
+        let Verified { first, last, hash, opening, later } = self;
+        if let (Some(opening), true) = (opening, first > last) {
+            return Err(gaps(&format!(
+                "entry {} is alone in the file and not the first of its log, so nothing in the file covers it.\n  \
+                 Ask the server for the hash before it: --compare.",
+                opening.seq
+            )));
+        }
+        let whole = *first == 1;
+        let body = json!({
+            "intact": true, "first": first, "last": last, "hash": hex(hash), "whole": whole, "later": later
+        });
         output::one(output, COLUMNS, &body)?;
-        if !whole {
-            output::note(format!(
-                "What came before entry {first} is not in the file, so it was not verified."
-            ));
+        match opening {
+            Some(opening) => output::note(format!(
+                "The file begins with entry {}. Neither that entry nor what came before it was verified; with --compare \
+                 the entry is.",
+                opening.seq
+            )),
+            None if !whole => {
+                output::note(format!(
+                    "What came before entry {first} is not in the file, so it was not verified."
+                ));
+            }
+            None => {}
         }
         Ok(())
     }
 }
 
-/// Recomputes the chain of an export.
+fn gaps(what: &str) -> Failure {
+    Failure::internal(format!("LOG_HAS_GAPS: {what}"))
+}
+
+/// Recomputes the chain and every column of an export.
 pub(super) fn verify(path: &Path) -> Result<Verified, Failure> {
     let name = path.display();
     let file = std::fs::File::open(path)
@@ -56,102 +84,127 @@ pub(super) fn verify(path: &Path) -> Result<Verified, Failure> {
     };
     let mut reader = csv::Reader::from_reader(std::io::BufReader::new(file));
     let heads = reader.headers().map_err(|error| unreadable(&error.to_string()))?;
-    let places: BTreeMap<String, usize> =
-        heads.iter().enumerate().map(|(n, head)| (head.to_owned(), n)).collect();
+    if heads != EXPORTED.as_slice() {
+        // A column under another name would be read as something that nobody checked.
+        return Err(unreadable(&format!("its first line is not `{}`", EXPORTED.join(","))));
+    }
     let mut before: Option<(u64, Hash)> = None;
-    let mut first = None;
-    for (n, record) in reader.records().enumerate() {
-        let line = n.saturating_add(2);
+    let mut opening: Option<Envelope> = None;
+    for record in reader.records() {
         let record = record.map_err(|error| unreadable(&error.to_string()))?;
-        let cell = |head: &str| places.get(head).and_then(|n| record.get(*n));
-        let entry = read(cell).ok_or_else(|| unreadable(&format!("record {line} is no entry of a log")))?;
-        let damaged = |what: String| Failure::internal(format!("LOG_DAMAGED: {name}: {what}"));
+        let line = record.position().map_or(0, Position::line);
+        let cell = |column: &str| record.get(EXPORTED.iter().position(|head| *head == column)?);
+        let entry = read(cell).map_err(|column| {
+            unreadable(&format!("line {line}, column {column}: not of an entry of a log"))
+        })?;
+        let seq = entry.seq;
+        let damaged = |what: String| {
+            Failure::internal(format!("LOG_DAMAGED: {name}: line {line} (entry {seq}): {what}"))
+        };
         let previous = match before {
-            Some((seq, hash)) if entry.seq == seq.saturating_add(1) => Some(hash),
-            Some((seq, _)) => {
-                return Err(damaged(format!(
-                    "entry {} follows entry {seq}.\n  Entries are missing or out of order; an export with a filter \
-                     cannot be verified.",
-                    entry.seq
+            Some((last, hash)) if seq == last.saturating_add(1) => Some(hash),
+            Some((last, _)) if seq <= last => {
+                return Err(damaged(format!("column seq: out of order, it follows entry {last}")));
+            }
+            Some((last, _)) => {
+                return Err(gaps(&format!(
+                    "{name}: line {line}, column seq: entry {seq} follows entry {last}, what is between them is missing.\n  An \
+                     export with --group, --subject, --event, --actor or --request leaves entries out and cannot be \
+                     verified: export without them. If this one was made without, entries were taken out of it."
                 )));
             }
-            None if entry.seq == 1 => Some(chain::genesis(stream(&entry.event))),
+            None if seq == 1 => Some(chain::genesis(stream(&entry))),
             None => None,
         };
-        if previous.is_some_and(|previous| chain::link(&previous, &entry) != entry.hash) {
+        match previous {
+            Some(previous) if chain::link(&previous, &entry) != entry.hash => {
+                return Err(damaged(format!(
+                    "was altered: its hash does not fit. One of the columns {} or hash is not as it was recorded",
+                    HASHED.join(", ")
+                )));
+            }
+            Some(_) => {}
+            None => opening = Some(entry.clone()),
+        }
+        let altered = altered(&record, &entry);
+        if !altered.is_empty() {
             return Err(damaged(format!(
-                "entry {} or one before it was altered: its hash does not fit",
-                entry.seq
+                "was altered: {} {} not what the entry says",
+                if altered.len() == 1 { "column" } else { "columns" },
+                match altered.as_slice() {
+                    [only] => format!("{only} is"),
+                    several => format!("{} are", several.join(", ")),
+                }
             )));
         }
-        first = first.or(Some(entry.seq));
-        before = Some((entry.seq, entry.hash));
+        before = Some((seq, entry.hash));
     }
-    match (first, before) {
-        (Some(first), Some((last, hash))) => {
-            Ok(Verified { first, last, hash: hex(&hash), whole: first == 1 })
-        }
-        _ => Err(unreadable("it has no entries")),
-    }
+    let Some((last, hash)) = before else { return Err(unreadable("it has no entries")) };
+    let first = opening.as_ref().map_or(1, |opening| opening.seq.saturating_add(1));
+    Ok(Verified { first, last, hash, opening, later: None })
 }
 
-/// Whether the server's log has the last entry of the export as it is there.
-pub(super) fn compare(context: &Context, verified: &Verified) -> Result<(), Failure> {
-    let Verified { last, hash, .. } = verified;
-    let path = context.path(&format!("/transactions?limit=1&cursor={}", last.saturating_sub(1)))?;
+/// The columns of a line that are not as the entry would be written.
+fn altered(record: &StringRecord, entry: &Envelope) -> Vec<&'static str> {
+    let expected = cells(entry);
+    let compared = EXPORTED.into_iter().zip(&expected).zip(record);
+    compared.filter(|((_, expected), found)| expected != found).map(|((column, _), _)| column).collect()
+}
+
+/// Whether the server's log, which it recomputes, has the entries of the export as they are there.
+pub(super) fn compare(context: &Context, stream: StreamArgs, verified: &mut Verified) -> Result<(), Failure> {
+    let last = verified.last;
+    let rewritten = |seq: u64| {
+        Failure::internal(format!(
+            "LOG_REWRITTEN: the server's log does not have entry {seq} as it is in the file.\n  Either the file is of \
+             another log (--org, --platform), or the log was rewritten or cut off after the export."
+        ))
+    };
+    if hash_of(context, stream, last)? != Some(hex(&verified.hash)) {
+        return Err(rewritten(last));
+    }
+    if let Some(opening) = verified.opening.take() {
+        let before = hash_of(context, stream, opening.seq.saturating_sub(1))?;
+        let hash = before.as_deref().and_then(unhex).map(|before| chain::link(&before, &opening));
+        if hash != Some(opening.hash) {
+            return Err(rewritten(opening.seq));
+        }
+        verified.first = opening.seq;
+    }
+    let verdict = context.client.get(&stream.path(context, "/verify")?)?.body;
+    intact(&verdict)?;
+    let entries = verdict.get("entries").and_then(Value::as_u64).unwrap_or(last);
+    let later = entries.saturating_sub(last);
+    verified.later = Some(later);
+    output::note(match later {
+        0 => format!("The server's log has entry {last} as it is in the file, and ends with it."),
+        1 => format!("The server's log has entry {last} as it is in the file, and 1 more entry after it."),
+        more => format!(
+            "The server's log has entry {last} as it is in the file, and {more} more entries after it."
+        ),
+    });
+    Ok(())
+}
+
+/// The hash the server has for an entry; `None` if its log ends before.
+fn hash_of(context: &Context, stream: StreamArgs, seq: u64) -> Result<Option<String>, Failure> {
+    let path = stream.path(context, &format!("?limit=1&cursor={}", seq.saturating_sub(1)))?;
     let found = match context.client.get(&path) {
         Ok(answer) => answer.body,
-        // The server's log ends before that entry.
-        Err(failure) if failure.text.starts_with("BAD_CURSOR") => Value::Null,
+        Err(failure) if failure.text.starts_with("BAD_CURSOR") => return Ok(None),
         Err(failure) => return Err(failure),
     };
-    let same = found.pointer("/items/0").is_some_and(|entry| {
-        entry.get("seq").and_then(Value::as_u64) == Some(*last) && text(entry, "hash") == *hash
-    });
-    if same {
-        output::note(format!("The server's log has entry {last} as it is in the file."));
-        return Ok(());
+    let entry =
+        found.pointer("/items/0").filter(|entry| entry.get("seq").and_then(Value::as_u64) == Some(seq));
+    Ok(entry.map(|entry| text(entry, "hash")))
+}
+
+/// Whose log begins with this entry.
+fn stream(entry: &Envelope) -> StreamId {
+    let event = event_of(entry);
+    // The platform's log names organizations too, but no organization is founded in it.
+    if kind(&event) != "organization-founded" {
+        return StreamId::PLATFORM;
     }
-    Err(Failure::internal(format!(
-        "LOG_REWRITTEN: the server's log does not have entry {last} as it is in the file.\n  Either the file is of \
-         another organization (--org), or the log was rewritten or cut off after the export."
-    )))
-}
-
-/// The entry of a record.
-fn read<'a>(cell: impl Fn(&str) -> Option<&'a str>) -> Option<Envelope> {
-    let instant = |head: &str| cell(head)?.parse::<Timestamp>().ok();
-    let text = |head: &str| cell(head).map(|text| text.strip_prefix('\'').unwrap_or(text).to_owned());
-    Some(Envelope {
-        seq: cell("seq")?.parse().ok()?,
-        at: instant("at")?,
-        recorded_at: instant("recorded_at")?,
-        actor: text("actor")?,
-        request_id: text("request_id")?,
-        event: text("event")?.into_bytes(),
-        hash: unhex(cell("hash")?)?,
-    })
-}
-
-/// Whose log begins with this event.
-fn stream(event: &[u8]) -> StreamId {
-    let event: Value = serde_json::from_slice(event).unwrap_or_default();
-    let own = text(&event, "organization").parse::<OrganizationId>();
-    own.map_or(StreamId::PLATFORM, StreamId::from)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Hash> {
-    let mut hash = Hash::default();
-    if text.len() != hash.len().saturating_mul(2) || !text.is_ascii() {
-        return None;
-    }
-    for (n, byte) in hash.iter_mut().enumerate() {
-        let at = n.saturating_mul(2);
-        *byte = u8::from_str_radix(text.get(at..at.saturating_add(2))?, 16).ok()?;
-    }
-    Some(hash)
+    text(&event, "organization").parse::<OrganizationId>().map_or(StreamId::PLATFORM, StreamId::from)
 }
