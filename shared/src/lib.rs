@@ -12,6 +12,9 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[macro_use]
+mod event_names;
+
 pub mod enforcement;
 pub mod enrolment;
 pub mod finding;

@@ -124,17 +124,17 @@ impl fmt::Debug for Timestamp {
 /// Why a text is not an instant of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not an instant: write RFC 3339 with a time zone, between 1970 and 9999, such as 2027-03-01T00:00:00Z"
+    "not an instant: write RFC 3339 with a time zone, in whole seconds, between 1970 and 9999, such as 2027-03-01T00:00:00Z"
 )]
 pub struct TimestampError;
 
 impl FromStr for Timestamp {
     type Err = TimestampError;
 
-    /// Parses RFC 3339; a fraction of a second is floored.
+    /// Parses RFC 3339. A fraction of a second is refused, not rounded (domain §1): who wrote it would find another instant.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let at = DateTime::parse_from_rfc3339(text).map_err(|_| TimestampError)?;
-        if !(1970..=9999).contains(&at.to_utc().year()) {
+        if !(1970..=9999).contains(&at.to_utc().year()) || at.timestamp_subsec_nanos() > 0 {
             return Err(TimestampError);
         }
         u64::try_from(at.timestamp()).ok().and_then(Timestamp::from_secs).ok_or(TimestampError)
@@ -211,10 +211,17 @@ mod tests {
         {
             assert_eq!(at(text).to_string(), text);
         }
-        assert_eq!(at("2027-01-01T01:00:00.999+01:00"), at("2027-01-01T00:00:00Z"));
-        for bad in
-            ["", "2027-01-01", "1969-12-31T23:59:59Z", "+10000-01-01T00:00:00Z", "9999-12-31T23:59:59-01:00"]
-        {
+        assert_eq!(at("2027-01-01T01:00:00.000+01:00"), at("2027-01-01T00:00:00Z"));
+        for bad in [
+            "",
+            "2027-01-01",
+            "1969-12-31T23:59:59Z",
+            "+10000-01-01T00:00:00Z",
+            "9999-12-31T23:59:59-01:00",
+            "2027-01-01T00:00:00.5Z",
+            "2027-01-01T00:00:00.000000001Z",
+            "2026-12-31T23:59:60Z",
+        ] {
             assert!(Timestamp::from_str(bad).is_err(), "{bad}");
         }
         assert_eq!(Timestamp::MAX.saturating_add(Seconds(1)), Timestamp::MAX);

@@ -7,12 +7,14 @@
 //! long as its cause does, and after a restart whoever sees the cause raises it again.
 
 mod code;
+mod place;
 
 pub use code::{AlarmCode, Severity};
+pub use place::{NoPlace, Place};
 
 use coterm_shared::time::Timestamp;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Most alarms that stand at once; what comes on top is logged and not listed.
@@ -69,6 +71,8 @@ pub enum Change {
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     standing: BTreeMap<(AlarmCode, String), Alarm>,
+    /// What was said of those that found no place: the same again is no news. As bounded as what stands.
+    dropped: BTreeSet<(AlarmCode, String)>,
 }
 
 impl Registry {
@@ -80,8 +84,11 @@ impl Registry {
             return None;
         }
         if self.standing.len() >= MAX_ALARMS {
-            return Some(Change::Dropped(Condition { code, subject, sentence }));
+            let known = (code, subject.clone());
+            let news = self.dropped.len() < MAX_ALARMS && self.dropped.insert(known);
+            return news.then_some(Change::Dropped(Condition { code, subject, sentence }));
         }
+        self.dropped.remove(&(code, subject.clone()));
         let (severity, hint) = (code.severity(), code.hint());
         let alarm = Alarm { code, severity, subject: subject.clone(), since: now, sentence, hint };
         self.standing.insert((code, subject), alarm.clone());
@@ -90,19 +97,19 @@ impl Registry {
 
     /// Clears an alarm; nothing happens if it does not stand.
     pub fn clear(&mut self, code: AlarmCode, subject: &str) -> Option<Change> {
-        self.standing.remove(&(code, subject.to_owned())).map(Change::Cleared)
+        let key = (code, subject.to_owned());
+        self.dropped.remove(&key);
+        self.standing.remove(&key).map(Change::Cleared)
     }
 
     /// Of these codes exactly these conditions stand now: raises what is new and clears the rest.
     pub fn settle(&mut self, codes: &[AlarmCode], conditions: Vec<Condition>, now: Timestamp) -> Vec<Change> {
-        let over: Vec<(AlarmCode, String)> = self
-            .standing
-            .keys()
-            .filter(|(code, subject)| {
-                codes.contains(code) && !conditions.iter().any(|c| c.code == *code && c.subject == *subject)
-            })
-            .cloned()
-            .collect();
+        let is_over = |(code, subject): &(AlarmCode, String)| {
+            codes.contains(code) && !conditions.iter().any(|c| c.code == *code && c.subject == *subject)
+        };
+        self.dropped.retain(|key| !is_over(key));
+        let over: Vec<(AlarmCode, String)> =
+            self.standing.keys().filter(|key| is_over(key)).cloned().collect();
         let mut changes: Vec<Change> =
             over.into_iter().filter_map(|(code, subject)| self.clear(code, &subject)).collect();
         changes.extend(conditions.into_iter().filter_map(|condition| self.raise(condition, now)));
@@ -113,7 +120,7 @@ impl Registry {
     #[must_use]
     pub fn list(&self) -> Vec<Alarm> {
         let mut alarms: Vec<Alarm> = self.standing.values().cloned().collect();
-        alarms.sort_by_key(|alarm| std::cmp::Reverse(alarm.severity));
+        alarms.sort_by_cached_key(Place::of);
         alarms
     }
 }
@@ -208,9 +215,42 @@ mod tests {
             registry.raise(Condition::new(AlarmCode::SignerUnavailable, n.to_string(), "critical"), at(0));
         }
         assert!(matches!(registry.raise(key_ends("one more", "x"), at(1)), Some(Change::Dropped(_))));
+        assert_eq!(registry.raise(key_ends("one more", "x"), at(2)), None, "it is said once");
+        assert_eq!(registry.clear(AlarmCode::TokenKeyEnds, "one more"), None);
+        assert!(matches!(registry.raise(key_ends("one more", "x"), at(3)), Some(Change::Dropped(_))));
+        registry.settle(&[AlarmCode::TokenKeyEnds], vec![key_ends("one more", "x")], at(4));
+        assert_eq!(registry.raise(key_ends("one more", "x"), at(5)), None, "it is not over");
         let list = registry.list();
         assert_eq!(list.len(), MAX_ALARMS);
         assert_eq!(list.first().unwrap().severity, Severity::Critical);
         assert_eq!(list.last().unwrap().severity, Severity::Warning);
+        // Where there is room again it stands, and is news.
+        registry.clear(AlarmCode::SignerUnavailable, "1");
+        assert!(matches!(registry.raise(key_ends("one more", "x"), at(6)), Some(Change::Raised(_))));
+    }
+
+    #[test]
+    fn a_place_in_the_list_is_read_back_and_others_that_come_and_go_do_not_move_it() {
+        let mut registry = Registry::default();
+        for (code, subject) in [
+            (AlarmCode::SignerUnavailable, "b/1"),
+            (AlarmCode::RootKeyOnline, ""),
+            (AlarmCode::SignerUnavailable, "a"),
+        ] {
+            registry.raise(Condition::new(code, subject, "x"), at(0));
+        }
+        let places: Vec<Place> = registry.list().iter().map(Place::of).collect();
+        assert!(places.is_sorted());
+        for place in &places {
+            assert_eq!(place.to_string().parse().as_ref(), Ok(place));
+        }
+        registry.raise(Condition::new(AlarmCode::SignerUnavailable, "0", "x"), at(1));
+        registry.clear(AlarmCode::SignerUnavailable, "a");
+        let [_, second, _] = places.try_into().unwrap();
+        let after: Vec<_> = registry.list().into_iter().filter(|alarm| Place::of(alarm) > second).collect();
+        assert_eq!(after.len(), 1, "neither repeated nor skipped: {after:?}");
+        for bad in ["", "3", "critical", "critical/NOPE/", "mild/ROOT_KEY_ONLINE/"] {
+            assert_eq!(bad.parse::<Place>(), Err(NoPlace), "{bad}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! The principal is looked up before a byte of the body is read, so nobody unknown can make the daemon buffer anything.
 
+use super::encoded;
 use super::fields::Fields;
 use super::layers::{MAX_BODY_BYTES, RequestId};
 use super::problem::{Problem, Result};
@@ -33,6 +34,8 @@ pub struct Ask {
     pub now: Timestamp,
     what: String,
     query: Vec<(String, String)>,
+    /// Parameters that are encoded wrong.
+    garbled: Vec<String>,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -69,6 +72,7 @@ impl FromRequest<Api> for Ask {
             now: api.now(),
             what: format!("{} {}", parts.method, parts.uri),
             query,
+            garbled: parts.uri.query().map(encoded::garbled).unwrap_or_default(),
             headers: parts.headers,
             body,
         })
@@ -133,7 +137,7 @@ impl Ask {
     /// The parameters of the query.
     #[must_use]
     pub fn query(&self) -> Fields {
-        Fields::of_query(self.query.clone())
+        Fields::of_query(self.query.clone(), &self.garbled)
     }
 
     /// That there are no parameters.

@@ -4,6 +4,7 @@
 //! reading goes on. A field nobody asked for is a mistake too: it is likely a misspelling, and a misspelt `dry_run` must
 //! not become a change.
 
+use super::json;
 use super::problem::{Fault, Problem, Result};
 use axum::http::StatusCode;
 use serde_json::{Map, Value};
@@ -12,6 +13,8 @@ use std::str::FromStr;
 
 /// Characters of a name.
 const MAX_NAME: usize = 120;
+/// What is said of a field that was given more than once.
+const TWICE: &str = "given more than once";
 
 /// The fields of a body or a query, and what was found wrong with them so far.
 #[derive(Debug)]
@@ -34,21 +37,28 @@ impl Fields {
         if bytes.is_empty() {
             return Ok(Fields::of(Map::new()));
         }
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(map)) => Ok(Fields::of(map)),
+        match json::read(bytes) {
+            Ok((Value::Object(map), twice)) => {
+                let mut fields = Fields::of(map);
+                twice.iter().for_each(|place| fields.fault("DUPLICATE_FIELD", place, TWICE));
+                Ok(fields)
+            }
             Ok(_) => Err(malformed("the body is JSON, but not an object")),
             Err(error) => Err(malformed(format!("the body is not JSON: {error}"))),
         }
     }
 
-    /// The parameters of a query, all of them texts.
+    /// The parameters of a query, all of them texts; `garbled` are those that are none.
     #[must_use]
-    pub fn of_query(pairs: Vec<(String, String)>) -> Fields {
+    pub fn of_query(pairs: Vec<(String, String)>, garbled: &[String]) -> Fields {
         let mut fields = Fields { texts: true, ..Fields::of(Map::new()) };
         for (name, value) in pairs {
             if fields.map.insert(name.clone(), Value::String(value)).is_some() {
-                fields.fault("DUPLICATE_FIELD", &name, "given more than once");
+                fields.fault("DUPLICATE_FIELD", &name, TWICE);
             }
+        }
+        for name in garbled {
+            fields.fault("INVALID_VALUE", name, format!("`{name}` is not percent-encoded UTF-8"));
         }
         fields
     }

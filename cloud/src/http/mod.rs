@@ -13,8 +13,10 @@
 pub mod ask;
 mod bundle;
 mod change;
+mod encoded;
 mod fields;
 mod ids;
+mod json;
 pub mod layers;
 mod limiter;
 mod once;

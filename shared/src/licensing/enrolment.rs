@@ -171,18 +171,14 @@ pub enum EnrolmentEvent {
 }
 
 impl EnrolmentEvent {
-    /// Its name in the log.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            EnrolmentEvent::CodeIssued { .. } => "claim-code-issued",
-            EnrolmentEvent::CodeRevoked { .. } => "claim-code-revoked",
-            EnrolmentEvent::Requested { .. } => "enrolment-requested",
-            EnrolmentEvent::Denied { .. } => "enrolment-denied",
-            EnrolmentEvent::Enrolled { .. } => "device-enrolled",
-            EnrolmentEvent::Preauthorised { .. } => "devices-preauthorised",
-            EnrolmentEvent::PreauthorisationEnded { .. } => "preauthorisation-ended",
-        }
+    event_names! {
+        CodeIssued => "claim-code-issued",
+        CodeRevoked => "claim-code-revoked",
+        Requested => "enrolment-requested",
+        Denied => "enrolment-denied",
+        Enrolled => "device-enrolled",
+        Preauthorised => "devices-preauthorised",
+        PreauthorisationEnded => "preauthorisation-ended",
     }
 }
 

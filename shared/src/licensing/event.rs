@@ -239,38 +239,39 @@ pub enum Event {
 }
 
 impl Event {
-    /// Its name in the log.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Event::OrganizationFounded { .. } => "organization-founded",
-            Event::GroupsEnabled => "groups-enabled",
-            Event::SettingsChanged { .. } => "settings-changed",
-            Event::GroupCreated { .. } => "group-created",
-            Event::GroupRenamed { .. } => "group-renamed",
-            Event::GroupSettingsChanged { .. } => "group-settings-changed",
-            Event::GroupDeleted { .. } => "group-deleted",
-            Event::SiteCreated { .. } => "site-created",
-            Event::SiteMoved { .. } => "site-moved",
-            Event::SiteRenamed { .. } => "site-renamed",
-            Event::SiteDeleted { .. } => "site-deleted",
-            Event::DeviceClaimed { .. } => "device-claimed",
-            Event::DeviceMoved { .. } => "device-moved",
-            Event::DoorsConfigured { .. } => "doors-configured",
-            Event::UnitsCounted { .. } => "units-counted",
-            Event::TrialConverted { .. } => "trial-converted",
-            Event::TrialEnded { .. } => "trial-ended",
-            Event::DeviceRetired { .. } => "device-retired",
-            Event::KeyClaimed { .. } => "key-claimed",
-            Event::KeyPlaced { .. } => "key-placed",
-            Event::KeySplit { .. } => "key-split",
-            Event::KeyExpired { .. } => "key-expired",
-            Event::KeyTransferred { .. } => "key-transferred",
-            Event::RenewalsActivated { .. } => "renewals-activated",
-            Event::TermEnded { .. } => "term-ended",
-            Event::Enrolment(event) => event.name(),
-            Event::GroupAssessed { .. } => "group-assessed",
-        }
+    event_names! {
+        OrganizationFounded => "organization-founded",
+        GroupsEnabled => "groups-enabled",
+        SettingsChanged => "settings-changed",
+        GroupCreated => "group-created",
+        GroupRenamed => "group-renamed",
+        GroupSettingsChanged => "group-settings-changed",
+        GroupDeleted => "group-deleted",
+        SiteCreated => "site-created",
+        SiteMoved => "site-moved",
+        SiteRenamed => "site-renamed",
+        SiteDeleted => "site-deleted",
+        DeviceClaimed => "device-claimed",
+        DoorsConfigured => "doors-configured",
+        UnitsCounted => "units-counted",
+        DeviceMoved => "device-moved",
+        TrialConverted => "trial-converted",
+        TrialEnded => "trial-ended",
+        DeviceRetired => "device-retired",
+        KeyClaimed => "key-claimed",
+        KeyPlaced => "key-placed",
+        KeySplit => "key-split",
+        KeyExpired => "key-expired",
+        KeyTransferred => "key-transferred",
+        RenewalsActivated => "renewals-activated",
+        TermEnded => "term-ended",
+        GroupAssessed => "group-assessed";
+        Enrolment
+    }
+
+    /// The name of every event of an organization.
+    pub fn all_names() -> impl Iterator<Item = &'static str> {
+        Event::NAMES.iter().chain(EnrolmentEvent::NAMES).copied()
     }
 }
 

@@ -76,17 +76,13 @@ pub enum PlatformEvent {
 }
 
 impl PlatformEvent {
-    /// Its name in the log.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            PlatformEvent::OrganizationRegistered { .. } => "organization-registered",
-            PlatformEvent::PriceSet { .. } => "price-set",
-            PlatformEvent::ModelPut { .. } => "model-put",
-            PlatformEvent::KeyIssued { .. } => "key-issued",
-            PlatformEvent::KeySplit { .. } => "key-split",
-            PlatformEvent::LimitsSet { .. } => "limits-set",
-        }
+    event_names! {
+        OrganizationRegistered => "organization-registered",
+        PriceSet => "price-set",
+        ModelPut => "model-put",
+        KeyIssued => "key-issued",
+        KeySplit => "key-split",
+        LimitsSet => "limits-set",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether the daemon lives and works, who is asking, and whether the time is to be believed.
 
 use super::*;
+use crate::alarms::Place;
 use crate::http::once::{self, Once};
 use crate::http::openapi::document;
 use axum::Json;
@@ -71,11 +72,10 @@ pub(super) async fn whoami(ask: Ask) -> Result<Response> {
 /// `GET /platform/alarms`: what operators have to know, the worst first.
 pub(super) async fn alarms(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ManagePlatform)?;
-    let page: Page<usize> = ask.page()?;
-    // The cursor is the place in the list; the registry is bounded to what fits one page.
-    let seen = page.after.map_or(0, |place| place.saturating_add(1));
-    let alarms = api.alarms().list().into_iter().enumerate().skip(seen);
-    Ok(Json(page::of(alarms, &page, |(place, _)| *place, |(_, alarm)| json!(alarm))).into_response())
+    let page: Page<Place> = ask.page()?;
+    let alarms = api.alarms().list().into_iter();
+    let rest = alarms.filter(|alarm| page.after.as_ref().is_none_or(|seen| Place::of(alarm) > *seen));
+    Ok(Json(page::of(rest, &page, Place::of, |alarm| json!(alarm))).into_response())
 }
 
 /// `GET /time`: cloud time, and why nothing is signed at present, if so.

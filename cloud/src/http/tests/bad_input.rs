@@ -44,6 +44,15 @@ async fn bodies_that_are_no_json_objects() {
             answer.text
         );
     }
+    // What one reader keeps and another overwrites is nobody's wish; it is refused with whatever else is wrong.
+    let twice =
+        raw(&world, json, r#"{"name":"a","name":"b","settings":{"grace_secs":1,"grace_secs":2},"x":1}"#)
+            .await;
+    assert_eq!((twice.status.as_u16(), twice.code()), (422, "DUPLICATE_FIELD"));
+    let errors = twice.body["errors"].as_array().unwrap();
+    let fields: Vec<&str> = errors.iter().map(|fault| fault["field"].as_str().unwrap()).collect();
+    assert!(["name", "settings.grace_secs", "x"].iter().all(|field| fields.contains(field)), "{fields:?}");
+    assert!(world.get(&world.admin, &world.at("/groups")).await.text.find("\"a\"").is_none());
     let answer = raw(&world, json, vec![b'"', 0xff, b'"']).await;
     assert_eq!((answer.status.as_u16(), answer.code()), (400, "MALFORMED_JSON"));
 }
@@ -74,6 +83,12 @@ async fn values_that_make_no_sense() {
         (Method::GET, "/groups?limit=99999999999999999999", Value::Null, 422, "OUT_OF_RANGE"),
         (Method::GET, "/groups?cursor=..", Value::Null, 422, "BAD_CURSOR"),
         (Method::GET, "/transactions?format=xml", Value::Null, 422, "INVALID_VALUE"),
+        // Domain T1: an empty list would say that it never happened.
+        (Method::GET, "/transactions?event=nosuch", Value::Null, 422, "INVALID_VALUE"),
+        (Method::GET, "/transactions?event=price-set", Value::Null, 422, "INVALID_VALUE"),
+        (Method::GET, "/transactions?subject=caf%E9", Value::Null, 422, "INVALID_VALUE"),
+        (Method::GET, "/transactions?subject=100%", Value::Null, 422, "INVALID_VALUE"),
+        (Method::GET, "/transactions?since=2027-01-01T00:00:00.5Z", Value::Null, 422, "INVALID_VALUE"),
         (Method::PATCH, "/settings", json!({}), 422, "NOTHING_TO_CHANGE"),
         (Method::PATCH, "/settings", json!({"grace_secs": -1}), 422, "OUT_OF_RANGE"),
         (Method::PATCH, "/settings", json!({"grace_secs": 1.5}), 422, "OUT_OF_RANGE"),

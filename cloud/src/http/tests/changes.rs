@@ -259,7 +259,7 @@ async fn t1_the_log_is_filtered_and_shows_dates_and_capacity_before_and_after() 
     assert_eq!(change["after"]["capacity"], json!({ "camera": 5 }));
     for (query, expect) in [
         ("event=key-claimed", 1),
-        ("event=none", 0),
+        ("event=key-split", 0),
         ("actor=nobody", 0),
         ("subject=Depot", 1),
         ("subject=Dep", 0),

@@ -2,9 +2,12 @@
 
 mod chain;
 mod subject;
+mod words;
 
 use super::prelude::*;
 use crate::output::Format;
+use coterm_shared::licensing::Event;
+use coterm_shared::platform::PlatformEvent;
 use coterm_shared::time::Timestamp;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +17,7 @@ use subject::Names;
 #[derive(Subcommand, Debug)]
 pub(crate) enum LogCommand {
     /// List the transactions: who, when, what, and a group's date and capacity before and after
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = examples())]
     List {
         #[command(flatten)]
         filter: FilterArgs,
@@ -53,11 +56,23 @@ const EXAMPLES: &str = "\
 Examples:
   coterm log list --since 7d --group North          what happened to a group this week
   coterm log list --event key-claimed --actor ada   which keys a person claimed
-  coterm log list --subject cam-1 -o json           all about a device, for a program
+  coterm log list --subject cam-1 -o json           all about a device, for a program";
 
-Events: organization-founded groups-enabled settings-changed group-created group-renamed group-settings-changed
-group-deleted site-created site-moved site-renamed site-deleted device-claimed device-moved trial-converted trial-ended
-device-retired key-claimed key-placed key-split key-expired key-transferred renewals-activated term-ended group-assessed";
+/// The examples, and the events there are.
+fn examples() -> String {
+    let own: Vec<&str> = Event::all_names().collect();
+    format!(
+        "{EXAMPLES}\n\nEvents:\n{}\n\nEvents of --platform:\n{}",
+        lines_of(&own),
+        lines_of(PlatformEvent::NAMES)
+    )
+}
+
+/// Names in lines that fit a terminal.
+fn lines_of(names: &[&str]) -> String {
+    let lines = names.chunks(4).map(|names| format!("  {}", names.join(" ")));
+    lines.collect::<Vec<_>>().join("\n")
+}
 
 const VERIFY: &str = "\
 Every entry holds the hash of the entry before it. An entry that was altered, taken out or put in does not fit. Of a
@@ -211,12 +226,9 @@ fn list(
     stream: StreamArgs,
     output: OutputArgs,
 ) -> Result<(), Failure> {
-    if output.format == Format::Csv {
-        let path = filter.path(context, stream, "csv")?;
-        return context.client.copy(&path, &mut std::io::stdout().lock()).map(drop);
-    }
     let mut items = context.client.list(&filter.path(context, stream, "json")?)?;
-    if output.format == Format::Table {
+    // What people read has words; what programs read is as the server says it.
+    if matches!(output.format, Format::Table | Format::Csv) {
         let names = if stream.platform { Names::default() } else { Names::of(context)? };
         for item in &mut items {
             names.explain(item);

@@ -25,12 +25,25 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// The conditions of a query; `None` if one is faulty, which the query then knows.
-    pub(super) fn of(query: &mut Fields) -> Option<Filter> {
+    /// The conditions of a query on a log of the `known` events; `None` if one is faulty, which the query then knows.
+    pub(super) fn of(query: &mut Fields, known: &[&str]) -> Option<Filter> {
         let group = query.optional::<GroupId>("group");
         let since = query.optional::<Timestamp>("since");
         let until = query.optional::<Timestamp>("until");
         let event = query.optional::<String>("event");
+        // An event that is none is a misspelling; an empty list would say that it never happened.
+        if let Some(Some(event)) =
+            event.as_ref().filter(|event| event.as_deref().is_some_and(|name| !known.contains(&name)))
+        {
+            query.fault(
+                "INVALID_VALUE",
+                "event",
+                format!(
+                    "`event` is no event of this log: there is no {event:?}; known are `{}`",
+                    known.join("`, `")
+                ),
+            );
+        }
         let actor = query.optional::<String>("actor");
         let subject = query.optional::<String>("subject");
         let request = query.optional::<String>("request");

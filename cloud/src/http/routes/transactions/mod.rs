@@ -12,6 +12,8 @@ use crate::http::ask::BAD_CURSOR;
 use crate::transactions::{change, event_of, hex, kind};
 use axum::Json;
 use axum::extract::{Path, State};
+use coterm_shared::licensing::Event;
+use coterm_shared::platform::PlatformEvent;
 use filter::Filter;
 use serde_json::json;
 
@@ -33,6 +35,11 @@ pub(super) fn platform_routes() -> Routes {
     )
 }
 
+/// The names of the events that are in a log: the platform's, or an organization's.
+fn known(of_platform: bool) -> Vec<&'static str> {
+    if of_platform { PlatformEvent::NAMES.to_vec() } else { Event::all_names().collect() }
+}
+
 fn log_of(who: Who, name: &'static str, summary: &'static str) -> Op {
     Op::list(who, name, summary, to("Transaction"))
         .or_csv()
@@ -40,7 +47,7 @@ fn log_of(who: Who, name: &'static str, summary: &'static str) -> Op {
         .query("group", id("grp"), "only those that name this group")
         .query("since", instant(), "only those at or after this instant")
         .query("until", instant(), "only those before this instant")
-        .query("event", text(), "only this event, such as key-claimed")
+        .query("event", either(&known(who == Who::Vendor)), "only this event")
         .query("actor", text(), "only those of this actor: whole, its id or its name")
         .query(
             "subject",
@@ -94,7 +101,7 @@ async fn answer(api: &Api, ask: &Ask, id: Option<OrganizationId>, version: u64) 
     if page.as_ref().is_some_and(|page| page.after > Some(version)) {
         query.fault("BAD_CURSOR", "cursor", BAD_CURSOR);
     }
-    let filter = Filter::of(&mut query);
+    let filter = Filter::of(&mut query, &known(id.is_none()));
     let (format, page, filter) = query.finish(|| Some((format?, page?, filter?)))?;
     let mut log = Log { books: api.books().clone(), id, until: version, from: page.after.unwrap_or(0) };
     log.skip_to(&filter).await?;
