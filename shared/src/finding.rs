@@ -22,7 +22,7 @@ pub enum Finding {
         /// Units in use above capacity, at least 1.
         shortfall: u64,
     },
-    /// The group has active devices and never had a license key (domain C1).
+    /// The group has active devices and never had a license key (domain C1); of a device: it was retired (domain G10).
     NoLicense,
     /// The trial of this device has ended (domain G8).
     TrialEnded,

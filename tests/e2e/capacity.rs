@@ -78,3 +78,30 @@ fn retiring_a_device_cures_a_shortfall_at_once() {
     camera.reaches(OperatingMode::Full);
     assert_eq!(camera.workload.starts(), 1, "a management lock leaves the workload alone");
 }
+
+#[test]
+fn g10_a_retired_device_locks_at_once_also_if_it_was_away_and_works_again_when_claimed_again() {
+    let cloud = Cloud::start();
+    let tenant = cloud.vendor().organization("Acme", 3_600, 3_600);
+    let group = tenant.group("North");
+    tenant.license(&group, "camera", 2, YEAR);
+    let mut cameras = ["cam-1", "cam-2"].map(|name| {
+        tenant.device(name, "North", CAMERA);
+        let mut camera = Device::provision(&cloud, &tenant, name, Obeys::BySupervision);
+        camera.start();
+        camera.reaches(OperatingMode::Full);
+        camera
+    });
+    let [present, away] = &mut cameras;
+    away.stop();
+    for name in ["cam-1", "cam-2"] {
+        let _ = tenant.json(&["device", "retire", name, "--yes"]);
+    }
+    present.reaches(OperatingMode::ManagementLocked);
+    away.start();
+    away.reaches(OperatingMode::ManagementLocked);
+    away.workload_runs(true);
+    tenant.device("cam-2", "North", CAMERA);
+    away.reaches(OperatingMode::Full);
+    present.reaches(OperatingMode::ManagementLocked);
+}

@@ -8,8 +8,6 @@ use crate::reconcile::{DeviceStatus, Held, Link, Reconciler};
 use crate::signer::Trust;
 use coterm_certs::{Pki, PkiError};
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::licensing::{Device, DeviceState};
-use coterm_shared::time::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
@@ -54,24 +52,7 @@ pub(super) struct Claims(pub(super) Books);
 
 impl Owners for Claims {
     fn is_owner(&self, organization: OrganizationId, device: &DeviceId) -> bool {
-        let record = |id| self.0.organization(id).and_then(|books| books.device(device).cloned());
-        let Some(theirs) = record(organization) else { return false };
-        let Some(retired_at) = retired_at(&theirs) else { return true };
-        // Nobody's device is still its last owner's, so that it can be told of its retirement. When two let it go in
-        // the same second it is neither's: no token of the one may reach the other.
-        self.0
-            .organizations()
-            .into_iter()
-            .filter(|other| *other != organization)
-            .filter_map(record)
-            .all(|other| self::retired_at(&other).is_some_and(|at| at < retired_at))
-    }
-}
-
-fn retired_at(device: &Device) -> Option<Timestamp> {
-    match device.state {
-        DeviceState::Active | DeviceState::Trial(_) => None,
-        DeviceState::Retired { at, .. } => Some(at),
+        self.0.is_owner(organization, device)
     }
 }
 

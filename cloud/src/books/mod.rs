@@ -31,7 +31,7 @@ use crate::clock::{Clock, JumpWatch, TimeDoubt};
 use crate::store::chain::{ChainFault, Verified, verify_chain};
 use crate::store::{EventStore, Reads, Reservation, StoreError, StreamId};
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::licensing::{Organization, Preview};
+use coterm_shared::licensing::{DeviceState, Organization, Preview};
 use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
 use feed::Feeds;
@@ -220,6 +220,24 @@ impl Books {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.now()
+    }
+
+    /// Whether the organization claims the device now or, if nobody does, was the last to.
+    #[must_use]
+    pub fn is_owner(&self, organization: OrganizationId, device: &DeviceId) -> bool {
+        let claim = |id| self.organization(id).and_then(|books| Some(books.device(device)?.state.clone()));
+        let retired_at = match claim(organization) {
+            None => return false,
+            Some(DeviceState::Active | DeviceState::Trial(_)) => return true,
+            Some(DeviceState::Retired { at, .. }) => at,
+        };
+        // Nobody's device is still its last owner's, so that it can be told of its retirement. When two let it go in
+        // the same second it is neither's: no token of the one may reach the other.
+        let others = self.organizations().into_iter().filter(|other| *other != organization);
+        others.filter_map(claim).all(|state| match state {
+            DeviceState::Active | DeviceState::Trial(_) => false,
+            DeviceState::Retired { at, .. } => at < retired_at,
+        })
     }
 
     /// What changes from now on; look at everything once after subscribing.

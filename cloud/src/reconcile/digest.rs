@@ -13,6 +13,21 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct WantedDigest(pub [u8; 32]);
 
+/// What a device is to hold, as planning looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Goal {
+    /// What its token should express.
+    pub(super) digest: WantedDigest,
+    /// Whether that is the last word to a retired device.
+    pub(super) farewell: bool,
+}
+
+impl Goal {
+    pub(super) fn of(domain: &TrustDomain, wanted: &Wanted) -> Goal {
+        Goal { digest: digest(domain, wanted), farewell: wanted.is_farewell() }
+    }
+}
+
 /// Digests what `wanted` makes a token of `domain` say.
 ///
 /// The encoding is our own and fixed, every variable part behind its length, so that an upgrade of a library or a

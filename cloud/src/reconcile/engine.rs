@@ -6,7 +6,7 @@
 
 use super::Settings;
 use super::counters::Counters;
-use super::digest::digest;
+use super::digest::Goal;
 use super::documents::DocumentCourier;
 use super::fleet::Fleet;
 use super::inbox::LatestInbox;
@@ -253,8 +253,8 @@ impl Engine {
         let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted =
             fleet.organization(&device).and_then(|organization| self.ledger.wanted(organization, &device));
-        let digest = wanted.as_ref().map(|wanted| digest(&self.settings.trust_domain, wanted));
-        let (action, begins) = fleet.plan(&device, digest, &self.policy(), now);
+        let goal = wanted.as_ref().map(|wanted| Goal::of(&self.settings.trust_domain, wanted));
+        let (action, begins) = fleet.plan(&device, goal, &self.policy(), now);
         match action {
             Action::Nothing => {}
             Action::Quarantine if begins => {
@@ -276,7 +276,7 @@ impl Engine {
                 }
             }
             Action::Issue(why) => {
-                if let (Some(wanted), Some(digest)) = (wanted, digest)
+                if let (Some(wanted), Some(Goal { digest, .. })) = (wanted, goal)
                     && !fleet.is_halted(wanted.organization)
                 {
                     tracing::debug!(%device, why = why.name(), "issuing");
@@ -303,7 +303,8 @@ impl Engine {
             counters.signatures.add(1);
             counters.rows.add(1);
             fleet.issued(&fresh, &wish);
-            let (action, _) = fleet.plan(&fresh.device, Some(wish.digest), &policy, now);
+            let goal = Goal { digest: wish.digest, farewell: wish.wanted.is_farewell() };
+            let (action, _) = fleet.plan(&fresh.device, Some(goal), &policy, now);
             match action {
                 Action::Publish => {
                     fleet.sending(&fresh.device, fresh.issued.version);

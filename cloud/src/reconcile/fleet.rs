@@ -3,7 +3,7 @@
 //! The index by which a device that holds the right token costs a lookup and nothing else. It is rebuilt from the books
 //! at start and can be wrong about nothing but what devices hold, which the next report corrects.
 
-use super::digest::WantedDigest;
+use super::digest::Goal;
 use super::inbox::Unread;
 use super::plan::{Action, Facts, Held, Issued, Policy, Sent, Why, plan};
 use super::ports::{Fresh, Memory, Said, Wish};
@@ -174,7 +174,7 @@ impl Fleet {
     pub(super) fn plan(
         &mut self,
         device: &DeviceId,
-        wanted: Option<WantedDigest>,
+        goal: Option<Goal>,
         policy: &Policy,
         now: Timestamp,
     ) -> (Action, bool) {
@@ -186,7 +186,8 @@ impl Fleet {
             };
         let facts = Facts {
             device,
-            wanted,
+            wanted: goal.map(|goal| goal.digest),
+            farewell: goal.is_some_and(|goal| goal.farewell),
             issued: entry.issued,
             held: entry.held,
             sent: entry.sent,

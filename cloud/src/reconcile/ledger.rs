@@ -73,8 +73,7 @@ impl Ledger for SigningLedger {
 
     fn devices(&self, organization: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId> {
         let Some(organization) = self.books.organization(organization) else { return Vec::new() };
-        let active = organization.devices_after(after).filter(|device| device.is_active());
-        active.take(limit).map(|device| device.id.clone()).collect()
+        organization.devices_after(after).take(limit).map(|device| device.id.clone()).collect()
     }
 
     fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId> {
@@ -92,7 +91,10 @@ impl Ledger for SigningLedger {
         if !wants.as_ref().is_some_and(current) {
             *wants = Some(Wants::of(&self.books.organization(organization)?));
         }
-        wants.as_mut()?.wanted(device)
+        let wanted = wants.as_mut()?.wanted(device)?;
+        // A retired device may be another's by now, who alone speaks to it.
+        let speaks = !wanted.is_farewell() || self.books.is_owner(organization, device);
+        speaks.then_some(wanted)
     }
 
     fn changes(&self) -> BoxFuture<'_, Vec<Touched>> {

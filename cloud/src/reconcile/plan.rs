@@ -65,8 +65,10 @@ pub struct Sent {
 pub struct Facts<'a> {
     /// The device.
     pub device: &'a DeviceId,
-    /// What its token should express; `None` if it is claimed nowhere (any more).
+    /// What its token should express; `None` if nobody has anything to say to it (any more).
     pub wanted: Option<WantedDigest>,
+    /// Whether that is the last word to a retired device, which stays as true as it is (domain G10).
+    pub farewell: bool,
     /// The newest token issued to it.
     pub issued: Option<Issued>,
     /// What it says it holds.
@@ -148,7 +150,7 @@ impl Why {
 #[must_use]
 pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
     let Some(wanted) = facts.wanted else {
-        // Retired, perhaps while offline: it follows its last token and is told on reconnecting (domain G10).
+        // Another's by now, or not yet read: what was issued is what it is told.
         let issued = facts.issued.filter(|_| !facts.outdated);
         return issued.map_or(Action::Nothing, |issued| deliver(facts, &issued, policy, now));
     };
@@ -162,7 +164,7 @@ pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
     if facts.outdated {
         return Action::Issue(Why::KeyGone);
     }
-    if issued.renew_at(facts.device) <= now {
+    if issued.renew_at(facts.device) <= now && !facts.farewell {
         return Action::Issue(Why::Renewal);
     }
     if let Held::Version(held) = facts.held
@@ -246,6 +248,7 @@ mod tests {
         let mut facts = Facts {
             device: &device,
             wanted: Some(A),
+            farewell: false,
             issued: Some(issued(10)),
             held: Held::Version(version(10)),
             sent: None,

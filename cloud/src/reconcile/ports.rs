@@ -18,11 +18,11 @@ pub trait Ledger: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// Every organization.
     fn organizations(&self) -> Vec<OrganizationId>;
-    /// At most `limit` devices an organization claims now, by id, those above `after`.
+    /// At most `limit` devices an organization claims or claimed, by id, those above `after`.
     fn devices(&self, organization: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId>;
     /// The devices in a license group now.
     fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId>;
-    /// What a device's token should express; `None` if the organization does not claim it.
+    /// What a device's token should express; `None` if the organization has nothing to say to it.
     fn wanted(&self, organization: OrganizationId, device: &DeviceId) -> Option<Wanted>;
     /// Waits for changes and takes them, coalesced; dropping the future loses none.
     fn changes(&self) -> BoxFuture<'_, Vec<Touched>>;

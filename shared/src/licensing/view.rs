@@ -236,7 +236,7 @@ pub struct DeviceView {
     /// Active or retired.
     #[serde(flatten)]
     pub claim: DeviceState,
-    /// Where its ladder stands; `None` for a retired device, which follows its last token.
+    /// Where its ladder stands; a retired device's too (domain G10).
     pub enforcement: Option<EnforcementState>,
 }
 

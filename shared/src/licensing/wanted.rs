@@ -4,6 +4,7 @@
 //! that expires as announced therefore costs no signature and no message (domain E5).
 
 use super::ahead::Ahead;
+use super::clock::CauseClock;
 use super::compliance::{Holder, Term};
 use super::device::{Device, DeviceState};
 use super::group::Group;
@@ -36,6 +37,14 @@ pub struct Wanted {
     pub schedule: Schedule,
     /// The group's co-termination instant, to show.
     pub coterm_at: Option<Timestamp>,
+}
+
+impl Wanted {
+    /// Whether it is the last word to a retired device (domain G10): true however old it gets, so it is never renewed.
+    #[must_use]
+    pub fn is_farewell(&self) -> bool {
+        self.group.is_none() && self.findings == [Finding::NoLicense]
+    }
 }
 
 /// What the devices of an organization should hold, asked about many of them.
@@ -75,7 +84,9 @@ impl Wants {
 }
 
 impl Organization {
-    /// What a device in use should hold; `None` for a retired or unknown one. Use [`Wants`] to ask about many.
+    /// What a device should hold; `None` for an unknown one. Use [`Wants`] to ask about many.
+    ///
+    /// A retired device is told that it has no license any more, from the instant it was retired (domain G10).
     #[must_use]
     pub fn wanted(&self, id: &DeviceId) -> Option<Wanted> {
         self.wanted_by(id, |group, device| self.newer_units(group, device))
@@ -83,19 +94,25 @@ impl Organization {
 
     /// What a device should hold; `newer` tells the units of the devices that a shortfall is enforced on before it.
     fn wanted_by(&self, id: &DeviceId, newer: impl FnOnce(&Group, &Device) -> u64) -> Option<Wanted> {
-        let device = self.device(id).filter(|device| device.is_active())?;
-        let group = match self.home_of_site(device.site)? {
-            Home::Group(group) => Some(self.group(group)?),
-            Home::Unassigned => None,
+        let device = self.device(id)?;
+        let home = || match self.home_of_site(device.site)? {
+            Home::Group(group) => Some(Some(self.group(group)?)),
+            Home::Unassigned => Some(None),
         };
-        let (findings, schedule) = match (&device.state, group) {
-            // A group's enforcement does not touch devices on trial (domain G8).
-            (DeviceState::Trial(trial), _) => (Vec::from([Finding::TrialEnded]), trial.schedule),
-            // A site is not enforced during its countdown (domain G3).
-            (DeviceState::Active | DeviceState::Retired { .. }, None) => (Vec::new(), Schedule::NEVER),
-            (DeviceState::Active | DeviceState::Retired { .. }, Some(group)) => {
-                self.enforced(device, group, newer)
+        let (group, findings, schedule) = match &device.state {
+            DeviceState::Retired { at, .. } => {
+                (None, Vec::from([Finding::NoLicense]), self.farewell(device.site, *at))
             }
+            // A group's enforcement does not touch devices on trial (domain G8).
+            DeviceState::Trial(trial) => (home()?, Vec::from([Finding::TrialEnded]), trial.schedule),
+            DeviceState::Active => match home()? {
+                // A site is not enforced during its countdown (domain G3).
+                None => (None, Vec::new(), Schedule::NEVER),
+                Some(group) => {
+                    let (findings, schedule) = self.enforced(device, group, newer);
+                    (Some(group), findings, schedule)
+                }
+            },
         };
         Some(Wanted {
             device: id.clone(),
@@ -106,6 +123,18 @@ impl Organization {
             schedule,
             coterm_at: group.and_then(|group| group.figures.term.coterm_at()),
         })
+    }
+
+    /// The ladder of a device that was retired at `at` (domain G10): management locks at once, and it stops when the ladder
+    /// of a cause that began then would.
+    ///
+    /// Its units are free from that instant. With a grace before the lock one license would serve many devices in turn,
+    /// each claimed for a moment whenever its grace ends; without the time until the stop a slip would be felt at once.
+    fn farewell(&self, site: SiteId, at: Timestamp) -> Schedule {
+        let group = self.group_of_site(site).and_then(|id| self.group(id));
+        let settings = group.map_or(self.settings, |group| self.settings_of(group));
+        let run = CauseClock::Fresh.run_from(at, &settings);
+        Schedule { grace_begins_at: Some(at), lock_at: Some(at), stop_at: Some(run.stop_at) }
     }
 
     /// The findings and the ladder of an active device in a group: the group's, and what it or its sites carry along.

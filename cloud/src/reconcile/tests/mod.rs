@@ -189,16 +189,32 @@ async fn a_proven_foreign_token_stops_signing_for_its_organization_until_resumed
 }
 
 #[tokio::test]
-async fn a_retired_device_gets_its_last_token_when_it_comes_back_and_no_other() {
+async fn a_device_retired_while_offline_is_told_when_it_comes_back_and_once() {
     let world = World::start(&[(1, 2)]).await;
     world.until("tokens are issued", |world| world.cost().signatures == 2).await;
+    // G10: the last word is issued at once, and kept for when it connects.
     world.retire(&cam(0, 0));
+    world.until("it is issued", |world| world.cost().signatures == 3).await;
+    world.advance(Seconds::days(6));
+    world.connect_all().await;
+    world.until("all hold what is wanted", |world| world.all_hold_what_is_wanted()).await;
+    world.sweep().await;
+    assert_eq!(world.cost().signatures, 4, "the other one was renewed, the retired one was not");
+    world.ask(&cam(0, 0), 1);
+    world.until("who asks is answered", |world| world.cost().signatures == 5).await;
+}
+
+#[tokio::test]
+async fn a_device_that_is_anothers_by_now_gets_what_was_issued_and_no_more() {
+    let world = World::start(&[(1, 2)]).await;
+    world.until("tokens are issued", |world| world.cost().signatures == 2).await;
+    world.lose(&cam(0, 0));
     world.advance(Seconds::days(6));
     world.connect_all().await;
     world.until("both hold a token", |world| world.holders() == 2).await;
     world.ask(&cam(0, 0), 1);
     world.sweep().await;
-    assert_eq!(world.cost().signatures, 3, "the other one was renewed, the retired one was not");
+    assert_eq!(world.cost().signatures, 3, "the other one was renewed, this one was not");
 }
 
 #[tokio::test]
@@ -293,8 +309,8 @@ async fn a_stored_token_whose_key_was_revoked_is_issued_anew_and_not_sent() {
     world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
     let cost = world.cost().since(&before);
     assert_eq!((cost.signatures, cost.publishes), (3, 3));
-    // A retired device has nothing to be issued; what it was to be told stays untold rather than being asked for ever.
+    // Another's device has nothing to be issued; what it was to be told stays untold rather than being asked for ever.
     let world = world.restart().await;
-    world.retire(&cam(0, 0));
+    world.lose(&cam(0, 0));
     world.settle().await;
 }

@@ -3,6 +3,7 @@
 use super::super::*;
 use crate::ports::{BoxFuture, Inbox, Incoming, Outgoing, PublishError};
 use coterm_shared::enforcement::Schedule;
+use coterm_shared::finding::Finding;
 use coterm_shared::id::{GroupId, OrganizationId, SiteId};
 use coterm_shared::licensing::Wanted;
 use coterm_shared::protocol::{FormatV1, Proof, Report, Request, Topic};
@@ -470,7 +471,22 @@ impl World {
         self.ledger.touch((0..count).map(group_id).collect(), Vec::new());
     }
 
+    /// The organization retires it: from now on it has no license.
     pub(super) fn retire(&self, device: &DeviceId) {
+        let now = self.ledger.now();
+        let mut database = locked(&self.ledger.database);
+        let wanted = database.wanted.get_mut(device).unwrap();
+        wanted.group = None;
+        wanted.findings = vec![Finding::NoLicense];
+        let stop_at = Some(now.saturating_add(Seconds::days(60)));
+        wanted.schedule = Schedule { grace_begins_at: Some(now), lock_at: Some(now), stop_at };
+        assert!(wanted.is_farewell());
+        drop(database);
+        self.ledger.touch(Vec::new(), vec![device.clone()]);
+    }
+
+    /// It is another organization's from now on.
+    pub(super) fn lose(&self, device: &DeviceId) {
         locked(&self.ledger.database).wanted.remove(device);
         self.ledger.touch(Vec::new(), vec![device.clone()]);
     }

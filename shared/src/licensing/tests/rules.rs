@@ -1,6 +1,7 @@
 //! Groups, sites, devices, keys: the rules of domain §§2-5 one by one.
 
 use super::world::{World, at, device, group, key, site};
+use crate::enforcement::EnforcementState;
 use crate::finding::Finding;
 use crate::licensing::*;
 use crate::product::ProductType;
@@ -169,9 +170,17 @@ fn a_retired_device_frees_its_units_and_can_come_back() {
     world.claim_key(key(1, &[(CAMERA, 1, 199)], 365, world.now), group(1));
     world.claim_camera(1, site(1));
     world.ok(Command::RetireDevice { id: device(1) });
-    assert!(world.organization.wanted(&device(1)).is_none(), "a retired device follows its last token");
+    // G10: it is told so. Its units are free at once, so nothing is left of its grace; it stops as late as any other.
+    let told = world.organization.wanted(&device(1)).unwrap();
+    let retired_at = world.now;
+    assert_eq!((told.is_farewell(), told.schedule.lock_at), (true, Some(retired_at)));
+    assert_eq!(told.schedule.state_at(retired_at), EnforcementState::ManagementLocked);
+    assert!(told.schedule.stop_at > Some(retired_at.saturating_add(Seconds::days(30))), "{told:?}");
+    world.wait(Seconds::days(400));
+    assert_eq!(world.organization.wanted(&device(1)), Some(told), "and told once");
     assert_eq!(world.group(1).figures.in_use, Units::new());
     assert_eq!(world.refused(Command::RetireDevice { id: device(1) }), ["DEVICE_RETIRED"]);
     world.claim_camera(1, site(1));
     assert_eq!(world.organization.active_devices(), 1);
+    assert!(!world.organization.wanted(&device(1)).unwrap().is_farewell());
 }

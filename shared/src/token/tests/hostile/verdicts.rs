@@ -9,9 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The attacks of THREATS.md that are no message, and the tests that show them.
-const WITHOUT_BYTES: [(&str, &str); 4] = [
-    ("a_device_several_roots_behind_walks_them_all", "agent/src/driver/tests/roots.rs"),
-    ("a_power_cut_at_any_moment_leaves_one_pair_or_the_other", "agent/src/driver/tests/roots.rs"),
+const WITHOUT_BYTES: [(&str, &str); 2] = [
     ("cloned_disk", "shared/src/token/tests/attacks.rs"),
     ("restored_state_file", "shared/src/token/tests/attacks.rs"),
 ];
