@@ -233,7 +233,8 @@ fn transfer(
     Ok(Plan { organization: Some(giver), receiver: Some(receiver), platform: None })
 }
 
-/// What a key that leaves one organization comes to in another: it arrives unassigned (domain K7, K8).
+/// What a key that leaves one organization comes to in another: it arrives unassigned, or in the one pool
+/// of an organization without license groups (domain G1, K7, K8).
 fn receive(
     view: &impl View,
     giver: &Decision,

@@ -25,6 +25,8 @@ pub struct Touched {
     pub groups: BTreeSet<GroupId>,
     /// Devices that came, left or moved.
     pub devices: BTreeSet<DeviceId>,
+    /// Groups in which a key that was to wait as a renewal is active at once (domain K3, K4).
+    pub renewals_at_once: BTreeSet<GroupId>,
 }
 
 impl Touched {
@@ -38,6 +40,7 @@ impl Touched {
     pub fn extend(&mut self, other: Touched) {
         self.groups.extend(other.groups);
         self.devices.extend(other.devices);
+        self.renewals_at_once.extend(other.renewals_at_once);
     }
 }
 
@@ -96,6 +99,11 @@ impl<'a> Draft<'a> {
             touched: Touched::default(),
             open: BTreeMap::new(),
         }
+    }
+
+    /// Notes that a key that was to wait in this group is active at once (domain K3, K4): for the preview.
+    pub(super) fn renews_at_once(&mut self, group: GroupId) {
+        self.touched.renewals_at_once.insert(group);
     }
 
     /// Lets everything happen that is due by now, each at its own instant and in order.

@@ -38,6 +38,8 @@ pub struct OrganizationView {
     pub settings: Settings,
     /// Its default group.
     pub default_group: GroupId,
+    /// What the default group is called now (domain G1).
+    pub default_group_name: String,
     /// How many license groups it has.
     pub groups: usize,
     /// How many of them are noncompliant.
@@ -59,6 +61,7 @@ impl OrganizationView {
     #[must_use]
     pub fn of(organization: &Organization) -> OrganizationView {
         let noncompliant = organization.groups().filter(|group| !group.assessment.is_compliant()).count();
+        let default = organization.group(organization.default_group());
         OrganizationView {
             id: organization.id(),
             name: organization.name().to_string(),
@@ -66,6 +69,7 @@ impl OrganizationView {
             version: organization.version(),
             settings: *organization.settings(),
             default_group: organization.default_group(),
+            default_group_name: default.map(|group| group.name.to_string()).unwrap_or_default(),
             groups: organization.groups().count(),
             noncompliant_groups: noncompliant,
             active_devices: organization.active_devices(),

@@ -63,6 +63,7 @@ fn places() -> Vec<Named> {
                 ("version", count()),
                 ("settings", to("Settings")),
                 ("default_group", id("grp")),
+                ("default_group_name", text()),
                 ("groups", count()),
                 ("noncompliant_groups", count()),
                 ("active_devices", count()),

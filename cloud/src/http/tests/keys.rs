@@ -80,6 +80,11 @@ async fn a_split_makes_two_keys_whose_codes_are_shown_once() {
     let preview = world.ok(&world.admin, Method::POST, &format!("{path}?dry_run=true"), body.clone()).await;
     assert_eq!(preview.body["events"][0], "key-split");
     assert_eq!(preview.body["groups"].as_array().unwrap().len(), 2);
+    // The codes are made by the split: no end of one is shown that will never be.
+    let shown: Vec<String> = (0..3).map(|n| preview.text(&format!("/keys/{n}/code"))).collect();
+    assert_eq!(shown.iter().filter(|code| *code == "*****-*****-*****-*****-*****").count(), 2, "{shown:?}");
+    let warned = preview.body["warnings"].as_array().unwrap();
+    assert!(warned.iter().any(|warning| warning["code"] == "RENEWAL_ACTIVATES_NOW"), "{warned:?}");
     let tag = preview.header("etag").to_owned();
     let headers = [("idempotency-key", "split-1"), ("if-match", tag.as_str())];
     let done = world.call_with(&world.admin, Method::POST, &path, body.clone(), &headers).await;
@@ -120,8 +125,12 @@ async fn a_split_makes_two_keys_whose_codes_are_shown_once() {
     // The old code is no key any more.
     let spent = world.call(&world.admin, Method::POST, &world.at("/keys/claim"), claim).await;
     assert_eq!((spent.status, spent.code()), (StatusCode::CONFLICT, "KEY_ALREADY_CLAIMED"));
+    let became: Vec<_> =
+        codes.iter().zip([3, 2]).map(|(code, n)| format!("{} with {n} camera", &code[24..29])).collect();
+    assert!(became.iter().all(|part| spent.text.contains(part)), "{became:?}: {}", spent.text);
     let twice = world.call(&world.admin, Method::POST, &path, body).await;
     assert_eq!((twice.status, twice.code()), (StatusCode::CONFLICT, "KEY_NOT_IN_USE"));
+    assert!(became.iter().all(|part| twice.text.contains(part)), "{}", twice.text);
 }
 
 #[tokio::test]

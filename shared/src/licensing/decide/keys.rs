@@ -7,10 +7,14 @@ use crate::licensing::compliance::{Occasion, Term};
 use crate::licensing::draft::Draft;
 use crate::licensing::event::Event;
 use crate::licensing::license_key::{GROUP_MAX_LINES, IssuedKey, KeyPast, KeyPlace, KeyState, LicenseKey};
+use crate::licensing::organization::Organization;
 use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
+use crate::platform::code::masked;
 use crate::time::{Seconds, Timestamp};
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 pub(super) fn claim_key(
     draft: &mut Draft<'_>,
@@ -20,20 +24,23 @@ pub(super) fn claim_key(
     past: KeyPast,
 ) -> Result<(), Refusals> {
     let mut findings = Findings::default();
-    let gone = |state: &KeyState| match state {
-        KeyState::Transferred { .. } => true,
-        KeyState::Active { .. }
-        | KeyState::Queued { .. }
-        | KeyState::Unassigned { .. }
-        | KeyState::Retired { .. }
-        | KeyState::Split { .. } => false,
-    };
-    if draft.after.key(key.id).is_some_and(|known| !gone(&known.state)) {
-        findings.push(Refusal::new(
+    match draft.after.key(key.id).map(|known| &known.state) {
+        None | Some(KeyState::Transferred { .. }) => {}
+        Some(KeyState::Split { children }) => findings.push(Refusal::new(
+            RefusalCode::KeyAlreadyClaimed,
+            format!("this key was split: it became {}", parts(&draft.after, children)),
+            "its code is spent; the parts have codes of their own and are claimed already",
+        )),
+        Some(
+            KeyState::Active { .. }
+            | KeyState::Queued { .. }
+            | KeyState::Unassigned { .. }
+            | KeyState::Retired { .. },
+        ) => findings.push(Refusal::new(
             RefusalCode::KeyAlreadyClaimed,
             "this key is already claimed in this organization",
             "list the keys to see where it is",
-        ));
+        )),
     }
     let left = key.ends_at.since(draft.now);
     check_left(left, key.ends_at, &mut findings);
@@ -176,15 +183,34 @@ pub(super) fn usable(draft: &Draft<'_>, id: KeyId) -> Result<LicenseKey, Refusal
     })?;
     match key.state {
         KeyState::Active { .. } | KeyState::Queued { .. } | KeyState::Unassigned { .. } => Ok(key.clone()),
-        KeyState::Retired { .. } | KeyState::Split { .. } | KeyState::Transferred { .. } => {
-            Err(Refusal::new(
-                RefusalCode::KeyNotInUse,
-                format!("the key is {}", key.state.name()),
-                "only active, queued and unassigned keys can be changed",
-            )
-            .into())
-        }
+        KeyState::Split { children } => Err(Refusal::new(
+            RefusalCode::KeyNotInUse,
+            format!("the key was split: it became {}", parts(&draft.after, &children)),
+            "do with its parts what was meant for it",
+        )
+        .into()),
+        KeyState::Retired { .. } | KeyState::Transferred { .. } => Err(Refusal::new(
+            RefusalCode::KeyNotInUse,
+            format!("the key is {}", key.state.name()),
+            "only active, queued and unassigned keys can be changed",
+        )
+        .into()),
     }
+}
+
+/// What a key was split into, for people (domain K7).
+fn parts(organization: &Organization, children: &[KeyId; 2]) -> String {
+    let name = |id: &KeyId| match organization.key(*id) {
+        Some(part) => format!("{} with {}", masked(&part.issued.code_tail), granted(&part.issued)),
+        None => id.to_string(),
+    };
+    children.each_ref().map(name).join(" and ")
+}
+
+fn granted(key: &IssuedKey) -> String {
+    let lines: Vec<String> =
+        key.lines.iter().map(|line| format!("{} {}", line.quantity, line.product)).collect();
+    lines.join(", ")
 }
 
 /// Domain K5: nothing is done with a key whose own end has passed.
@@ -200,7 +226,7 @@ pub(super) fn check_left(left: Seconds, ends_at: Timestamp, findings: &mut Findi
 
 /// Where a key with so much left comes to stand in a group (domain K2-K4).
 pub(super) fn place_in_group(
-    draft: &Draft<'_>,
+    draft: &mut Draft<'_>,
     id: GroupId,
     mode: ClaimMode,
     left_secs: Seconds,
@@ -225,6 +251,9 @@ pub(super) fn place_in_group(
         Term::Running { .. } => mode == ClaimMode::Renewal,
         Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => false,
     };
+    if mode == ClaimMode::Renewal && !waits {
+        draft.renews_at_once(id);
+    }
     if waits && has_waited {
         findings.push(
             Refusal::new(

@@ -274,6 +274,8 @@ pub struct RenewalExplanation {
     pub keys: Vec<String>,
     /// The units they will grant.
     pub capacity: Units,
+    /// The units in use now that they will not cover.
+    pub missing: Units,
     /// When they begin: when the present term ends.
     pub begins_at: Option<Timestamp>,
     /// When they end, exactly.
@@ -282,6 +284,14 @@ pub struct RenewalExplanation {
     pub renewed_until: Option<Timestamp>,
     /// The same in a sentence.
     pub sentence: String,
+}
+
+/// What is in use beyond a capacity.
+fn short(group: &Group, capacity: &Units) -> Units {
+    let granted = |product| capacity.get(product).copied().unwrap_or(0);
+    let short =
+        group.figures.in_use.iter().map(|(product, used)| (*product, used.saturating_sub(granted(product))));
+    short.filter(|(_, shortfall)| *shortfall > 0).collect()
 }
 
 impl RenewalExplanation {
@@ -293,17 +303,25 @@ impl RenewalExplanation {
         let granted = units(&renewal.capacity);
         let keys =
             if count == 1 { String::from("1 renewal waits") } else { format!("{count} renewals wait") };
-        let sentence = match begins_at.zip(exact) {
+        let mut sentence = match begins_at.zip(exact) {
             Some((begin, exact)) => format!(
                 "{keys}: on {begin} they take over with {granted}, and the group's new date will be {}.",
                 exact.floor()
             ),
             None => format!("{keys} with {granted}."),
         };
+        let missing = short(group, &renewal.capacity);
+        if !missing.is_empty() {
+            sentence.push_str(&format!(
+                " They are too small for what is in use now: {} will be missing.",
+                units(&missing)
+            ));
+        }
         let waiting = group.queued_keys().take(LINES_SHOWN).filter_map(|id| organization.key(id));
         Some(RenewalExplanation {
             keys: waiting.map(|key| masked(&key.issued.code_tail)).collect(),
             capacity: renewal.capacity.clone(),
+            missing,
             begins_at,
             exact_secs: exact,
             renewed_until: exact.map(|exact| exact.floor()),

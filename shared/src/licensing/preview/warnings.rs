@@ -9,12 +9,12 @@ use crate::finding::Finding;
 use crate::id::GroupId;
 use crate::licensing::compliance::{Carried, Holder, Term};
 use crate::licensing::draft::Decision;
+use crate::licensing::event::Event;
 use crate::licensing::explain::{Direction, Distance, days, distance, duration, missing, units};
 use crate::licensing::group::Group;
 use crate::licensing::license_key::{KeyState, LicenseKey};
 use crate::licensing::organization::Organization;
 use crate::licensing::site::Place;
-use crate::platform::code::masked;
 use crate::time::Timestamp;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -35,6 +35,8 @@ pub enum WarningCode {
     DateRemoved,
     /// The renewals that wait grant less than is in use (domain K3).
     RenewalTooSmall,
+    /// What was to wait as a renewal is active at once, and burns: there is no term to wait for (domain K3, K4).
+    RenewalActivatesNow,
     /// A site moves and its licenses stay (domain G4).
     LicensesStay,
     /// What moves carries the clocks of its old group (domain E2).
@@ -132,6 +134,14 @@ impl All<'_> {
             self.say(WarningCode::DevicesEnforced, Some(after.id), text);
         }
         self.renewal(after);
+        if self.decision.touched.renewals_at_once.contains(&after.id) {
+            let text = format!(
+                "{} has no term that runs, so the renewal has nothing to wait for: it is active AT ONCE, its term \
+                 running.",
+                after.name
+            );
+            self.say(WarningCode::RenewalActivatesNow, Some(after.id), text);
+        }
         self.carried(before, after);
     }
 
@@ -193,6 +203,14 @@ impl All<'_> {
         }
     }
 
+    /// A key by its code; the part of a split, which has no code before it is made, by what it licenses (domain K7).
+    fn what(&self, change: &changes::KeyChange) -> String {
+        let is_part = self.decision.own_events().any(|dated| {
+            matches!(&dated.event, Event::KeySplit { parts, .. } if parts.iter().any(|part| part.key.id == change.key))
+        });
+        if is_part { format!("The part with {}", licensed(change)) } else { format!("Key {}", change.code) }
+    }
+
     fn sites(&mut self) {
         for site in changes::sites(self.decision) {
             if let Some(Place::Unassigned { joins_at, .. }) = site.after {
@@ -219,16 +237,15 @@ impl All<'_> {
             match change.after {
                 Some(KeyState::Unassigned { joins_at, .. }) => {
                     let Some(key) = self.decision.after.key(change.key) else { continue };
-                    let text = unassigned(&self.decision.after, key, joins_at);
+                    let text = unassigned(&self.decision.after, key, joins_at, &self.what(&change));
                     self.say(WarningCode::KeyUnassigned, None, text);
                 }
                 Some(KeyState::Transferred { .. }) => {
-                    let licensed = change.lines.iter().map(|line| (line.product, line.quantity)).collect();
-                    let text = format!(
-                        "Key {} with {} leaves this organization for another one.",
-                        change.code,
-                        units(&licensed)
-                    );
+                    let what = match change.before {
+                        None => self.what(&change),
+                        Some(_) => format!("{} with {}", self.what(&change), licensed(&change)),
+                    };
+                    let text = format!("{what} leaves this organization for another one.");
                     self.say(WarningCode::KeyLeaves, None, text);
                 }
                 Some(
@@ -243,17 +260,21 @@ impl All<'_> {
     }
 }
 
+/// What a key licenses, in words.
+fn licensed(change: &changes::KeyChange) -> String {
+    units(&change.lines.iter().map(|line| (line.product, line.quantity)).collect())
+}
+
 fn default_group(organization: &Organization) -> String {
     organization.group(organization.default_group()).map(|group| group.name.to_string()).unwrap_or_default()
 }
 
-fn unassigned(organization: &Organization, key: &LicenseKey, joins_at: Timestamp) -> String {
-    let code = masked(&key.issued.code_tail);
+fn unassigned(organization: &Organization, key: &LicenseKey, joins_at: Timestamp, what: &str) -> String {
     if key.ends_at <= joins_at {
-        return format!("Key {code} goes to Unassigned, where its term runs on and ends at {}.", key.ends_at);
+        return format!("{what} goes to Unassigned, where its term runs on and ends at {}.", key.ends_at);
     }
     let group = default_group(organization);
-    format!("Key {code} goes to Unassigned, where its term runs on; it joins {group} at {joins_at}.")
+    format!("{what} goes to Unassigned, where its term runs on; it joins {group} at {joins_at}.")
 }
 
 /// What the ladder does to the devices of a noncompliant group.

@@ -108,6 +108,13 @@ fn k3_what_waits_says_what_it_will_give_and_when() {
     assert_eq!(renewal.begins_at, Some(at("2027-01-31T00:00:00Z")));
     assert_eq!(renewal.renewed_until, Some(at("2028-01-31T00:00:00Z")));
     assert_eq!(renewal.capacity, [(CAMERA, 3)].into());
+    assert!(renewal.missing.is_empty() && !renewal.sentence.contains("missing"), "{}", renewal.sentence);
+    for n in 1..=4 {
+        world.claim_camera(n, site(1));
+    }
+    let renewal = explained(&world, 1).renewal.unwrap();
+    assert_eq!(renewal.missing, [(CAMERA, 1)].into(), "more is in use than it grants");
+    assert!(renewal.sentence.contains("too small for what is in use now: 1 camera"), "{}", renewal.sentence);
 }
 
 #[test]

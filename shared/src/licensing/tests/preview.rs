@@ -42,6 +42,20 @@ fn check(world: &World, command: &Command, expect: &[&str]) {
     assert_eq!(said, expect, "{command:?}");
 }
 
+/// Domain K3, K4: who claims a renewal expects its clock to stand still.
+#[test]
+fn k3_a_renewal_that_has_nothing_to_wait_for_is_warned_of() {
+    let world = World::new("2027-01-01T00:00:00Z");
+    let date = "Group 1 gets its date: all its licenses end together at 2028-01-01T00:00:00Z.";
+    let now = "Group 1 has no term that runs, so the renewal has nothing to wait for: it is active AT ONCE, its term \
+               running.";
+    check(&world, &claim(3, 10, 365, &world, Some(1), ClaimMode::Renewal), &[now, date]);
+    check(&world, &claim(3, 10, 365, &world, Some(1), ClaimMode::Increase), &[date]);
+    let world = two_groups();
+    let shown = shown(&world, &claim(3, 10, 365, &world, Some(1), ClaimMode::Renewal));
+    assert!(shown.warnings.iter().all(|w| w.code != WarningCode::RenewalActivatesNow), "it waits");
+}
+
 #[test]
 fn d8_a_date_says_which_way_it_moves_and_by_how_much() {
     let world = two_groups();

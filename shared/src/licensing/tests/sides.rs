@@ -104,6 +104,12 @@ fn k7_one_part_goes_to_another_organization_in_the_same_step() {
     assert_eq!(shown.events[..2], ["key-split", "key-transferred"]);
     let codes: Vec<_> = shown.warnings.iter().map(|warning| warning.code).collect();
     assert!(codes.contains(&WarningCode::KeyLeaves), "{codes:?}");
+    // A part has no code before it is made; what it licenses says which one is meant.
+    assert!(
+        shown.warnings.iter().any(|w| w.sentence.starts_with("The part with 2 camera leaves")),
+        "{:?}",
+        shown.warnings
+    );
     let mine = world.organization.id();
     for (command, code) in [
         (split(PartTarget::Other(other()), PartTarget::Other(other())), "BOTH_PARTS_LEAVE"),

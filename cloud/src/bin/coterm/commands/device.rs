@@ -39,12 +39,14 @@ pub(crate) enum DeviceCommand {
     },
     /// Show a device: what it should do, and what it said last
     Show {
+        /// Its id
         device: String,
         #[command(flatten)]
         output: OutputArgs,
     },
     /// Move a device to another site
     Move {
+        /// Its id
         device: String,
         /// Where to, by id or name
         #[arg(long)]
@@ -56,6 +58,7 @@ pub(crate) enum DeviceCommand {
     },
     /// End a device's trial now; from then on it uses licenses
     Convert {
+        /// Its id
         device: String,
         #[command(flatten)]
         change: ChangeArgs,
@@ -81,17 +84,28 @@ pub(crate) enum DeviceCommand {
         output: OutputArgs,
     },
     /// Say how many doors of a door controller are configured; what it uses follows if the organization counts by them
+    #[command(after_help = "What counts is a setting: coterm org settings --door-units configured\n\
+        Where models count, the number is kept, and counts once the setting says so.\n\n\
+        Example: coterm device doors acc-1 3")]
     Doors {
+        /// The id of the door controller
         device: String,
-        /// From 1 to the units of its model
+        /// Its configured doors, from 1 to the units of its model
+        #[arg(value_name = "NUMBER")]
         doors: u64,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Report a device stolen; it cannot be claimed any more
+    /// Report a device stolen: it is retired, and cannot be claimed any more, here or elsewhere
+    #[command(
+        after_help = "It uses no licenses from now on, and gets no certificate any more. Who tries to claim it is\n\
+        told that it was reported stolen and whom to contact. What it was last told, it follows.\n\
+        This cannot be taken back; a device that is found again takes the vendor's support."
+    )]
     Stolen {
+        /// Its id
         device: String,
         #[command(flatten)]
         change: ChangeArgs,
@@ -100,6 +114,7 @@ pub(crate) enum DeviceCommand {
     },
     /// Retire a device; it uses no licenses any more
     Retire {
+        /// Its id
         device: String,
         #[command(flatten)]
         change: ChangeArgs,
@@ -109,6 +124,7 @@ pub(crate) enum DeviceCommand {
     /// Make a device's certificate and write everything coterm-agent needs into a new directory; older certificates of
     /// the device no longer connect
     Provision {
+        /// Its id
         device: String,
         /// The directory to write; it must not exist or be empty
         #[arg(short = 'o', long = "out", value_name = "DIR")]

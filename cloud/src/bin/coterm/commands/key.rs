@@ -74,8 +74,9 @@ pub(crate) enum KeyCommand {
     /// Split a key in two, each with a new code that is shown once
     #[command(
         after_help = "Example: coterm key split ABCDE --part \"camera=3,door=1@North\" --part camera=2@South:renewal\n\n\
-        Together the parts hold exactly what the key holds. A part without @GROUP stays unassigned. With --to, the\n\
-        vendor gives the second part to another organization in the same step."
+        Together the parts hold exactly what the key holds. A part without @GROUP stays unassigned, or is in\n\
+        Group 1 until license groups are enabled. With --to, the vendor gives the second part to another organization in\n\
+        the same step; it arrives unassigned, or in Group 1 of one that has not enabled license groups."
     )]
     Split {
         /// Id, or the last five characters of its code
@@ -91,7 +92,8 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
-    /// Give an unassigned key to another organization (vendor)
+    /// Give an unassigned key to another organization (vendor); it arrives unassigned, or in the one group of an
+    /// organization that has not enabled license groups
     Transfer {
         /// Id, or the last five characters of its code
         key: String,

@@ -164,7 +164,7 @@ const SHOW: &[Column] = &[
     ("UNASSIGNED KEYS", "/unassigned_keys"),
     ("ACTIVE DEVICES", "/active_devices"),
     ("DEVICES ON TRIAL", "/trial_devices"),
-    ("DEFAULT GROUP", "/default_group"),
+    ("DEFAULT GROUP", "/default_group_name"),
     ("GRACE", "/settings/grace_secs"),
     ("STOP AFTER LOCK", "/settings/stop_after_lock_secs"),
     ("TIME ZONE", "/settings/time_zone"),

@@ -5,7 +5,13 @@ use super::prelude::*;
 #[derive(Subcommand, Debug)]
 pub(crate) enum SiteCommand {
     /// Create a site; without --parent and --group it is unassigned for a while, and then joins Group 1
+    #[command(
+        after_help = "Until license groups are enabled every root site is in Group 1. The devices of an unassigned \
+        site are covered\nby unassigned keys, and not enforced until it joins: see coterm org unassigned.\n\n\
+        Examples:\n  coterm site create Depot --group North\n  coterm site create Gate --parent Depot"
+    )]
     Create {
+        /// Its name; upper and lower case count as the same
         name: String,
         /// The site it lies in, by id or name
         #[arg(long, value_name = "SITE", conflicts_with = "group")]

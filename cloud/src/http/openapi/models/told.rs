@@ -90,6 +90,7 @@ pub(super) fn explanations() -> Vec<Named> {
             object([
                 ("keys", list(text())),
                 ("capacity", units()),
+                ("missing", units()),
                 ("begins_at", maybe(instant())),
                 ("exact_secs", maybe(fraction())),
                 ("renewed_until", maybe(instant())),

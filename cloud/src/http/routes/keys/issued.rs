@@ -88,7 +88,7 @@ pub(in super::super) async fn issue(State(api): State<Api>, ask: Ask) -> Result<
 }
 
 /// `POST .../keys/{key}/transfer` `{"to"}`: an unassigned key leaves one organization and enters another, unassigned,
-/// in one transaction (domain K8).
+/// or in the one pool where license groups are not enabled, in one transaction (domain G1, K8).
 pub(in super::super) async fn transfer(
     State(api): State<Api>,
     Path((id, key)): Path<(String, String)>,

@@ -6,6 +6,9 @@ use crate::http::layers::MAX_BODY_BYTES;
 use coterm_shared::licensing::{OrderLine, PartRequest, PartTarget};
 use coterm_shared::product::ProductType;
 
+/// The end of a code that is not made yet.
+const NO_CODE_YET: &str = "*****";
+
 /// A part as it was asked for.
 struct Asked {
     lines: Vec<OrderLine>,
@@ -37,9 +40,16 @@ pub(in super::super) async fn split(
         ask.may(Action::ManagePlatform)?;
     }
     let codes = [fresh_code()?, fresh_code()?];
+    // A preview makes no codes: the ends it would show are not those of the split.
+    let dry_run = ask.dry_run()?;
+    let [first_tail, second_tail] =
+        codes.each_ref().map(|code| if dry_run { String::from(NO_CODE_YET) } else { code.tail() });
     let [first, second] = asked;
     let [first_code, second_code] = &codes;
-    let parts = Box::new([new_part(&ask, first, first_code)?, new_part(&ask, second, second_code)?]);
+    let parts = Box::new([
+        new_part(&ask, first, first_code, first_tail)?,
+        new_part(&ask, second, second_code, second_tail)?,
+    ]);
     let made = parts.each_ref().map(|part| part.request.id);
     let change = Change::SplitKey { organization: organization.id(), key, parts };
     let answer = change::make(&api, &ask, change, StatusCode::CREATED, move |committed| {
@@ -76,10 +86,10 @@ fn part(fields: &mut Fields) -> Option<Asked> {
     Some(Asked { lines, target })
 }
 
-fn new_part(ask: &Ask, asked: Asked, code: &KeyCode) -> Result<NewPart> {
+fn new_part(ask: &Ask, asked: Asked, code: &KeyCode, code_tail: String) -> Result<NewPart> {
     let Asked { lines, target } = asked;
     let id = KeyId::from_bytes(ids::fresh(ask.now)?);
-    let request = PartRequest { id, code_tail: code.tail(), lines, target };
+    let request = PartRequest { id, code_tail, lines, target };
     Ok(NewPart { request, code_hash: code.hash() })
 }
 
