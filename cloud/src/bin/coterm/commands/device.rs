@@ -101,7 +101,8 @@ pub(crate) enum DeviceCommand {
     /// Report a device stolen: it is retired, and cannot be claimed any more, here or elsewhere
     #[command(
         after_help = "It uses no licenses from now on, and gets no certificate any more. Who tries to claim it is\n\
-        told that it was reported stolen and whom to contact. What it was last told, it follows.\n\
+        told that it was reported stolen and whom to contact. Its management locks when it is told, at\n\
+        once or on reconnecting, and later it stops; offline it follows its last token (G10).\n\
         This cannot be taken back; a device that is found again takes the vendor's support."
     )]
     Stolen {
