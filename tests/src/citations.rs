@@ -1,9 +1,10 @@
-//! Every rule of the licensing domain is held to by a test that names it.
+//! Every rule of the licensing domain is held to by a test that names it, and every attack by the tests it names.
 //!
 //! **Problem.** A rule nobody tests is an intention. **Method.** The rules are numbered in `shared/docs/LICENSING.md`; a test
 //! names the one it holds to, in its own name (`k3_a_renewal_waits…`) or in a comment or message of its body. The list of
 //! rules is read from that document and the names from the sources of tests, so a rule that is added without a test, or
-//! loses its last one, fails here. **Deliberately absent:** how well a test tests; and ranges (`K1-K8`), which say what a
+//! loses its last one, fails here. The other way round, `shared/docs/THREATS.md` names
+//! the tests that show each defense, and every one of them must exist. **Deliberately absent:** how well a test tests; and ranges (`K1-K8`), which say what a
 //! file is about and hold to nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +85,34 @@ pub fn untested(root: &Path) -> Vec<String> {
     rules(document.unwrap_or_default()).into_iter().filter(|rule| !found.contains_key(rule)).collect()
 }
 
+/// Where attacks are written down, each with the tests that show its defense.
+const THREATS: &str = "shared/docs/THREATS.md";
+
+/// The last cells of the tables of attacks: what shows the defense.
+fn shown_by(threats: &str) -> impl Iterator<Item = &str> {
+    let rows = threats.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| Attack"));
+    rows.filter_map(|row| Some(row.trim_end_matches(" |").rsplit_once(" | ")?.1))
+}
+
+/// The functions a cell names; anything else in it (a path) shows nothing by itself.
+fn functions(cell: &str) -> impl Iterator<Item = &str> {
+    let quoted = cell.split('`').skip(1).step_by(2);
+    quoted.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'))
+}
+
+/// What is wrong with the tables of attacks: rows that name nothing, and tests that do not exist.
+#[must_use]
+pub fn unshown(root: &Path) -> Vec<String> {
+    let files = crate::tidy::files(root);
+    let threats = files.iter().find(|file| file.path == THREATS).map_or("", |file| file.text.as_str());
+    let sources = || files.iter().filter(|file| file.path.ends_with(".rs"));
+    let missing = |test: &&str| !sources().any(|file| file.text.contains(&format!("fn {test}(")));
+    let unnamed = shown_by(threats).filter(|cell| !cell.contains('`')).map(|cell| format!("no test: {cell}"));
+    let gone =
+        shown_by(threats).flat_map(functions).filter(missing).map(|test| format!("no such test: {test}"));
+    unnamed.chain(gone).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +122,14 @@ mod tests {
     fn tidy_every_rule_is_named_by_a_test() {
         let untested = untested(&repository());
         assert!(untested.is_empty(), "no test names these rules of {DOCUMENT}: {}", untested.join(", "));
+    }
+
+    #[test]
+    fn tidy_every_test_the_tables_of_attacks_name_exists() {
+        let unshown = unshown(&repository());
+        assert!(unshown.is_empty(), "{THREATS}:\n{}", unshown.join("\n"));
+        let row = "| Attack | Defense | Test |\n|---|---|---|\n| A | b, `c` | `d_e`, by `src/f.rs` |\n";
+        assert_eq!(shown_by(row).flat_map(functions).collect::<Vec<_>>(), ["d_e"]);
     }
 
     #[test]
