@@ -8,7 +8,8 @@
 
 use super::{SignError, Signer, TrustError};
 use coterm_shared::token::{
-    KeyringDocument, Kid, PublicKey, Role, Root, RootDocument, TrustRefusal, UnsignedDocument, signatures,
+    KeyUse, KeyringDocument, Kid, PublicKey, Role, Root, RootDocument, TrustRefusal, UnsignedDocument,
+    signatures,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -424,7 +425,14 @@ fn keyring_words(keyring: &KeyringDocument) -> Vec<String> {
         let kid = key.key.kid();
         let window = format!("from {} to {}", key.not_before_at, key.not_after_at);
         let scope = key.organization.map_or(String::new(), |id| format!(", for organization {id} alone"));
-        lines.push(format!("{kid} may sign tokens (use {}) {window}{scope}.", key.key_use.number()));
+        let what = if key.key_use == KeyUse::LICENSE_STATE {
+            String::from("tokens")
+        } else if key.key_use == KeyUse::ENROLMENT {
+            String::from("answers to devices that enrol")
+        } else {
+            format!("what use {} is for", key.key_use.number())
+        };
+        lines.push(format!("{kid} may sign {what} {window}{scope}."));
     }
     if keyring.keys.is_empty() {
         lines.push(String::from("No key may sign tokens."));

@@ -1,18 +1,15 @@
 //! The key that signs answers to devices that enrol, and the roots they walk from the one their claim code names.
 //!
 //! A device gets the keyring with the answer, so nobody has to hear of this key beforehand: it is made when it is first
-//! asked for, and again a lease before it ends. **Deliberately absent:** forgetting its private half; it ends by itself.
+//! asked for, and again a lease before it ends. Where keyrings are signed elsewhere it comes with the drafts. **Deliberately absent:** forgetting its private half; it ends by itself.
 
 use super::Trust;
-use super::plan::{self, KeyringChange};
+use super::plan::{self, KeyringChange, NewKeys};
 use crate::signer::vault::KeyRole;
 use crate::signer::{Signer, TrustError};
-use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::{KeyUse, MAX_ROOTS, TokenKey};
+use coterm_shared::time::Timestamp;
+use coterm_shared::token::MAX_ROOTS;
 use std::sync::{Arc, PoisonError};
-
-/// How long before it is announced such a key is valid.
-const CLOCK_SLACK: Seconds = Seconds(300);
 
 impl Trust {
     /// The key that signs answers of the enrolment listener.
@@ -22,14 +19,9 @@ impl Trust {
     pub fn enrolment_signer(&self, now: Timestamp) -> Result<Arc<dyn Signer>, TrustError> {
         let policy = &self.store.policy;
         let mut cached = self.enrolment.lock().unwrap_or_else(PoisonError::into_inner);
-        let good = |key: &&TokenKey| {
-            key.key_use == KeyUse::ENROLMENT
-                && key.organization.is_none()
-                && key.not_before_at <= now
-                && key.not_after_at > now.saturating_add(policy.lease)
-        };
         let keyring = self.keyring();
-        if let Some(key) = keyring.keys().iter().filter(good).max_by_key(|key| key.not_after_at) {
+        let serving = plan::for_enrolment(keyring.document(), policy.lease, now);
+        if let Some(key) = serving.max_by_key(|key| key.not_after_at) {
             if let Some(signer) = cached.as_ref().filter(|signer| signer.kid() == key.key.kid()) {
                 return Ok(Arc::clone(signer));
             }
@@ -43,14 +35,8 @@ impl Trust {
         let signers = self.store.keyring_signers(chain.newest().document())?;
         let signer = self.store.vault.make(KeyRole::Token)?;
         let last = chain.keyring.document();
-        let mut document = plan::next_document(policy, last, None, &KeyringChange::default(), now)?;
-        document.keys.push(TokenKey {
-            key: signer.public_key().clone(),
-            not_before_at: now.saturating_sub(CLOCK_SLACK),
-            not_after_at: now.saturating_add(policy.key_lifetime),
-            key_use: KeyUse::ENROLMENT,
-            organization: None,
-        });
+        let new = NewKeys { enrolment: Some(signer.public_key()), ..NewKeys::default() };
+        let document = plan::next_document(policy, last, new, &KeyringChange::default(), now)?;
         let keyring =
             self.store.sign_keyring(&lock, chain.newest(), Some(&chain.keyring), &document, &signers)?;
         tracing::info!(kid = %signer.kid(), keyring = document.version, "a key for answers to devices that enrol");

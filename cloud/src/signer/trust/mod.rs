@@ -19,6 +19,7 @@ pub(crate) use files::private_directory;
 pub use health::{KeyStatus, RoleStatus, Status};
 pub use office::{Drafted, Exported, Installed, Office, RootPlan};
 pub use plan::KeyringChange;
+use plan::NewKeys;
 
 use super::vault::{KeyRole, Vault};
 use super::{Documents, Signer, TrustError};
@@ -199,8 +200,8 @@ impl Trust {
         let signers = self.store.keyring_signers(chain.newest().document())?;
         let key = if announce { Some(self.store.vault.make(KeyRole::Token)?) } else { None };
         let last = chain.keyring.document();
-        let public = key.as_ref().map(|key| key.public_key());
-        let document = plan::next_document(policy, last, public, &KeyringChange::default(), now)?;
+        let new = NewKeys { license_state: key.as_ref().map(|key| key.public_key()), ..NewKeys::default() };
+        let document = plan::next_document(policy, last, new, &KeyringChange::default(), now)?;
         let keyring =
             self.store.sign_keyring(&lock, chain.newest(), Some(&chain.keyring), &document, &signers)?;
         self.store.forget(last, keyring.document(), now);

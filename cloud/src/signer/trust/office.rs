@@ -10,7 +10,7 @@ use super::super::{MAX_ROOTS, Signer, TrustError};
 use super::TrustPolicy;
 use super::chain::{Chain, Found};
 use super::health::Status;
-use super::plan::{self, KeyringChange};
+use super::plan::{self, KeyringChange, NewKeys};
 use super::store::{TrustStore, sign, unmakeable};
 use coterm_shared::time::Timestamp;
 use coterm_shared::token::{Keyring, KeyringDocument, PublicKey, Role, Root, RootDocument};
@@ -119,14 +119,14 @@ impl Office {
         let root = chain.newest();
         let last = chain.keyring.document();
         // Also checked before a key is made for nothing.
-        plan::next_document(&self.store.policy, last, None, change, now)?;
+        plan::next_document(&self.store.policy, last, NewKeys::default(), change, now)?;
         let signers = self.store.signers(KeyRole::Keyring, &root.document().keyring)?;
-        let key = self.store.vault.make(KeyRole::Token)?;
-        let public = Some(key.public_key());
-        let document = plan::next_document(&self.store.policy, last, public, change, now)?;
         let Some(signers) = signers else {
-            return Ok(Drafted::Draft(Draft::keyring(&document, root).map_err(unmakeable("keyring"))?));
+            return Ok(Drafted::Draft(self.keyring_to_sign(root, last, change, true, now)?));
         };
+        let key = self.store.vault.make(KeyRole::Token)?;
+        let new = NewKeys { license_state: Some(key.public_key()), ..NewKeys::default() };
+        let document = plan::next_document(&self.store.policy, last, new, change, now)?;
         let keyring = self.store.sign_keyring(&lock, root, Some(&chain.keyring), &document, &signers)?;
         self.store.forget(last, keyring.document(), now);
         let chain = chain.with_keyring(keyring);
@@ -296,7 +296,13 @@ impl Office {
         let signers = self.store.signers(KeyRole::Keyring, &root.document().keyring)?;
         let (true, Some(signers)) = (chain.is_behind(), signers) else { return Ok(installed(&chain, None)) };
         let last = chain.keyring.document();
-        let document = plan::next_document(&self.store.policy, last, None, &KeyringChange::default(), now)?;
+        let document = plan::next_document(
+            &self.store.policy,
+            last,
+            NewKeys::default(),
+            &KeyringChange::default(),
+            now,
+        )?;
         let keyring = self.store.sign_keyring(lock, &root, Some(&chain.keyring), &document, &signers)?;
         self.store.forget_signers(&chain);
         Ok(installed(&chain.with_keyring(keyring), None))
@@ -348,12 +354,30 @@ impl Office {
             Found::RootAlone(root) => (root, plan::nothing(&self.store.policy, now)),
             Found::Nothing => return Err(TrustError::NoChain),
         };
-        plan::next_document(&self.store.policy, &last, None, change, now)?;
-        let wanted = with_key || plan::is_due(&self.store.policy, &last, now);
-        let key = if wanted { Some(self.store.vault.make(KeyRole::Token)?) } else { None };
-        let public = key.as_ref().map(|key| key.public_key());
-        let document = plan::next_document(&self.store.policy, &last, public, change, now)?;
-        Draft::keyring(&document, &root).map_err(unmakeable("keyring"))
+        plan::next_document(&self.store.policy, &last, NewKeys::default(), change, now)?;
+        self.keyring_to_sign(&root, &last, change, with_key, now)
+    }
+
+    /// The next keyring, to be signed elsewhere. Keys it announces are made here and wait for it; also the one for
+    /// devices that enrol, which cannot be made when the first of them asks.
+    fn keyring_to_sign(
+        &self,
+        root: &Root,
+        last: &KeyringDocument,
+        change: &KeyringChange,
+        with_key: bool,
+        now: Timestamp,
+    ) -> Result<Draft, TrustError> {
+        let policy = &self.store.policy;
+        let make = |wanted: bool| wanted.then(|| self.store.vault.make(KeyRole::Token)).transpose();
+        let key = make(with_key || plan::is_due(policy, last, now))?;
+        let enrolment = make(plan::is_enrolment_due(policy, last, now))?;
+        let new = NewKeys {
+            license_state: key.as_ref().map(|key| key.public_key()),
+            enrolment: enrolment.as_ref().map(|key| key.public_key()),
+        };
+        let document = plan::next_document(policy, last, new, change, now)?;
+        Draft::keyring(&document, root).map_err(unmakeable("keyring"))
     }
 
     /// Installs a signed keyring.

@@ -19,6 +19,15 @@ pub struct KeyringChange {
     pub raise_epoch: bool,
 }
 
+/// The public halves of keys that the next keyring announces.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct NewKeys<'a> {
+    /// Signs license states.
+    pub license_state: Option<&'a PublicKey>,
+    /// Signs answers to devices that enrol.
+    pub enrolment: Option<&'a PublicKey>,
+}
+
 /// The keyring before the first.
 pub(super) fn nothing(policy: &TrustPolicy, now: Timestamp) -> KeyringDocument {
     KeyringDocument {
@@ -30,11 +39,11 @@ pub(super) fn nothing(policy: &TrustPolicy, now: Timestamp) -> KeyringDocument {
     }
 }
 
-/// The keyring after `last`: without keys nobody can need any more, with `key` if there is one, changed as asked.
+/// The keyring after `last`: without keys nobody can need any more, with new ones if there are any, changed as asked.
 pub(super) fn next_document(
     policy: &TrustPolicy,
     last: &KeyringDocument,
-    key: Option<&PublicKey>,
+    new: NewKeys<'_>,
     change: &KeyringChange,
     now: Timestamp,
 ) -> Result<KeyringDocument, TrustError> {
@@ -57,12 +66,16 @@ pub(super) fn next_document(
             key.not_after_at = key.not_after_at.min(end);
         }
     }
-    keys.extend(key.map(|key| TokenKey {
-        key: key.clone(),
-        not_before_at: now.saturating_sub(slack),
-        not_after_at: now.saturating_add(policy.key_lifetime),
-        key_use: KeyUse::LICENSE_STATE,
-        organization: None,
+    let announced =
+        [(KeyUse::LICENSE_STATE, new.license_state, slack), (KeyUse::ENROLMENT, new.enrolment, CLOCK_SLACK)];
+    keys.extend(announced.into_iter().filter_map(|(key_use, key, slack)| {
+        Some(TokenKey {
+            key: key?.clone(),
+            not_before_at: now.saturating_sub(slack),
+            not_after_at: now.saturating_add(policy.key_lifetime),
+            key_use,
+            organization: None,
+        })
     }));
     Ok(KeyringDocument {
         trust_domain: last.trust_domain.clone(),
@@ -92,6 +105,26 @@ pub(super) fn newest_end(keyring: &KeyringDocument) -> Timestamp {
 /// Whether the next key has to be announced: two leases before the end of the last one.
 pub(super) fn is_due(policy: &TrustPolicy, keyring: &KeyringDocument, now: Timestamp) -> bool {
     now.saturating_add(Seconds(policy.lease.0.saturating_mul(2))) >= newest_end(keyring)
+}
+
+/// The keys for answers to devices that enrol which serve for a lease at least.
+pub(super) fn for_enrolment(
+    keyring: &KeyringDocument,
+    lease: Seconds,
+    now: Timestamp,
+) -> impl Iterator<Item = &TokenKey> {
+    keyring.keys.iter().filter(move |key| {
+        key.key_use == KeyUse::ENROLMENT
+            && key.organization.is_none()
+            && key.not_before_at <= now
+            && key.not_after_at > now.saturating_add(lease)
+    })
+}
+
+/// Whether a keyring that is signed elsewhere should bring a key for answers to devices that enrol: whoever signs it
+/// comes together two leases before it ends, as for the other.
+pub(super) fn is_enrolment_due(policy: &TrustPolicy, keyring: &KeyringDocument, now: Timestamp) -> bool {
+    for_enrolment(keyring, Seconds(policy.lease.0.saturating_mul(2)), now).next().is_none()
 }
 
 /// Of the keys with more than a lease to go the one that ends first, else the one that ends last.

@@ -8,7 +8,7 @@ use super::super::{Signer, SoftwareKey, TrustError};
 use super::TrustPolicy;
 use super::chain::{Chain, Found};
 use super::files::{Files, Lock};
-use super::plan::{self, KeyringChange};
+use super::plan::{self, KeyringChange, NewKeys};
 use coterm_shared::time::Timestamp;
 use coterm_shared::token::{Keyring, KeyringDocument, PublicKey, Role, Root, RootDocument, UnsignedDocument};
 use std::path::Path;
@@ -99,7 +99,8 @@ impl TrustStore {
         let key = self.vault.make(KeyRole::Token)?;
         let nothing = plan::nothing(&self.policy, now);
         let change = KeyringChange::default();
-        let document = plan::next_document(&self.policy, &nothing, Some(key.public_key()), &change, now)?;
+        let new = NewKeys { license_state: Some(key.public_key()), ..NewKeys::default() };
+        let document = plan::next_document(&self.policy, &nothing, new, &change, now)?;
         let keyring = self.sign_keyring(lock, &root, None, &document, &signers)?;
         Ok(Chain::beginning(root, keyring))
     }

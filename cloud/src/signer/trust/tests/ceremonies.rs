@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::signer::ceremony::{Draft, SignatureFile};
-use coterm_shared::token::PublicKey;
+use coterm_shared::token::{KeyUse, PublicKey};
 
 fn draft(drafted: Drafted) -> Draft {
     match drafted {
@@ -140,6 +140,13 @@ fn keyrings_can_be_signed_offline_too_and_the_daemon_says_when_one_is_wanted() {
     assert_eq!((installed.root, installed.keyring_root), (2, 2));
     trust.reload_if_changed(at(2)).unwrap();
     assert_eq!(trust.root().version(), 2);
+    // The key for devices that enrol came with it: nobody here could sign a keyring when the first of them asks.
+    let answers = trust.enrolment_signer(at(2)).unwrap();
+    assert_ne!(answers.kid(), signing(&trust));
+    assert_eq!(trust.keyring().key(answers.kid()).unwrap().key_use, KeyUse::ENROLMENT);
+    let again = office(&dir).draft_keyring(&KeyringChange::default(), false, at(3)).unwrap();
+    let uses = Draft::read(&again.to_text()).unwrap().words().join("\n").matches("enrol").count();
+    assert_eq!(uses, words.matches("enrol").count(), "one is enough as long as it lasts: {words}");
     // A rotation asked for becomes a draft by itself, and one whose token key is not here is refused.
     let change = KeyringChange { replace: true, ..Default::default() };
     let draft_b = draft(office(&dir).next_keyring(&change, at(3)).unwrap());
