@@ -22,6 +22,7 @@ mod enrolment;
 mod event;
 pub mod explain;
 mod group;
+mod ladders;
 pub mod license_key;
 mod name;
 mod organization;
@@ -54,6 +55,7 @@ pub use enrolment::{
 };
 pub use event::{Dated, Event, Reservation, Reserved, ReservedKind, Retirement, SplitPart, Subject};
 pub use group::{DateMoved, Group};
+pub use ladders::{EarlyDevices, EarlyHolder};
 pub use license_key::{IssuedKey, KeyLine, KeyPast, KeyPlace, KeyState, LicenseKey, OrderLine};
 pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use organization::Organization;

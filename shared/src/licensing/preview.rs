@@ -11,6 +11,7 @@ use super::decide::{Context, decide};
 use super::digest::PreviewDigest;
 use super::draft::Decision;
 use super::group::Group;
+use super::ladders::{EarlyDevices, Ladders};
 use super::organization::Organization;
 use super::refusal::Refusals;
 use crate::enforcement::{EnforcementState, Schedule};
@@ -41,10 +42,13 @@ pub struct GroupState {
     pub compliant: bool,
     /// All present findings.
     pub findings: Vec<Finding>,
-    /// Where the ladder stands.
+    /// Where the ladder of the device that is farthest on it stands.
     pub state: EnforcementState,
-    /// The ladder ahead.
+    /// The ladder ahead: at every step, the earliest of any of its active devices (domain E2, E5).
     pub schedule: Schedule,
+    /// The devices that are ahead of the rest, if any are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early: Option<EarlyDevices>,
     /// The units that waiting renewals will grant, if any wait (domain K3).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub renewed_capacity: Option<Units>,
@@ -54,9 +58,15 @@ pub struct GroupState {
 }
 
 impl GroupState {
-    /// The state of a group as it was last judged.
+    /// The state of a group of `organization` at `now`.
     #[must_use]
-    pub fn of(group: &Group) -> GroupState {
+    pub fn of(organization: &Organization, group: &Group, now: Timestamp) -> GroupState {
+        GroupState::with(group, Ladders::of(organization, group), now)
+    }
+
+    /// The same with the ladders of its devices.
+    pub(super) fn with(group: &Group, ladders: Ladders, now: Timestamp) -> GroupState {
+        let schedule = ladders.schedule();
         let Figures { term, capacity, in_use, renewal, .. } = &group.figures;
         GroupState {
             coterm_at: term.coterm_at(),
@@ -65,8 +75,9 @@ impl GroupState {
             in_use: in_use.clone(),
             compliant: group.assessment.is_compliant(),
             findings: group.assessment.findings.clone(),
-            state: group.assessment.state,
-            schedule: group.assessment.schedule(),
+            state: schedule.state_at(now),
+            schedule,
+            early: ladders.early,
             renewed_capacity: renewal.as_ref().map(|renewal| renewal.capacity.clone()),
             renewed_until: renewal
                 .as_ref()
@@ -172,8 +183,8 @@ pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Pre
         Some(GroupChange {
             group: *id,
             name,
-            before: old.map(GroupState::of),
-            after: new.map(GroupState::of),
+            before: old.map(|group| GroupState::of(before, group, at)),
+            after: new.map(|group| GroupState::of(after, group, at)),
         })
     });
     Preview {

@@ -6,13 +6,14 @@
 use super::compliance::Units;
 use super::device::{Device, DeviceState};
 use super::group::{DateMoved, Group};
+use super::ladders::{Ladders, SharedStep, in_words, of_devices};
 use super::license_key::{KeyLine, KeyState, LicenseKey};
 use super::organization::Organization;
 use super::preview::GroupState;
 use super::settings::{Overrides, Settings};
 use super::site::{Place, Site};
 use super::wanted::Wanted;
-use crate::enforcement::EnforcementState;
+use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::platform::code::masked;
@@ -133,24 +134,18 @@ impl GroupView {
     /// The view of a group at `now`.
     #[must_use]
     pub fn of(organization: &Organization, group: &Group, now: Timestamp) -> GroupView {
-        let schedule = group.assessment.schedule();
-        let next_at = schedule.next_change_after(now);
-        let next = next_at.map(|at| match schedule.state_at(at) {
-            EnforcementState::Licensed => format!("everything works from {at}"),
-            EnforcementState::Grace => format!("the term ends at {at}; a grace period begins"),
-            EnforcementState::ManagementLocked => format!("management of its devices locks at {at}"),
-            EnforcementState::Stopped => format!("its devices stop at {at}"),
-        });
+        let ladders = Ladders::of(organization, group);
+        let next = ladders.next_after(now);
         let why = group.assessment.findings.iter();
         GroupView {
             id: group.id,
             name: group.name.to_string(),
             is_default: group.id == organization.default_group(),
             created_at: group.created_at,
-            state: GroupState { state: schedule.state_at(now), ..GroupState::of(group) },
+            next_at: next.map(|step| step.at),
+            next: next.map(|step| next_of_group(&step, group.figures.active_devices)),
+            state: GroupState::with(group, ladders, now),
             why: why.map(|f| FindingView { finding: *f, sentence: f.sentence() }).collect(),
-            next,
-            next_at,
             free: group.free(),
             active_devices: group.figures.active_devices,
             active_keys: group.active_keys().count(),
@@ -159,6 +154,26 @@ impl GroupView {
             sites: group.root_sites().count(),
             settings: organization.settings_of(group),
             overrides: group.overrides,
+        }
+    }
+}
+
+/// The next step of the ladders of a group with `all` active devices, in a sentence.
+fn next_of_group(step: &SharedStep, all: u64) -> String {
+    let SharedStep { at, state, devices } = *step;
+    match (state, devices == all) {
+        (EnforcementState::Licensed, _) => format!("everything works from {at}"),
+        (EnforcementState::Grace, true) => format!("the term ends at {at}; a grace period begins"),
+        (EnforcementState::Grace, false) => {
+            format!("a grace period begins at {at} for {devices} of its {all} devices")
+        }
+        (EnforcementState::ManagementLocked, true) => format!("management of its devices locks at {at}"),
+        (EnforcementState::ManagementLocked, false) => {
+            format!("management of {devices} of its {all} devices locks at {at}")
+        }
+        (EnforcementState::Stopped, true) => format!("its devices stop at {at}"),
+        (EnforcementState::Stopped, false) => {
+            format!("{} at {at}", of_devices(devices, all, "stops", "stop"))
         }
     }
 }
@@ -242,6 +257,12 @@ pub struct DeviceView {
     pub claim: DeviceState,
     /// Where its ladder stands; a retired device's too (domain G10).
     pub enforcement: Option<EnforcementState>,
+    /// The ladder ahead of an active device, as its token carries it, with whatever it or its sites brought along (domain
+    /// E2); `None` for a retired device, and for one on trial, whose own ladder is with its claim.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<Schedule>,
+    /// What is ahead of it, in words; `None` for a retired device.
+    pub next: Option<String>,
 }
 
 impl DeviceView {
@@ -273,9 +294,22 @@ impl DeviceView {
             doors: device.doors,
             claimed_at: device.claimed_at,
             claim: device.state.clone(),
-            enforcement: wanted.map(|wanted| wanted.schedule.state_at(now)),
+            enforcement: wanted.as_ref().map(|wanted| wanted.schedule.state_at(now)),
+            schedule: wanted.as_ref().map(|wanted| wanted.schedule).filter(|_| device.consumes()),
+            next: wanted.map(|wanted| next_of_device(&wanted.schedule, now)),
         }
     }
+}
+
+/// What is still ahead on the ladder of a device.
+fn next_of_device(schedule: &Schedule, now: Timestamp) -> String {
+    let ahead = |at: Option<Timestamp>| at.filter(|at| *at > now);
+    let left = Schedule {
+        grace_begins_at: None,
+        lock_at: ahead(schedule.lock_at),
+        stop_at: ahead(schedule.stop_at),
+    };
+    in_words(&left)
 }
 
 fn name_of_site(organization: &Organization, id: SiteId) -> Option<String> {

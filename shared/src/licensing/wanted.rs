@@ -16,7 +16,7 @@ use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, OrganizationId, SiteId};
 use crate::product::ProductType;
 use crate::time::Timestamp;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -109,8 +109,8 @@ impl Organization {
                 // A site is not enforced during its countdown (domain G3).
                 None => (None, Vec::new(), Schedule::NEVER),
                 Some(group) => {
-                    let (findings, schedule) = self.enforced(device, group, newer);
-                    (Some(group), findings, schedule)
+                    let (findings, ahead) = self.enforced(device, group, newer);
+                    (Some(group), findings, ahead.both())
                 }
             },
         };
@@ -137,17 +137,17 @@ impl Organization {
         Schedule { grace_begins_at: Some(at), lock_at: Some(at), stop_at: Some(run.stop_at) }
     }
 
-    /// The findings and the ladder of an active device in a group: the group's, and what it or its sites carry along.
-    fn enforced(
+    /// The findings and the ladder, by cause, of an active device in a group: the group's, and what it or its sites carry along.
+    pub(super) fn enforced(
         &self,
         device: &Device,
         group: &Group,
         newer: impl FnOnce(&Group, &Device) -> u64,
-    ) -> (Vec<Finding>, Schedule) {
+    ) -> (Vec<Finding>, Ahead) {
         let findings = group.announced_findings();
         let ahead = self.ahead_of(device, group);
         match self.settings_of(group).scope {
-            Scope::Group => (findings, ahead.both()),
+            Scope::Group => (findings, ahead),
             Scope::Product => {
                 let mine = |finding: &Finding| is_shortfall_of(finding, device.product);
                 let renewal = group.figures.renewal.iter();
@@ -170,7 +170,7 @@ impl Organization {
     }
 
     /// The same for every device of a product in a group, in one pass.
-    fn all_newer_units(&self, group: &Group, product: ProductType) -> BTreeMap<DeviceId, u64> {
+    pub(super) fn all_newer_units(&self, group: &Group, product: ProductType) -> BTreeMap<DeviceId, u64> {
         let alike = self.devices_in_group(group.id).filter(|d| d.consumes() && d.product == product);
         let mut devices: Vec<&Device> = alike.collect();
         devices.sort_by(|a, b| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
@@ -194,42 +194,6 @@ impl Organization {
             .filter_map(|holder| assessment.carried_by(&holder))
             .fold(assessment.ahead, |ahead, carried| ahead.earliest(&carried.ahead))
     }
-
-    /// How many devices of a group its present findings are enforced on (domain C3).
-    pub(super) fn enforced_on(&self, group: &Group) -> u64 {
-        let whole = |finding: &Finding| !is_shortfall(finding);
-        let findings = &group.assessment.findings;
-        match self.settings_of(group).scope {
-            Scope::Product if !findings.iter().any(whole) => findings
-                .iter()
-                .map(|finding| match finding {
-                    Finding::OverCapacity { product, shortfall } => {
-                        let beyond = self.newest_beyond(group, *product, *shortfall);
-                        u64::try_from(beyond.len()).unwrap_or(u64::MAX)
-                    }
-                    Finding::TermEnded
-                    | Finding::NoLicense
-                    | Finding::TrialEnded
-                    | Finding::OfflineBudget => 0,
-                })
-                .sum(),
-            Scope::Group | Scope::Product => group.figures.active_devices,
-        }
-    }
-
-    /// The newest devices of a product type, until the rest fits (domain C3).
-    fn newest_beyond(&self, group: &Group, product: ProductType, shortfall: u64) -> BTreeSet<DeviceId> {
-        let mut devices: Vec<&Device> =
-            self.devices_in_group(group.id).filter(|d| d.consumes() && d.product == product).collect();
-        devices.sort_by(|a, b| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
-        let mut covered = 0_u64;
-        let beyond = devices.into_iter().take_while(|device| {
-            let more = covered < shortfall;
-            covered = covered.saturating_add(device.units);
-            more
-        });
-        beyond.map(|device| device.id.clone()).collect()
-    }
 }
 
 /// The same if a shortfall is enforced only on the newest devices of its product type (domain C3).
@@ -243,7 +207,7 @@ fn enforced_by_product(
     newer: u64,
     mut findings: Vec<Finding>,
     ahead: Ahead,
-) -> (Vec<Finding>, Schedule) {
+) -> (Vec<Finding>, Ahead) {
     let is_beyond = |finding: &Finding| match finding {
         Finding::OverCapacity { shortfall, .. } => {
             is_shortfall_of(finding, device.product) && newer < *shortfall
@@ -268,7 +232,7 @@ fn enforced_by_product(
             Schedule::NEVER
         }
     };
-    (findings, ahead.expiry.earliest(capacity))
+    (findings, Ahead { capacity, ..ahead })
 }
 
 fn is_shortfall_of(finding: &Finding, of: ProductType) -> bool {

@@ -21,6 +21,7 @@ const WORDS: &[(&str, &str)] = &[
     ("schedule / grace_begins_at", "grace begins"),
     ("schedule / lock_at", "management locks"),
     ("schedule / stop_at", "devices stop"),
+    ("early", "ahead of the rest"),
 ];
 
 /// One figure that differs.
@@ -111,6 +112,12 @@ fn compare(before: &Value, after: &Value, at: &str, found: &mut Vec<Difference>)
             for name in names.into_iter().filter(|name| *name != "coterm_exact_secs") {
                 let (old, new) =
                     (old.get(name).unwrap_or(&Value::Null), new.get(name).unwrap_or(&Value::Null));
+                // Who is ahead of the rest has a sentence, which says it all.
+                let said = |value: &Value| value.get("sentence").cloned().unwrap_or_default();
+                if name == "early" {
+                    compare(&said(old), &said(new), name, found);
+                    continue;
+                }
                 let at = if at.is_empty() { name.clone() } else { format!("{at} / {name}") };
                 compare(old, new, &at, found);
             }
@@ -151,7 +158,8 @@ mod tests {
             "warnings": [{"code": "DATE_LATER", "sentence": "North ends 365 days LATER."}], "groups": [
             {"name": "North",
                 "before": {"coterm_at": "2027-01-01T00:00:00Z", "compliant": false, "capacity": {},
-                    "findings": [{"code": "OVER_CAPACITY", "product": "camera", "shortfall": 3}], "odd_one": 1},
+                    "findings": [{"code": "OVER_CAPACITY", "product": "camera", "shortfall": 3}], "odd_one": 1,
+                    "early": {"devices": 2, "holders": [{"name": "Depot"}], "sentence": "Depot is early."}},
                 "after": {"coterm_at": "2028-01-01T00:00:00Z", "compliant": true, "capacity": {"camera": 3},
                     "findings": [], "odd_one": null}},
             {"name": "South", "before": {"coterm_at": null}, "after": {"coterm_at": null}},
@@ -161,11 +169,12 @@ mod tests {
             "* North ends 365 days LATER.",
             "This would change:",
             "  group North: its licenses end later",
-            "    co-term date      2027-01-01T00:00:00Z -> 2028-01-01T00:00:00Z",
-            "    compliant         no -> yes",
-            "    findings          OVER_CAPACITY (3 camera missing) -> none",
-            "    capacity, camera  0 -> 3",
-            "    odd one           1 -> none",
+            "    co-term date       2027-01-01T00:00:00Z -> 2028-01-01T00:00:00Z",
+            "    compliant          no -> yes",
+            "    findings           OVER_CAPACITY (3 camera missing) -> none",
+            "    capacity, camera   0 -> 3",
+            "    ahead of the rest  Depot is early. -> none",
+            "    odd one            1 -> none",
             "  group West, which is new",
             "It would be logged as: key-claimed, group-assessed",
         ];

@@ -157,8 +157,9 @@ fn group_state() -> Vec<Named> {
         ("in_use", units()),
         ("compliant", flag()),
         ("findings", list(to("Finding"))),
-        ("state", ladder()),
-        ("schedule", to("Schedule")),
+        ("state", said(ladder(), "of the device that is farthest on the ladder")),
+        ("schedule", said(to("Schedule"), "at every step, the earliest of any active device")),
+        ("early?", said(to("EarlyDevices"), "the devices that lock or stop before the rest, if any do")),
         ("renewed_capacity?", units()),
         ("renewed_until?", instant()),
     ]
@@ -224,9 +225,11 @@ fn device() -> Value {
         ("doors", maybe(count())),
         ("claimed_at", instant()),
         ("enforcement", maybe(ladder())),
+        ("next", said(maybe(text()), "what is ahead of it, in words; null for a retired device")),
         ("status?", said(anything(), "what it said last and what it was sent last, if it was ever heard of")),
     ];
-    joined(own, device_state())
+    let schedule = said(to("Schedule"), "of a device in use: the instants its token carries; null is never");
+    joined(own, device_state().into_iter().chain([("schedule?", schedule)]).collect())
 }
 
 fn key_state() -> Vec<Named> {

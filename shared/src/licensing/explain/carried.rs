@@ -4,10 +4,11 @@ use super::{Cause, duration};
 use crate::licensing::clock::{CauseClock, Clocks, Left};
 use crate::licensing::compliance::{Carried, Holder, Origin};
 use crate::licensing::group::Group;
+use crate::licensing::ladders::name_of;
 use crate::licensing::organization::Organization;
 use crate::time::{Seconds, Timestamp};
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Serialize;
 
@@ -69,7 +70,7 @@ fn explain(
     };
     let sentence = format!(
         "{} {} on {} and brought its clocks along: {}. That is why it has no new grace; {until}.",
-        title(&carried.holder, &name),
+        carried.holder.title(&name),
         came(organization, carried.origin.as_ref()),
         carried.arrived_at,
         spent.join("; ")
@@ -113,22 +114,6 @@ fn spent(clock: &CarriedClock) -> String {
     };
     let (cause, spent) = (clock.cause.name(), duration(clock.spent_secs));
     format!("on that of {cause} {spent} are spent, {what} and {} to the stop", duration(clock.to_stop_secs))
-}
-
-fn title(holder: &Holder, name: &str) -> String {
-    match holder {
-        Holder::Site(_) => format!("Site {name}"),
-        Holder::Device(_) => format!("Device {name}"),
-    }
-}
-
-fn name_of(organization: &Organization, holder: &Holder) -> String {
-    match holder {
-        Holder::Site(id) => {
-            organization.site(*id).map_or_else(|| id.to_string(), |site| site.name.to_string())
-        }
-        Holder::Device(id) => id.to_string(),
-    }
 }
 
 /// How it came, as the predicate of a sentence.

@@ -5,6 +5,7 @@ use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
 use crate::licensing::clock::CauseClock;
 use crate::licensing::group::Group;
+use crate::licensing::ladders::{Ladders, SharedStep};
 use crate::time::{Seconds, Timestamp};
 use alloc::format;
 use alloc::string::String;
@@ -58,14 +59,14 @@ pub struct CauseExplanation {
     pub since: Option<Timestamp>,
     /// What was spent of that clock's grace before, since its last reset, in seconds.
     pub spent_before_secs: Seconds,
-    /// What it announces.
+    /// What it announces: at every step the earliest of any device, with the clocks that were brought along.
     pub schedule: Schedule,
     /// The finding in a sentence.
     pub sentence: String,
 }
 
 /// Every present finding, with its clock.
-pub(super) fn causes(group: &Group) -> Vec<CauseExplanation> {
+pub(super) fn causes(group: &Group, ladders: &Ladders) -> Vec<CauseExplanation> {
     let explain = |finding: &Finding| {
         let cause = Cause::of(finding);
         let clock = cause.clock(group);
@@ -83,7 +84,10 @@ pub(super) fn causes(group: &Group) -> Vec<CauseExplanation> {
             cause,
             since,
             spent_before_secs,
-            schedule: clock.schedule(),
+            schedule: match cause {
+                Cause::Expiry => ladders.earliest.expiry,
+                Cause::Capacity => ladders.earliest.capacity,
+            },
             sentence: format!("{}: {}{when}.", finding.code(), finding.sentence()),
         }
     };
@@ -97,44 +101,43 @@ pub struct LadderStep {
     pub state: EnforcementState,
     /// When.
     pub at: Timestamp,
+    /// How many of the group's active devices it begins for.
+    pub devices: u64,
     /// Whether it has begun.
     pub reached: bool,
     /// The step in a sentence.
     pub sentence: String,
 }
 
-/// The whole ladder of a group, of both causes (domain E5).
-pub(super) fn steps(group: &Group, now: Timestamp) -> Vec<LadderStep> {
-    let schedule = group.assessment.schedule();
-    let step = |state, at: Option<Timestamp>, past: &str, ahead: &str| {
-        let at = at?;
+/// The whole ladder of a group, of both causes (domain E5): every step that any of its devices takes, by instant.
+pub(super) fn steps(group: &Group, ladders: &Ladders, now: Timestamp) -> Vec<LadderStep> {
+    let all = group.figures.active_devices;
+    let step = |step: SharedStep| {
+        let SharedStep { at, state, devices } = step;
         let reached = at <= now;
-        let what = if reached { past } else { ahead };
-        let sentence = match (reached, at.since(now)) {
-            (true, _) => format!("{at}  {what}"),
-            (false, left) => format!("{at}  {what}, in {}", duration(left)),
+        let (of, some) = if devices == all {
+            (String::from("its devices"), String::new())
+        } else {
+            (format!("{devices} of its {all} devices"), format!(" for {devices} of its {all} devices"))
         };
-        Some(LadderStep { state, at, reached, sentence })
+        let what = match (state, reached) {
+            (EnforcementState::Licensed, _) => String::from("everything works"),
+            (EnforcementState::Grace, true) => format!("grace began{some}: everything works on"),
+            (EnforcementState::Grace, false) => format!("grace begins{some}: everything works on"),
+            (EnforcementState::ManagementLocked, true) => format!("management of {of} locked"),
+            (EnforcementState::ManagementLocked, false) => format!("management of {of} locks"),
+            (EnforcementState::Stopped, true) => format!("{of} stopped"),
+            (EnforcementState::Stopped, false) if devices == 1 && all > 1 => format!("{of} stops"),
+            (EnforcementState::Stopped, false) => format!("{of} stop"),
+        };
+        let sentence = if reached {
+            format!("{at}  {what}")
+        } else {
+            format!("{at}  {what}, in {}", duration(at.since(now)))
+        };
+        LadderStep { state, at, devices, reached, sentence }
     };
-    let Schedule { grace_begins_at, lock_at, stop_at } = schedule;
-    [
-        step(
-            EnforcementState::Grace,
-            grace_begins_at,
-            "grace began: everything works on",
-            "grace begins: everything works on",
-        ),
-        step(
-            EnforcementState::ManagementLocked,
-            lock_at,
-            "management of its devices locked",
-            "management of its devices locks",
-        ),
-        step(EnforcementState::Stopped, stop_at, "its devices stopped", "its devices stop"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    ladders.steps().into_iter().map(step).collect()
 }
 
 /// What is left on a clock that stands still (domain E2).

@@ -20,6 +20,7 @@ pub use ladder::{Cause, CauseExplanation, LadderStep, PausedClock};
 
 use super::coterm::Fraction;
 use super::group::Group;
+use super::ladders::{EarlyDevices, Ladders};
 use super::organization::Organization;
 use crate::id::GroupId;
 use crate::time::Timestamp;
@@ -27,6 +28,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use serde::Serialize;
+
+/// The most steps of the ladder that are listed one by one.
+const STEPS_SHOWN: usize = 100;
 
 /// Everything behind a group's date and verdict (domain T2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -51,8 +55,13 @@ pub struct GroupExplanation {
     pub since: Option<Timestamp>,
     /// Every present cause, since when, and what follows.
     pub why: Vec<CauseExplanation>,
-    /// What happened and happens when, of all causes together, in order.
+    /// What happened and happens when, of all causes together and for how many devices, in order, at most 100 steps.
     pub ladder: Vec<LadderStep>,
+    /// How many steps there are.
+    pub ladder_count: usize,
+    /// The devices that are ahead of the rest, if any are (domain E2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early: Option<EarlyDevices>,
     /// What is left on clocks that stand still.
     pub paused: Vec<PausedClock>,
     /// Clocks that sites and devices brought along, at most 100 of them.
@@ -70,7 +79,11 @@ impl GroupExplanation {
     #[must_use]
     pub fn of(organization: &Organization, group: &Group, now: Timestamp) -> GroupExplanation {
         let judged = &group.assessment;
-        let why = ladder::causes(group);
+        let ladders = Ladders::of(organization, group);
+        let why = ladder::causes(group, &ladders);
+        let mut steps = ladder::steps(group, &ladders, now);
+        let ladder_count = steps.len();
+        steps.truncate(STEPS_SHOWN);
         let mut explanation = GroupExplanation {
             group: group.id,
             name: group.name.to_string(),
@@ -82,7 +95,9 @@ impl GroupExplanation {
             compliant: judged.is_compliant(),
             since: judged.compliant_since.or_else(|| why.iter().filter_map(|cause| cause.since).min()),
             why,
-            ladder: ladder::steps(group, now),
+            ladder: steps,
+            ladder_count,
+            early: ladders.early,
             paused: ladder::paused(group),
             carried: carried::carried(organization, group, now),
             carried_count: judged.carried.len(),

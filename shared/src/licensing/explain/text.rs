@@ -35,6 +35,11 @@ pub(super) fn page(of: &GroupExplanation) -> Vec<String> {
     if !of.ladder.is_empty() {
         section(&mut page, if of.compliant { "What happens if nothing is done" } else { "What follows" });
         page.extend(of.ladder.iter().map(|step| indent(&step.sentence)));
+        let hidden = of.ladder_count.saturating_sub(of.ladder.len());
+        if hidden > 0 {
+            page.push(indent(&format!("... and {hidden} more steps")));
+        }
+        page.extend(of.early.iter().map(|early| indent(&early.sentence)));
     }
     if !of.cures.is_empty() {
         section(&mut page, "What would cure it, the cheapest first");

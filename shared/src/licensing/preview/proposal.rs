@@ -168,12 +168,12 @@ fn tried(
         after = decide(&after, &command(step, number, from, to), &context).ok()?.after;
     }
     let change = |id: GroupId| {
-        let (before, after) = (decision.base.group(id), after.group(id)?);
+        let new = after.group(id)?;
         Some(GroupChange {
             group: id,
-            name: after.name.to_string(),
-            before: before.map(GroupState::of),
-            after: Some(GroupState::of(after)),
+            name: new.name.to_string(),
+            before: decision.base.group(id).map(|old| GroupState::of(&decision.base, old, now)),
+            after: Some(GroupState::of(&after, new, now)),
         })
     };
     let both = [from, to];

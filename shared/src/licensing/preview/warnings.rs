@@ -12,6 +12,7 @@ use crate::licensing::draft::Decision;
 use crate::licensing::event::Event;
 use crate::licensing::explain::{Direction, Distance, days, distance, duration, missing, units};
 use crate::licensing::group::Group;
+use crate::licensing::ladders::{Ladders, earliest_of, name_of};
 use crate::licensing::license_key::{KeyState, LicenseKey};
 use crate::licensing::organization::Organization;
 use crate::licensing::site::Place;
@@ -96,6 +97,12 @@ fn figures_change(decision: &Decision) -> bool {
     })
 }
 
+/// The most different ladders of one group that are said one by one.
+const LADDERS_SAID: usize = 5;
+
+/// The most arrivals with clocks of their own that are said one by one.
+const ARRIVALS_SAID: usize = 20;
+
 struct All<'a> {
     decision: &'a Decision,
     now: Timestamp,
@@ -128,10 +135,14 @@ impl All<'_> {
                 self.say(WarningCode::BecomesCompliant, Some(after.id), text);
             }
         }
-        let ladder = |group: &Group| (group.assessment.schedule(), group.figures.active_devices);
-        if !is && before.map(ladder) != Some(ladder(after)) {
-            let text = enforced(&self.decision.after, after, self.now);
-            self.say(WarningCode::DevicesEnforced, Some(after.id), text);
+        if !is {
+            let old = before.map(|group| Ladders::of(&self.decision.base, group));
+            let new = Ladders::of(&self.decision.after, after);
+            if old.map(|old| old.counted).as_ref() != Some(&new.counted) {
+                for text in enforced(after, &new, self.now) {
+                    self.say(WarningCode::DevicesEnforced, Some(after.id), text);
+                }
+            }
         }
         self.renewal(after);
         if self.decision.touched.renewals_at_once.contains(&after.id) {
@@ -196,9 +207,15 @@ impl All<'_> {
             |holder: &Holder| before.is_some_and(|group| group.assessment.carried_by(holder).is_some());
         // Clocks that say what the group's own say need no mention.
         let own = after.assessment.clocks;
-        let new = after.assessment.carried.iter().filter(|c| !known(&c.holder) && c.clocks != own);
-        for carried in new {
+        let mut new = after.assessment.carried.iter().filter(|c| !known(&c.holder) && c.clocks != own);
+        for carried in new.by_ref().take(ARRIVALS_SAID) {
             let text = arrival(&self.decision.after, carried, after, self.now);
+            self.say(WarningCode::ClocksCarried, Some(after.id), text);
+        }
+        let more = new.count();
+        if more > 0 {
+            let text =
+                format!("{more} more sites and devices carry clocks of their own into {}.", after.name);
             self.say(WarningCode::ClocksCarried, Some(after.id), text);
         }
     }
@@ -277,23 +294,36 @@ fn unassigned(organization: &Organization, key: &LicenseKey, joins_at: Timestamp
     format!("{what} goes to Unassigned, where its term runs on; it joins {group} at {joins_at}.")
 }
 
-/// What the ladder does to the devices of a noncompliant group.
-fn enforced(organization: &Organization, group: &Group, now: Timestamp) -> String {
-    let count = organization.enforced_on(group);
-    let whose = match count {
-        1 => format!("1 device of {}", group.name),
-        count => format!("{count} devices of {}", group.name),
-    };
-    let schedule = group.assessment.schedule();
-    let locks = announced(schedule.lock_at, "management locks", now);
-    let stops = announced(schedule.stop_at, "full stop", now);
-    match schedule.state_at(now) {
-        EnforcementState::Licensed | EnforcementState::Grace => {
-            format!("{whose} in grace: everything works on; {locks}; {stops}.")
+/// What the ladder does to the devices of a noncompliant group: those with the same dates together, the earliest first,
+/// each counted with its own dates (domain C3, E2).
+fn enforced(group: &Group, ladders: &Ladders, now: Timestamp) -> Vec<String> {
+    let one = |schedule: Schedule, count: u64| {
+        let whose = match count {
+            1 => format!("1 device of {}", group.name),
+            count => format!("{count} devices of {}", group.name),
+        };
+        let locks = announced(schedule.lock_at, "management locks", now);
+        let stops = announced(schedule.stop_at, "full stop", now);
+        match schedule.state_at(now) {
+            EnforcementState::Licensed | EnforcementState::Grace => {
+                format!("{whose} in grace: everything works on; {locks}; {stops}.")
+            }
+            EnforcementState::ManagementLocked => format!("{whose} management-locked AT ONCE; {stops}."),
+            EnforcementState::Stopped => format!("{whose} stopped AT ONCE."),
         }
-        EnforcementState::ManagementLocked => format!("{whose} management-locked AT ONCE; {stops}."),
-        EnforcementState::Stopped => format!("{whose} stopped AT ONCE."),
-    }
+    };
+    let mut begun = ladders.begun_at(now);
+    let mut said: Vec<String> =
+        begun.by_ref().take(LADDERS_SAID).map(|(schedule, count)| one(schedule, count)).collect();
+    let rest = begun.reduce(|(earliest, all), (schedule, count)| {
+        (earliest.earliest(schedule), all.saturating_add(count))
+    });
+    said.extend(rest.map(|(schedule, count)| {
+        let locks = announced(schedule.lock_at, "management of the first of them locks", now);
+        let stops = announced(schedule.stop_at, "the first full stop", now);
+        format!("{count} more devices of {} follow: {locks}; {stops}.", group.name)
+    }));
+    said
 }
 
 fn announced(at: Option<Timestamp>, what: &str, now: Timestamp) -> String {
@@ -305,15 +335,9 @@ fn announced(at: Option<Timestamp>, what: &str, now: Timestamp) -> String {
 
 /// Whose clocks came along, and what they leave.
 fn arrival(organization: &Organization, carried: &Carried, group: &Group, now: Timestamp) -> String {
-    let who = match &carried.holder {
-        Holder::Site(id) => match organization.site(*id) {
-            Some(site) => format!("Site {}", site.name),
-            None => format!("Site {id}"),
-        },
-        Holder::Device(id) => format!("Device {id}"),
-    };
-    let ahead: Schedule = carried.ahead.both();
-    let then = match ahead.lock_at {
+    let who = carried.holder.title(&name_of(organization, &carried.holder));
+    let earliest = earliest_of(organization, &carried.holder).unwrap_or(Schedule::NEVER);
+    let then = match earliest.lock_at {
         Some(at) if at <= now => String::from("in the new group it is locked at once"),
         Some(at) => {
             format!("by them it locks at {at} at the latest if {} does not stay compliant", group.name)

@@ -346,6 +346,7 @@ impl Both {
             // C3: asked alone or with all others, a device is told the same.
             assert_eq!(wants.wanted(&dev.id), wanted);
         }
+        super::figures::are_what_devices_do(&self.world);
     }
 }
 

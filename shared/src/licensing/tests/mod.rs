@@ -9,6 +9,7 @@ mod evasions;
 mod evasions_of_credit;
 mod evasions_of_time;
 mod explain;
+mod figures;
 mod histories;
 mod histories_of_places;
 mod invariants;

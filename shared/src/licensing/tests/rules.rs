@@ -161,7 +161,7 @@ fn a_preview_is_the_deed_without_the_deed() {
     world.ok(claim);
     let change = &shown.groups[0];
     assert_eq!(change.before.as_ref().unwrap().findings, [Finding::NoLicense]);
-    assert_eq!(change.after, Some(GroupState::of(world.group(1))));
+    assert_eq!(change.after, Some(GroupState::of(&world.organization, world.group(1), world.now)));
 }
 
 #[test]

@@ -253,7 +253,11 @@ fn g4_what_is_proposed_can_be_done_and_cures_both() {
     let parts = Box::new([part(11, &step.goes, 2), part(12, &step.stays, 1)]);
     world.ok(Command::SplitKey { id: step.key, parts });
     for (n, change) in (1..).zip(&proposal.groups) {
-        assert_eq!(change.after, Some(GroupState::of(world.group(n))), "exactly as proposed");
+        assert_eq!(
+            change.after,
+            Some(GroupState::of(&world.organization, world.group(n), world.now)),
+            "exactly as proposed"
+        );
         assert!(world.group(n).assessment.is_compliant());
     }
     // Nothing is proposed where nothing is missing.

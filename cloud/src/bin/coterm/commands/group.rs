@@ -99,6 +99,7 @@ const SHOW: &[Column] = &[
     ("GRACE BEGINS", "/schedule/grace_begins_at"),
     ("MANAGEMENT LOCKS", "/schedule/lock_at"),
     ("DEVICES STOP", "/schedule/stop_at"),
+    ("AHEAD OF THE REST", "/early/sentence"),
     ("ACTIVE DEVICES", "/active_devices"),
     ("ACTIVE KEYS", "/active_keys"),
     ("ROOT SITES", "/sites"),

@@ -100,7 +100,35 @@ pub(super) fn explanations() -> Vec<Named> {
         ("CauseExplanation", joined(finding, cause)),
         (
             "LadderStep",
-            object([("state", ladder()), ("at", instant()), ("reached", flag()), ("sentence", text())]),
+            object([
+                ("state", ladder()),
+                ("at", instant()),
+                ("devices", said(count(), "how many active devices it begins for")),
+                ("reached", flag()),
+                ("sentence", text()),
+            ]),
+        ),
+        (
+            "EarlyDevices",
+            object([
+                ("devices", count()),
+                ("holder_count", count()),
+                (
+                    "holders",
+                    said(list(to("EarlyHolder")), "at most 20 of `holder_count`, the earliest first"),
+                ),
+                ("rest", said(to("Schedule"), "of the other devices: what the group's own clocks give")),
+                ("sentence", text()),
+            ]),
+        ),
+        (
+            "EarlyHolder",
+            object([
+                ("holder", object([("site?", id("site")), ("device?", text())])),
+                ("name", text()),
+                ("devices", count()),
+                ("schedule", to("Schedule")),
+            ]),
         ),
         (
             "PausedClock",
@@ -162,7 +190,9 @@ pub(super) fn explanations() -> Vec<Named> {
                 ("compliant", flag()),
                 ("since", maybe(instant())),
                 ("why", list(to("CauseExplanation"))),
-                ("ladder", list(to("LadderStep"))),
+                ("ladder", said(list(to("LadderStep")), "at most 100 of `ladder_count`")),
+                ("ladder_count", count()),
+                ("early?", to("EarlyDevices")),
                 ("paused", list(to("PausedClock"))),
                 ("carried", said(list(to("CarriedExplanation")), "at most 100 of `carried_count`")),
                 ("carried_count", count()),
