@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 /// Number of the snapshots' encoding: raised whenever an aggregate changes its shape, or what
 /// the same entries make of it.
-const SNAPSHOT_SCHEMA: u32 = 5;
+const SNAPSHOT_SCHEMA: u32 = 6;
 
 /// A state to decide on.
 pub(super) trait View {
@@ -325,14 +325,15 @@ impl Plan {
             .collect()
     }
 
-    /// Refuses a change of an organization on anything else than what its preview showed.
+    /// Refuses a change on anything else than what its preview showed; what has no preview with a digest was never shown.
     pub(super) fn check_preview(&self, shown: Option<&PreviewDigest>) -> Result<(), Refusals> {
         match (&self.organization, shown) {
             (Some(plan), Some(shown)) => {
                 let receiver = self.receiver.as_ref().map(|plan| &plan.decision);
                 licensing::check_digest_of(&plan.decision, receiver, shown)
             }
-            (Some(_) | None, _) => Ok(()),
+            (None, Some(_)) => Err(licensing::another_change()),
+            (Some(_) | None, None) => Ok(()),
         }
     }
 

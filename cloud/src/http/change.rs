@@ -10,7 +10,7 @@ use crate::books::{BooksError, Change, Committed, Idempotency, Request, StoredRe
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use coterm_shared::licensing::{PreviewDigest, RefusalCode, Refusals, outdated};
+use coterm_shared::licensing::{PreviewDigest, RefusalCode, Refusals, another_change, check_shown};
 use serde_json::{Value, json};
 
 /// Says that a response is that of an earlier request with the same key.
@@ -73,7 +73,10 @@ async fn preview(
     let founds = matches!(change, Change::FoundOrganization(_));
     let preview = api.books().preview(change).await.map_err(|error| refused(&error))?;
     let Some(preview) = preview else {
-        // The platform alone, or an organization that is not yet there.
+        // The platform alone, or an organization that is not yet there: their previews have no digest.
+        if shown.is_some() {
+            return Err(refusal(&another_change()));
+        }
         let version = if founds { 0 } else { api.books().platform().version() };
         if expected.is_some_and(|expected| expected != version) {
             return Err(stale());
@@ -85,8 +88,8 @@ async fn preview(
     if expected.is_some_and(|expected| expected != preview.version) {
         return Err(stale());
     }
-    if shown.is_some_and(|shown| shown != preview.digest) {
-        return Err(refusal(&outdated()));
+    if let Some(shown) = shown {
+        check_shown(&preview.digest, &shown).map_err(|refusals| refusal(&refusals))?;
     }
     Ok(([(header::ETAG, etag(preview.version))], Json(preview)).into_response())
 }

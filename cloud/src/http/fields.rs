@@ -7,6 +7,7 @@
 use super::json;
 use super::problem::{Fault, Problem, Result};
 use axum::http::StatusCode;
+use coterm_shared::licensing::{hidden_in, plain};
 use serde_json::{Map, Value};
 use std::fmt::Display;
 use std::str::FromStr;
@@ -73,6 +74,12 @@ impl Fields {
         self.faults.push(Fault::of_field(code, &field, message));
     }
 
+    /// Whether a field is there and null, where that says something else than leaving it out.
+    #[must_use]
+    pub fn is_null(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(Value::is_null)
+    }
+
     fn take(&mut self, name: &str) -> Option<Value> {
         self.asked.push(name.to_owned());
         self.map.remove(name).filter(|value| !value.is_null())
@@ -86,7 +93,7 @@ impl Fields {
         value
     }
 
-    /// A required name: 1 to [`MAX_NAME`] characters after trimming, none of them a control character.
+    /// A required name: 1 to [`MAX_NAME`] characters after trimming, all of them seen.
     pub fn name(&mut self, name: &str) -> Option<String> {
         let value = self.required(name)?;
         self.as_name(name, value)
@@ -97,14 +104,16 @@ impl Fields {
             self.fault("WRONG_TYPE", name, format!("`{name}` is a text"));
             return None;
         };
-        let text = text.trim();
-        let length = text.chars().count();
-        if length == 0 || length > MAX_NAME || text.chars().any(char::is_control) {
-            let wanted = format!("`{name}` has 1 to {MAX_NAME} characters and no control characters");
-            self.fault("OUT_OF_RANGE", name, wanted);
+        let text = plain(&text);
+        if let Some(hidden) = hidden_in(&text) {
+            self.fault("OUT_OF_RANGE", name, format!("`{name}` cannot contain {hidden}"));
             return None;
         }
-        Some(text.to_owned())
+        if !(1..=MAX_NAME).contains(&text.chars().count()) {
+            self.fault("OUT_OF_RANGE", name, format!("`{name}` has 1 to {MAX_NAME} characters"));
+            return None;
+        }
+        Some(text)
     }
 
     /// A required text that is a `T`.

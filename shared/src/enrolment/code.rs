@@ -86,6 +86,11 @@ impl fmt::Debug for ClaimSecret {
 #[serde(transparent)]
 pub struct ClaimHash(CodeHash);
 
+impl ClaimHash {
+    /// The hash of nothing, where none is meant.
+    pub(crate) const NONE: ClaimHash = ClaimHash(CodeHash([0; 32]));
+}
+
 /// The SHA-256 of a device's public key (SubjectPublicKeyInfo, DER).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -4,11 +4,12 @@
 
 use super::enrolment::EnrolmentCommand;
 use super::license_key::{IssuedKey, KeyPast, OrderLine};
-use super::settings::{DoorUnits, Scope};
+use super::settings::{DoorUnits, GroupSetting, Scope};
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::product::ProductType;
 use crate::time::Seconds;
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct SettingsChange {
     pub countdown_secs: Option<Seconds>,
     /// What door controllers count by; a setting of the organization alone (domain G7).
     pub door_units: Option<DoorUnits>,
+    /// What a group shall have as its organization has it, no longer as its own (domain E1); of a group alone.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub inherit: BTreeSet<GroupSetting>,
 }
 
 /// What can be asked of an organization.

@@ -1,11 +1,13 @@
-//! What a preview read, in 32 bytes: a change is applied to what was shown, or not at all.
+//! Which change a preview was of and what it read, in 32 bytes: what was shown is applied, or nothing at all.
 //!
 //! **Problem.** The version of an organization moves with every device anybody claims anywhere; a person who looks at
 //! a preview for a minute would hardly ever get to apply it. **Method.** The digest covers only what the command itself
-//! read: every group it touches, whole, and the keys, sites and devices it names, all as they were before it.
+//! read: every group it touches, whole, and the keys, sites and devices it names, all as they were before it. Its first half
+//! is the print of the change itself ([`super::asked`]), so that the preview of one is no consent to another.
 //! **Deliberately absent:** the version, and ids made for this very request; both differ between a preview and its
 //! deed although nothing changed.
 
+use super::asked::{Asked, halves};
 use super::draft::Decision;
 use super::event::Event;
 use super::license_key::KeyPlace;
@@ -19,9 +21,12 @@ use core::str::FromStr;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 of what a preview read. Text is 64 lower-case hexadecimal digits.
+/// The print of a change, and half the SHA-256 of what its preview read. Text is 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PreviewDigest([u8; 32]);
+pub struct PreviewDigest {
+    asked: Asked,
+    read: [u8; 16],
+}
 
 impl PreviewDigest {
     /// The digest of what a decision read.
@@ -47,14 +52,25 @@ impl PreviewDigest {
         named.keys.iter().filter_map(|id| base.key(*id)).for_each(|key| part(&mut sha, key));
         named.sites.iter().filter_map(|id| base.site(*id)).for_each(|site| part(&mut sha, site));
         named.devices.iter().filter_map(|id| base.device(id)).for_each(|device| part(&mut sha, device));
-        PreviewDigest(sha.finalize().into())
+        PreviewDigest { asked: decision.asked, read: half(sha) }
     }
 
     /// The digest of what this decision read together with that of another organization (domain K7, K8).
     #[must_use]
     pub fn with(&self, receiver: &PreviewDigest) -> PreviewDigest {
-        PreviewDigest(Sha256::new().chain_update(self.0).chain_update(receiver.0).finalize().into())
+        // What is asked of the receiver follows from what was asked of the giver, and contains ids made anew.
+        let both = Sha256::new().chain_update(self.read).chain_update(receiver.read);
+        PreviewDigest { asked: self.asked, read: half(both) }
     }
+
+    fn bytes(&self) -> impl Iterator<Item = u8> {
+        self.asked.0.into_iter().chain(self.read)
+    }
+}
+
+fn half(sha: Sha256) -> [u8; 16] {
+    let [half, _] = halves(sha.finalize().into());
+    half
 }
 
 /// Adds a part to a hash, its length first, so that two parts cannot pass for one.
@@ -156,8 +172,8 @@ impl Named {
 /// Refuses a decision on anything else than what was shown.
 ///
 /// # Errors
-/// `PREVIEW_OUTDATED` if what the command reads has changed since the preview with digest `shown`; changes elsewhere
-/// do not count.
+/// `PREVIEW_OF_ANOTHER_CHANGE` if `shown` is the digest of the preview of another change; `PREVIEW_OUTDATED` if what the
+/// command reads has changed since: changes elsewhere do not count.
 pub fn check_digest(decision: &Decision, shown: &PreviewDigest) -> Result<(), Refusals> {
     check_digest_of(decision, None, shown)
 }
@@ -165,20 +181,40 @@ pub fn check_digest(decision: &Decision, shown: &PreviewDigest) -> Result<(), Re
 /// The same for a decision with what it comes to in the organization that gets a key from it (domain K7, K8).
 ///
 /// # Errors
-/// `PREVIEW_OUTDATED` if what the command reads in either has changed.
+/// As [`check_digest`], of what the command reads in either.
 pub fn check_digest_of(
     decision: &Decision,
     receiver: Option<&Decision>,
     shown: &PreviewDigest,
 ) -> Result<(), Refusals> {
     let own = PreviewDigest::of(decision);
-    let read = receiver.map_or(own, |receiver| own.with(&PreviewDigest::of(receiver)));
-    if read == *shown { Ok(()) } else { Err(outdated()) }
+    check_shown(&receiver.map_or(own, |receiver| own.with(&PreviewDigest::of(receiver))), shown)
+}
+
+/// Refuses a change whose preview would have the digest `now` if another one was `shown`.
+///
+/// # Errors
+/// As [`check_digest`].
+pub fn check_shown(now: &PreviewDigest, shown: &PreviewDigest) -> Result<(), Refusals> {
+    if now.asked != shown.asked {
+        return Err(another_change());
+    }
+    if now.read == shown.read { Ok(()) } else { Err(outdated()) }
+}
+
+/// The refusal of a change with the digest of the preview of another.
+#[must_use]
+pub fn another_change() -> Refusals {
+    Refusal::new(
+        RefusalCode::PreviewOfAnotherChange,
+        "the digest is that of the preview of another change: at least one field of this one is different",
+        "preview this very change, look at it, and apply that",
+    )
+    .into()
 }
 
 /// The refusal of a change on anything else than what its preview showed.
-#[must_use]
-pub fn outdated() -> Refusals {
+fn outdated() -> Refusals {
     Refusal::new(
         RefusalCode::PreviewOutdated,
         "what this change touches is not what the preview showed any more",
@@ -189,7 +225,7 @@ pub fn outdated() -> Refusals {
 
 impl fmt::Display for PreviewDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.bytes().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -209,7 +245,8 @@ impl FromStr for PreviewDigest {
             let value = pair.filter(|_| plain).and_then(|pair| u8::from_str_radix(pair, 16).ok());
             *byte = value.ok_or(PreviewDigestError)?;
         }
-        Ok(PreviewDigest(bytes))
+        let [asked, read] = halves(bytes);
+        Ok(PreviewDigest { asked: Asked(asked), read })
     }
 }
 

@@ -4,6 +4,7 @@
 //! see it, and it is kept for the log. Groups whose figures or settings an event may have changed are judged at the
 //! end, each once.
 
+use super::asked::Asked;
 use super::compliance::{Figures, Occasion, Term, assess};
 use super::event::{Dated, Event};
 use super::license_key::KeyPlace;
@@ -59,6 +60,8 @@ pub struct Decision {
     pub due_events: usize,
     /// The vendor's bounds it was decided under.
     pub limits: Limits,
+    /// Which change was asked for.
+    pub asked: Asked,
 }
 
 impl Decision {
@@ -196,14 +199,14 @@ impl<'a> Draft<'a> {
     }
 
     /// Judges what was watched, and hands the change over.
-    pub(super) fn finish(mut self) -> Result<Decision, Refusals> {
+    pub(super) fn finish(mut self, asked: Asked) -> Result<Decision, Refusals> {
         let watched: Vec<GroupId> = self.open.keys().copied().collect();
         for group in watched {
             let now = self.now;
             self.judge(group, now)?;
         }
         let Draft { after, events, touched, base, due_events, limits, .. } = self;
-        Ok(Decision { events, after, touched, base, due_events, limits: *limits })
+        Ok(Decision { events, after, touched, base, due_events, limits: *limits, asked })
     }
 
     fn record(&mut self, at: Timestamp, event: Event) -> Result<(), Refusals> {

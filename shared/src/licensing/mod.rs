@@ -8,6 +8,7 @@
 
 mod ahead;
 mod apply;
+mod asked;
 pub mod calc;
 mod carry;
 mod clock;
@@ -26,6 +27,7 @@ mod ladders;
 pub mod license_key;
 mod name;
 mod organization;
+mod plain;
 mod preview;
 mod refusal;
 mod settings;
@@ -38,6 +40,7 @@ mod wanted;
 
 pub use ahead::Ahead;
 pub use apply::ReplayError;
+pub use asked::Asked;
 pub use clock::{CauseClock, Clocks, Left, Run};
 pub use command::{
     ClaimMode, ClaimModeError, Command, FoundOrganization, NewDevice, PartRequest, PartTarget,
@@ -48,7 +51,9 @@ pub use compliance::{
 };
 pub use decide::{Context, decide, found};
 pub use device::{Device, DeviceState, Trial};
-pub use digest::{PreviewDigest, PreviewDigestError, check_digest, check_digest_of, outdated};
+pub use digest::{
+    PreviewDigest, PreviewDigestError, another_change, check_digest, check_digest_of, check_shown,
+};
 pub use draft::{Decision, Touched};
 pub use enrolment::{
     ClaimCode, ClaimState, Enrol, Enrolment, EnrolmentCommand, EnrolmentEvent, LIST_MAX, NewClaimCode,
@@ -60,13 +65,14 @@ pub use license_key::{IssuedKey, KeyLine, KeyPast, KeyPlace, KeyState, LicenseKe
 pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use organization::Organization;
 pub(crate) use organization::above;
+pub use plain::{hidden_in, is_hidden, plain};
 pub use preview::{
     DeviceMove, GroupChange, GroupState, KeyChange, Preview, Proposal, ProposedStep, ReceiverPreview,
     SiteMove, Warning, WarningCode, compare, preview,
 };
 pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
-pub use settings::{DoorUnits, DoorUnitsError, Limits, Overrides, Scope, ScopeError, Settings};
+pub use settings::{DoorUnits, DoorUnitsError, GroupSetting, Limits, Overrides, Scope, ScopeError, Settings};
 pub use site::{Home, Place, Site};
 pub use unassigned::{UnassignedView, Waiting, WaitingId};
 pub use wanted::{Wanted, Wants};

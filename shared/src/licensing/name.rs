@@ -1,5 +1,10 @@
 //! Texts that people give: names, order numbers, models, time zones. Parsed once; the type carries the proof.
+//!
+//! What a text looks like is what it is: characters that are not seen, or that turn the direction of what follows, are
+//! refused, and of several ways to write the same letter one is kept (Unicode's NFC). Texts of logs that were written
+//! before that rule are read as they are. **Deliberately absent:** letters of different scripts that look alike.
 
+use super::plain::{hidden_in, plain};
 use super::refusal::{Refusal, RefusalCode};
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -10,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// The longest name, in characters.
 const NAME_MAX_CHARS: usize = 100;
 
-/// A name of an organization, group or site: 1 to 100 characters, trimmed, without control characters.
+/// A name of an organization, group or site: 1 to 100 characters that can be seen, trimmed, in Unicode's form NFC.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Name(String);
@@ -22,15 +27,20 @@ fn printable(text: &str, max_chars: usize) -> Option<&str> {
 }
 
 impl Name {
-    /// Parses a name, trimming surrounding white space.
+    /// Parses a name, trimming surrounding white space; every other space is a plain one.
+    ///
+    /// # Errors
+    /// `NAME_INVALID` if it is empty, too long, or contains a character that cannot be seen, which is named.
     pub fn parse(text: &str) -> Result<Name, Refusal> {
-        printable(text, NAME_MAX_CHARS).map(|text| Name(text.to_owned())).ok_or_else(|| {
-            Refusal::new(
-                RefusalCode::NameInvalid,
-                format!("a name has 1 to {NAME_MAX_CHARS} printable characters"),
-                "choose a shorter name without line breaks or control characters",
-            )
-            .at("name")
+        let invalid = |message, hint| Refusal::new(RefusalCode::NameInvalid, message, hint).at("name");
+        let text = plain(text);
+        if let Some(hidden) = hidden_in(&text) {
+            let message = format!("a name cannot contain {hidden}");
+            return Err(invalid(message, "type the name anew: it holds a character that cannot be seen"));
+        }
+        printable(&text, NAME_MAX_CHARS).map(|text| Name(text.to_owned())).ok_or_else(|| {
+            let message = format!("a name has 1 to {NAME_MAX_CHARS} printable characters");
+            invalid(message, "choose a shorter name without line breaks or control characters")
         })
     }
 
@@ -40,10 +50,11 @@ impl Name {
         &self.0
     }
 
-    /// The form in which names are compared: two names that differ only in case are the same name.
+    /// The form in which names are compared: two names that differ only in case, or in how the same letters are written,
+    /// are the same name.
     #[must_use]
     pub fn folded(&self) -> String {
-        self.0.to_lowercase()
+        plain(&self.0.to_lowercase())
     }
 }
 
@@ -61,7 +72,10 @@ impl fmt::Debug for Name {
 
 impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Name::parse(&String::deserialize(deserializer)?).map_err(|refusal| de::Error::custom(refusal.message))
+        // What an older log holds was a name then, and stays one.
+        let text = String::deserialize(deserializer)?;
+        let name = printable(&text, NAME_MAX_CHARS).map(|text| Name(text.to_owned()));
+        name.ok_or_else(|| de::Error::custom("a name has 1 to 100 printable characters"))
     }
 }
 
@@ -71,16 +85,22 @@ impl<'de> Deserialize<'de> for Name {
 pub struct OrderNumber(String);
 
 impl OrderNumber {
-    /// Parses an order number, trimming surrounding white space.
+    /// Parses an order number, trimming surrounding white space; every other space is a plain one.
+    ///
+    /// # Errors
+    /// `ORDER_NUMBER_INVALID` if it is empty, too long, or contains a character that cannot be seen, which is named.
     pub fn parse(text: &str) -> Result<OrderNumber, Refusal> {
-        printable(text, 64).map(|text| OrderNumber(text.to_owned())).ok_or_else(|| {
-            Refusal::new(
-                RefusalCode::OrderNumberInvalid,
-                "an order number has 1 to 64 printable characters",
-                "copy it from the order, without line breaks",
-            )
-            .at("order_number")
-        })
+        let invalid = |message| {
+            let hint = "copy it from the order, without line breaks";
+            Refusal::new(RefusalCode::OrderNumberInvalid, message, hint).at("order_number")
+        };
+        let text = plain(text);
+        if let Some(hidden) = hidden_in(&text) {
+            return Err(invalid(format!("an order number cannot contain {hidden}")));
+        }
+        printable(&text, 64)
+            .map(|text| OrderNumber(text.to_owned()))
+            .ok_or_else(|| invalid(String::from("an order number has 1 to 64 printable characters")))
     }
 
     /// The order number as text.
@@ -92,8 +112,10 @@ impl OrderNumber {
 
 impl<'de> Deserialize<'de> for OrderNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        OrderNumber::parse(&String::deserialize(deserializer)?)
-            .map_err(|refusal| de::Error::custom(refusal.message))
+        // What an older log holds was an order number then, and stays one.
+        let text = String::deserialize(deserializer)?;
+        let number = printable(&text, 64).map(|text| OrderNumber(text.to_owned()));
+        number.ok_or_else(|| de::Error::custom("an order number has 1 to 64 printable characters"))
     }
 }
 

@@ -124,6 +124,8 @@ refusal_codes! {
     GroupsAlreadyEnabled = "GROUPS_ALREADY_ENABLED", Conflict;
     /// A setting that only the organization has.
     SettingNotOfGroups = "SETTING_NOT_OF_GROUPS", Invalid;
+    /// Only a group follows its organization, and not in what it is given a value of its own for (domain E1).
+    SettingNotInherited = "SETTING_NOT_INHERITED", Invalid;
     /// The scope of enforcement cannot widen during a shortfall (domain C3).
     ScopeInUse = "SCOPE_IN_USE", Conflict;
     /// A site cannot be moved into itself or into what is in it (domain G2).
@@ -168,6 +170,8 @@ refusal_codes! {
     RenewalNeedsGroup = "RENEWAL_NEEDS_GROUP", Invalid;
     /// What the preview was computed on has changed (domain K9).
     PreviewOutdated = "PREVIEW_OUTDATED", Conflict;
+    /// The digest is that of the preview of another change (domain K9).
+    PreviewOfAnotherChange = "PREVIEW_OF_ANOTHER_CHANGE", Conflict;
     /// A claim code is not well formed: wrong length, alphabet or check symbols.
     ClaimCodeMalformed = "CLAIM_CODE_MALFORMED", Invalid;
     /// The claim code is unknown, used, ended, revoked or not for this device; which of them is not said.

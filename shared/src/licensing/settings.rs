@@ -120,6 +120,41 @@ impl core::str::FromStr for Scope {
     }
 }
 
+/// A setting in which a group may depart from its organization (domain E1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GroupSetting {
+    /// See [`Settings::grace_secs`].
+    GraceSecs,
+    /// See [`Settings::stop_after_lock_secs`].
+    StopAfterLockSecs,
+    /// See [`Settings::time_zone`].
+    TimeZone,
+    /// See [`Settings::scope`].
+    Scope,
+}
+
+impl GroupSetting {
+    /// All of them.
+    pub const ALL: [GroupSetting; 4] = [
+        GroupSetting::GraceSecs,
+        GroupSetting::StopAfterLockSecs,
+        GroupSetting::TimeZone,
+        GroupSetting::Scope,
+    ];
+
+    /// Its stable name, which is that of its field.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            GroupSetting::GraceSecs => "grace_secs",
+            GroupSetting::StopAfterLockSecs => "stop_after_lock_secs",
+            GroupSetting::TimeZone => "time_zone",
+            GroupSetting::Scope => "scope",
+        }
+    }
+}
+
 /// A group's departures from the settings of its organization; `None` follows the organization.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overrides {
@@ -138,6 +173,28 @@ pub struct Overrides {
 }
 
 impl Overrides {
+    /// Whether the group departs in this setting.
+    #[must_use]
+    pub const fn has(&self, setting: GroupSetting) -> bool {
+        match setting {
+            GroupSetting::GraceSecs => self.grace_secs.is_some(),
+            GroupSetting::StopAfterLockSecs => self.stop_after_lock_secs.is_some(),
+            GroupSetting::TimeZone => self.time_zone.is_some(),
+            GroupSetting::Scope => self.scope.is_some(),
+        }
+    }
+
+    /// The same without a departure in this setting.
+    #[must_use]
+    pub const fn without(self, setting: GroupSetting) -> Overrides {
+        match setting {
+            GroupSetting::GraceSecs => Overrides { grace_secs: None, ..self },
+            GroupSetting::StopAfterLockSecs => Overrides { stop_after_lock_secs: None, ..self },
+            GroupSetting::TimeZone => Overrides { time_zone: None, ..self },
+            GroupSetting::Scope => Overrides { scope: None, ..self },
+        }
+    }
+
     /// The settings in force: the organization's where nothing is overridden.
     #[must_use]
     pub fn over(&self, base: &Settings) -> Settings {

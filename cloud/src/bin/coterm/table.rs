@@ -7,6 +7,7 @@
 
 use crate::failure::Failure;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use coterm_shared::licensing::is_hidden;
 use serde_json::{Map, Value};
 
 /// A column: its title and the JSON pointer of its values.
@@ -126,7 +127,8 @@ pub(crate) fn span(secs: u64) -> String {
     if there.is_empty() { String::from("0 s") } else { there.join(" ") }
 }
 
-/// A value in a cell. Control characters are not printed: what someone named a site must not drive the terminal.
+/// A value in a cell. Control characters, and those that turn the direction of what follows, are not printed: what someone
+/// named a site must not drive the terminal.
 pub(crate) fn cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::from("-"),
@@ -139,7 +141,7 @@ pub(crate) fn cell(value: &Value) -> String {
         Value::Object(map) if map.is_empty() => String::from("-"),
         Value::Object(_) => brief(value),
     };
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) { ' ' } else { c }).collect()
 }
 
 /// A value inside another.

@@ -43,7 +43,7 @@ pub(super) fn routes() -> Routes {
             "/groups/{group}/settings",
             settings,
             Op::change(Who::Admin, "changeGroupSettings", "Change the settings of a license group", one)
-                .body(settings_body()),
+                .body(group_settings_body()),
         )
 }
 
@@ -103,7 +103,7 @@ pub(super) async fn rename(
     command(&api, &ask, organization.id(), Command::RenameGroup { id, name }, StatusCode::OK, shown(id)).await
 }
 
-/// `PATCH .../groups/{group}/settings`, as those of an organization.
+/// `PATCH .../groups/{group}/settings`, as those of an organization; what is null is the organization's again.
 pub(super) async fn settings(
     State(api): State<Api>,
     Path((id, group)): Path<(String, String)>,
@@ -112,7 +112,7 @@ pub(super) async fn settings(
     let organization = writable(&api, &ask, &id)?;
     let id = ids::of_path(&group, "group")?;
     let mut body = ask.body()?;
-    let settings = settings_of(&mut body);
+    let settings = group_settings_of(&mut body);
     let settings = body.finish(|| settings)?;
     let change = Command::ChangeGroupSettings { id, settings };
     command(&api, &ask, organization.id(), change, StatusCode::OK, shown(id)).await

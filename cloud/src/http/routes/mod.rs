@@ -31,7 +31,7 @@ use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::{Command, DoorUnits, Organization, Scope, SettingsChange};
+use coterm_shared::licensing::{Command, DoorUnits, GroupSetting, Organization, Scope, SettingsChange};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -125,6 +125,24 @@ fn settings_body() -> Value {
     ])
 }
 
+/// The settings of a group: what is null is its organization's again (domain E1).
+fn group_settings_body() -> Value {
+    let again = |schema| said(maybe(schema), "null: as the organization has it");
+    body([
+        ("grace_secs?", again(secs())),
+        ("stop_after_lock_secs?", again(secs())),
+        ("time_zone?", again(text())),
+        ("scope?", again(either(&["group", "product"]))),
+    ])
+}
+
+/// The settings a body asks to change in a group.
+fn group_settings_of(fields: &mut Fields) -> Option<SettingsChange> {
+    let null = |setting: &GroupSetting| fields.is_null(setting.name());
+    let inherit = GroupSetting::ALL.into_iter().filter(null).collect();
+    settings_of(fields).map(|change| SettingsChange { inherit, ..change })
+}
+
 /// The settings a body asks to change.
 fn settings_of(fields: &mut Fields) -> Option<SettingsChange> {
     use coterm_shared::time::Seconds;
@@ -141,5 +159,6 @@ fn settings_of(fields: &mut Fields) -> Option<SettingsChange> {
         scope: scope?,
         countdown_secs: countdown_secs?.map(Seconds),
         door_units: door_units?,
+        ..SettingsChange::default()
     })
 }

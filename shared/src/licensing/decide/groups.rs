@@ -55,6 +55,9 @@ fn asks_for_something(change: &SettingsChange, findings: &mut Findings) {
 pub(super) fn change_settings(draft: &mut Draft<'_>, change: &SettingsChange) -> Result<(), Refusals> {
     let mut findings = Findings::default();
     asks_for_something(change, &mut findings);
+    if !change.inherit.is_empty() {
+        findings.push(not_inherited("an organization's settings follow no others", "give each a value"));
+    }
     let old = *draft.after.settings();
     let settings = changed_settings(change, &old, draft.limits, &mut findings);
     let groups: Vec<GroupId> = draft.after.groups().map(|group| group.id).collect();
@@ -172,21 +175,30 @@ pub(super) fn change_group_settings(
     asks_for_something(change, &mut findings);
     let wanted = parse_settings(change, draft.limits, &mut findings);
     only_of_groups(change, &mut findings);
+    let given = given(change);
+    for setting in change.inherit.iter().filter(|setting| given.has(**setting)) {
+        let both = format!("`{}` cannot have a value of its own and be inherited", setting.name());
+        findings.push(not_inherited(&both, "give it a value, or inherit it").at(setting.name()));
+    }
     let group = draft.after.group(id);
-    match group {
-        Some(group) => {
-            let old = draft.after.settings_of(group).scope;
-            keeps_scope(group, old, wanted.scope.unwrap_or(old), &mut findings);
+    let overrides = group.map(|group| {
+        let old = group.overrides;
+        let changed = Overrides {
+            grace_secs: wanted.grace_secs.or(old.grace_secs),
+            stop_after_lock_secs: wanted.stop_after_lock_secs.or(old.stop_after_lock_secs),
+            time_zone: wanted.time_zone.or(old.time_zone),
+            scope: wanted.scope.or(old.scope),
+        };
+        change.inherit.iter().fold(changed, |overrides, setting| overrides.without(*setting))
+    });
+    match group.zip(overrides) {
+        Some((group, overrides)) => {
+            let (old, base) = (draft.after.settings_of(group).scope, draft.after.settings());
+            keeps_scope(group, old, overrides.over(base).scope, &mut findings);
         }
         None => findings.push(group_not_found(id)),
     }
-    let old = findings.finish_with(group.map(|group| group.overrides))?;
-    let overrides = Overrides {
-        grace_secs: wanted.grace_secs.or(old.grace_secs),
-        stop_after_lock_secs: wanted.stop_after_lock_secs.or(old.stop_after_lock_secs),
-        time_zone: wanted.time_zone.or(old.time_zone),
-        scope: wanted.scope.or(old.scope),
-    };
+    let overrides = findings.finish_with(overrides)?;
     draft.watch(id, Occasion::default());
     draft.push(Event::GroupSettingsChanged { group: id, overrides })
 }
@@ -215,6 +227,20 @@ pub(super) fn delete_group(draft: &mut Draft<'_>, id: GroupId) -> Result<(), Ref
     }
     findings.finish()?;
     draft.push(Event::GroupDeleted { group: id })
+}
+
+/// What a change gives a group for its own, whether or not it is within the bounds.
+fn given(change: &SettingsChange) -> Overrides {
+    Overrides {
+        grace_secs: change.grace_secs,
+        stop_after_lock_secs: change.stop_after_lock_secs,
+        time_zone: change.time_zone.as_ref().map(|_| Zone::UTC),
+        scope: change.scope,
+    }
+}
+
+fn not_inherited(message: &str, hint: &str) -> Refusal {
+    Refusal::new(RefusalCode::SettingNotInherited, message, hint)
 }
 
 /// Some settings are the organization's alone.

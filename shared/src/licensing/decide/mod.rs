@@ -10,6 +10,7 @@ mod keys;
 mod sites;
 mod split;
 
+use super::asked::Asked;
 use super::command::{ClaimMode, Command, FoundOrganization};
 use super::draft::{Decision, Draft, Touched};
 use super::event::{Dated, Event};
@@ -58,7 +59,9 @@ pub fn found(command: &FoundOrganization, context: &Context) -> Result<Decision,
     let touched = Touched { groups: core::iter::once(command.default_group).collect(), ..Touched::default() };
     // Nothing was there before: its first state stands for it.
     let base = after.clone();
-    Ok(Decision { events: Vec::from([dated]), after, touched, base, due_events: 0, limits: *limits })
+    // Founding has no preview with a digest.
+    let asked = Asked::default();
+    Ok(Decision { events: Vec::from([dated]), after, touched, base, due_events: 0, limits: *limits, asked })
 }
 
 /// Decides a command.
@@ -110,7 +113,7 @@ pub fn decide(
         Command::TransferKey { id, to } => keys::transfer_key(&mut draft, *id, *to)?,
         Command::Enrolment(command) => enrolment::decide(&mut draft, command)?,
     }
-    draft.finish()
+    draft.finish(Asked::of(organization.id(), command))
 }
 
 impl Organization {

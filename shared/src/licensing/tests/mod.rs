@@ -1,5 +1,6 @@
 //! The books, tested as their users see them: every test names the rule it holds to.
 
+mod asked;
 mod bounds;
 mod calendar;
 mod carried;

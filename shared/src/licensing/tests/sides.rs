@@ -289,3 +289,48 @@ fn e1_a_groups_own_settings_keep_to_the_vendors_bounds_but_in_a_demonstration() 
     assert_eq!(schedule.lock_at, Some(world.now.saturating_add(Seconds(5))));
     assert_eq!(schedule.stop_at, Some(world.now.saturating_add(Seconds(12))));
 }
+
+#[test]
+fn e1_a_group_follows_its_organization_again_in_what_it_departed() {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    let change = |settings| Command::ChangeGroupSettings { id: group(1), settings };
+    let own = SettingsChange {
+        grace_secs: Some(Seconds::days(5)),
+        time_zone: Some("Europe/Rome".to_string()),
+        ..SettingsChange::default()
+    };
+    let inherit = |settings: &[GroupSetting]| SettingsChange {
+        inherit: settings.iter().copied().collect(),
+        ..SettingsChange::default()
+    };
+    world.ok(change(own.clone()));
+    world.claim_camera(1, site(1));
+    let lock = world.organization.wanted(&device(1)).unwrap().schedule.lock_at;
+    world.ok(change(inherit(&[GroupSetting::GraceSecs])));
+    let overrides = world.group(1).overrides;
+    assert_eq!((overrides.grace_secs, overrides.time_zone.is_some()), (None, true), "the rest stays its own");
+    let later = world.organization.wanted(&device(1)).unwrap().schedule.lock_at;
+    assert!(later > lock, "E3: the longer grace of the organization counts");
+    // From now on it follows the organization, too, and what was announced does not come earlier.
+    let shorter = SettingsChange { grace_secs: Some(Seconds::days(3)), ..SettingsChange::default() };
+    world.ok(Command::ChangeSettings(shorter));
+    assert_eq!(world.organization.settings_of(world.group(1)).grace_secs, Seconds::days(3));
+    assert_eq!(world.organization.wanted(&device(1)).unwrap().schedule.lock_at, later, "E3");
+    world.ok(change(inherit(&GroupSetting::ALL)));
+    assert_eq!(world.group(1).overrides, Overrides::default());
+    // Both at once contradict each other, and an organization follows nothing.
+    let both = SettingsChange { inherit: [GroupSetting::GraceSecs].into(), ..own };
+    assert_eq!(world.refused(change(both)), ["SETTING_NOT_INHERITED"]);
+    let none = Command::ChangeSettings(inherit(&[GroupSetting::Scope]));
+    assert_eq!(world.refused(none), ["SETTING_NOT_INHERITED"]);
+}
+
+#[test]
+fn c3_a_scope_is_not_widened_by_inheriting_either() {
+    let mut world = World::new("2026-01-01T00:00:00Z");
+    let product = SettingsChange { scope: Some(Scope::Product), ..SettingsChange::default() };
+    world.ok(Command::ChangeGroupSettings { id: group(1), settings: product });
+    world.claim_camera(1, site(1));
+    let settings = SettingsChange { inherit: [GroupSetting::Scope].into(), ..SettingsChange::default() };
+    assert_eq!(world.refused(Command::ChangeGroupSettings { id: group(1), settings }), ["SCOPE_IN_USE"]);
+}

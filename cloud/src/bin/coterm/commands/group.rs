@@ -1,6 +1,6 @@
 //! `coterm group`: license groups, with their figures.
 
-use super::org::SettingsArgs;
+use super::org::{InheritArg, SettingsArgs};
 use super::prelude::*;
 
 #[derive(Subcommand, Debug)]
@@ -57,6 +57,9 @@ pub(crate) enum GroupCommand {
         group: String,
         #[command(flatten)]
         settings: SettingsArgs,
+        /// Have these as the organization has them, now and later, no longer as the group's own
+        #[arg(long, value_enum, value_name = "SETTING", value_delimiter = ',')]
+        inherit: Vec<InheritArg>,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -107,6 +110,7 @@ const SHOW: &[Column] = &[
     ("STOP AFTER LOCK", "/settings/stop_after_lock_secs"),
     ("TIME ZONE", "/settings/time_zone"),
     ("SHORTFALL ENFORCED ON", "/settings/scope"),
+    ("ITS OWN, NOT INHERITED", "/overrides"),
 ];
 
 pub(crate) fn run(context: &Context, command: GroupCommand) -> Result<(), Failure> {
@@ -137,10 +141,10 @@ pub(crate) fn run(context: &Context, command: GroupCommand) -> Result<(), Failur
             let request = Change { method: Method::PATCH, path: &path, body, ask: Ask::No };
             show(context.client.change(&request, change, output)?, output, SHOW)
         }
-        GroupCommand::Settings { group, settings, change, output } => {
+        GroupCommand::Settings { group, settings, inherit, change, output } => {
+            let body = Some(settings.inheriting(&inherit)?);
             let path = context.path(&format!("/groups/{}/settings", context.group(&group)?))?;
-            let request =
-                Change { method: Method::PATCH, path: &path, body: Some(settings.body()), ask: Ask::First };
+            let request = Change { method: Method::PATCH, path: &path, body, ask: Ask::First };
             show(context.client.change(&request, change, output)?, output, SHOW)
         }
         GroupCommand::Delete { group, change, output } => {

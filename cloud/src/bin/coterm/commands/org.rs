@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 use clap::ValueEnum;
+use serde_json::Map;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum OrgCommand {
@@ -85,6 +86,30 @@ enum ScopeArg {
     Product,
 }
 
+/// A setting that a group can have as its organization has it
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum InheritArg {
+    /// From the start of noncompliance to the lock
+    Grace,
+    /// From the lock to the stop
+    StopAfterLock,
+    /// The time zone
+    TimeZone,
+    /// Whom a shortfall is enforced on
+    Scope,
+}
+
+impl InheritArg {
+    const fn field(self) -> &'static str {
+        match self {
+            InheritArg::Grace => "grace_secs",
+            InheritArg::StopAfterLock => "stop_after_lock_secs",
+            InheritArg::TimeZone => "time_zone",
+            InheritArg::Scope => "scope",
+        }
+    }
+}
+
 /// Settings to change; what is not given stays
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SettingsArgs {
@@ -109,18 +134,38 @@ pub(crate) struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    /// The settings as a request body; absent ones are null.
+    /// The settings as a request body, without those that were not given.
     pub(crate) fn body(&self) -> Value {
         let scope = self.scope.map(|scope| match scope {
             ScopeArg::Group => "group",
             ScopeArg::Product => "product",
         });
-        json!({
-            "grace_secs": secs(self.grace_days, self.grace_secs),
-            "stop_after_lock_secs": secs(self.stop_after_lock_days, self.stop_after_lock_secs),
-            "time_zone": self.time_zone,
-            "scope": scope,
-        })
+        let fields = [
+            ("grace_secs", json!(secs(self.grace_days, self.grace_secs))),
+            ("stop_after_lock_secs", json!(secs(self.stop_after_lock_days, self.stop_after_lock_secs))),
+            ("time_zone", json!(self.time_zone)),
+            ("scope", json!(scope)),
+        ];
+        let given = fields.into_iter().filter(|(_, value)| !value.is_null());
+        given.map(|(name, value)| (name.to_owned(), value)).collect::<Map<_, _>>().into()
+    }
+
+    /// The same with those that a group shall have as its organization has them, which are null.
+    ///
+    /// # Errors
+    /// One of them is given a value, too.
+    pub(crate) fn inheriting(&self, inherit: &[InheritArg]) -> Result<Value, Failure> {
+        let mut body = self.body();
+        if let Some(fields) = body.as_object_mut() {
+            for setting in inherit {
+                let name = setting.field();
+                if fields.insert(name.to_owned(), Value::Null).is_some_and(|value| !value.is_null()) {
+                    let text = format!("CONFLICTING_FIELDS: {name} is both given and inherited");
+                    return Err(Failure::new(Exit::Invalid, text));
+                }
+            }
+        }
+        Ok(body)
     }
 
     /// The same with those that only an organization has.
