@@ -13,10 +13,8 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 /// A text with one spelling for every letter (NFC), plain spaces, and no white space around it.
 #[must_use]
 pub fn plain(text: &str) -> String {
-    let spaced = text.trim().nfc().map(|c| match c.general_category() {
-        GeneralCategory::SpaceSeparator => ' ',
-        _ => c,
-    });
+    let is_space = |c: char| c.general_category() == GeneralCategory::SpaceSeparator;
+    let spaced = text.trim().nfc().map(|c| if is_space(c) { ' ' } else { c });
     spaced.collect()
 }
 

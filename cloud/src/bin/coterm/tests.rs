@@ -152,6 +152,9 @@ fn from_the_first_start_to_a_provisioned_device() {
     // The only organization there is need not be named; groups and sites go by their names.
     server.ok(&["group", "create", "North"]);
     server.ok(&["group", "settings", "North", "--grace-days", "10", "--yes"]);
+    let both = ["group", "settings", "North", "--grace-days", "9", "--inherit", "grace", "--yes"];
+    server.fails(&both, Exit::Invalid, "CONFLICTING_FIELDS");
+    server.ok(&["group", "settings", "North", "--inherit", "grace,scope", "--yes"]);
     server.ok(&["site", "create", "Depot", "--group", "North"]);
     server.ok(&["device", "claim", "cam-1", "--site", "Depot", "--model", "CAM-1", "--dry-run"]);
     server.fails(&["device", "show", "cam-1"], Exit::NotFound, "NOT_FOUND");

@@ -19,7 +19,7 @@ use super::fields::Fields;
 use super::ids;
 use super::layers::{MAX_IN_FLIGHT, bounds, envelope, panicked};
 use super::openapi::schema::{
-    any_of, body, count, either, flag, from_to, id, instant, said, secs, some, text, to,
+    any_of, body, count, either, flag, from_to, id, instant, maybe, said, secs, some, text, to,
 };
 use super::openapi::{Op, Routes, Who};
 use super::page::{self, Page};
@@ -133,6 +133,8 @@ fn group_settings_body() -> Value {
         ("stop_after_lock_secs?", again(secs())),
         ("time_zone?", again(text())),
         ("scope?", again(either(&["group", "product"]))),
+        ("countdown_secs?", said(from_to(1, u64::MAX), "refused: of the organization alone")),
+        ("door_units?", said(either(&["model", "configured"]), "refused: of the organization alone")),
     ])
 }
 

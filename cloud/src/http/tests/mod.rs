@@ -9,6 +9,7 @@ mod openapi;
 mod places;
 mod refusals;
 mod roles;
+mod shown;
 mod sides;
 mod walk;
 mod worked;

@@ -105,15 +105,18 @@ fn commands() -> Vec<Command> {
 
 /// What is made anew for each request, by the command and the place of the field.
 fn is_fresh(command: &Command, at: &str) -> bool {
-    match command {
-        Command::CreateGroup { .. } | Command::CreateGroupFromSite { .. } | Command::CreateSite { .. } => {
-            at == "/id"
-        }
-        Command::SplitKey { .. } => at.ends_with("/id") && at != "/id" || at.ends_with("/code_tail"),
-        Command::Enrolment(EnrolmentCommand::IssueCode(_)) => ["/id", "/hash", "/tail"].contains(&at),
-        Command::Enrolment(EnrolmentCommand::Enrol(_)) => at == "/fresh",
-        _ => false,
-    }
+    let enrolment = if let Command::Enrolment(enrolment) = command { Some(enrolment) } else { None };
+    let creates = matches!(
+        command,
+        Command::CreateGroup { .. } | Command::CreateGroupFromSite { .. } | Command::CreateSite { .. }
+    );
+    let splits = matches!(command, Command::SplitKey { .. });
+    let issues = matches!(enrolment, Some(EnrolmentCommand::IssueCode(_)));
+    let enrols = matches!(enrolment, Some(EnrolmentCommand::Enrol(_)));
+    creates && at == "/id"
+        || splits && (at != "/id" && at.ends_with("/id") || at.ends_with("/code_tail"))
+        || issues && ["/id", "/hash", "/tail"].contains(&at)
+        || enrols && at == "/fresh"
 }
 
 /// The places of all values that contain no others.
