@@ -257,11 +257,10 @@ pub struct DeviceView {
     pub claim: DeviceState,
     /// Where its ladder stands; a retired device's too (domain G10).
     pub enforcement: Option<EnforcementState>,
-    /// The ladder ahead of an active device, as its token carries it, with whatever it or its sites brought along (domain
-    /// E2); `None` for a retired device, and for one on trial, whose own ladder is with its claim.
+    /// Its ladder, as its token carries it (domain E2, G10); `None` on trial, whose own ladder is with its claim.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
-    /// What is ahead of it, in words; `None` for a retired device.
+    /// What is ahead of it, in words.
     pub next: Option<String>,
 }
 
@@ -281,6 +280,7 @@ impl DeviceView {
         now: Timestamp,
     ) -> DeviceView {
         let group = organization.group_of_site(device.site);
+        let on_trial = matches!(device.state, DeviceState::Trial(_));
         DeviceView {
             id: device.id.clone(),
             site: device.site,
@@ -295,7 +295,7 @@ impl DeviceView {
             claimed_at: device.claimed_at,
             claim: device.state.clone(),
             enforcement: wanted.as_ref().map(|wanted| wanted.schedule.state_at(now)),
-            schedule: wanted.as_ref().map(|wanted| wanted.schedule).filter(|_| device.consumes()),
+            schedule: wanted.as_ref().map(|wanted| wanted.schedule).filter(|_| !on_trial),
             next: wanted.map(|wanted| next_of_device(&wanted.schedule, now)),
         }
     }

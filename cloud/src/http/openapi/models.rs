@@ -225,10 +225,10 @@ fn device() -> Value {
         ("doors", maybe(count())),
         ("claimed_at", instant()),
         ("enforcement", maybe(ladder())),
-        ("next", said(maybe(text()), "what is ahead of it, in words; null for a retired device")),
+        ("next", said(maybe(text()), "what is ahead of it, in words")),
         ("status?", said(anything(), "what it said last and what it was sent last, if it was ever heard of")),
     ];
-    let schedule = said(to("Schedule"), "of a device in use: the instants its token carries; null is never");
+    let schedule = said(to("Schedule"), "the instants its token carries; null is never");
     joined(own, device_state().into_iter().chain([("schedule?", schedule)]).collect())
 }
 
