@@ -19,7 +19,7 @@ use super::fields::Fields;
 use super::ids;
 use super::layers::{MAX_IN_FLIGHT, bounds, envelope, panicked};
 use super::openapi::schema::{
-    any_of, body, count, either, flag, from_to, id, instant, maybe, said, secs, some, text, to,
+    any_of, body, count, either, flag, from_to, id, instant, said, secs, some, text, to,
 };
 use super::openapi::{Op, Routes, Who};
 use super::page::{self, Page};
@@ -127,7 +127,7 @@ fn settings_body() -> Value {
 
 /// The settings of a group: what is null is its organization's again (domain E1).
 fn group_settings_body() -> Value {
-    let again = |schema| said(maybe(schema), "null: as the organization has it");
+    let again = |schema| said(schema, "null: as the organization has it");
     body([
         ("grace_secs?", again(secs())),
         ("stop_after_lock_secs?", again(secs())),
