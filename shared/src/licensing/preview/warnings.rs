@@ -8,6 +8,7 @@ use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
 use crate::id::GroupId;
 use crate::licensing::compliance::{Carried, Holder, Term};
+use crate::licensing::device::DeviceState;
 use crate::licensing::draft::Decision;
 use crate::licensing::event::Event;
 use crate::licensing::explain::{Direction, Distance, days, distance, duration, missing, units};
@@ -30,6 +31,8 @@ pub enum WarningCode {
     BecomesNoncompliant,
     /// Devices of a noncompliant group are put on another ladder: in grace, locked or stopped (domain E1).
     DevicesEnforced,
+    /// A device has no license any more: its management locks, and later it stops (domain G10).
+    DeviceRetired,
     /// A group's date moves to an earlier instant (domain D8).
     DateEarlier,
     /// A group loses its date: it has no key any more (domain K6).
@@ -80,6 +83,7 @@ pub(super) fn warnings(decision: &Decision, now: Timestamp) -> Vec<Warning> {
         }
     }
     all.sites();
+    all.devices();
     all.keys();
     if all.warnings.is_empty() && !figures_change(decision) {
         let sentence = String::from("No group's date, capacity or verdict changes.");
@@ -246,6 +250,22 @@ impl All<'_> {
                 );
                 self.say(WarningCode::LicensesStay, Some(left.id), text);
             }
+        }
+    }
+
+    fn devices(&mut self) {
+        let after = &self.decision.after;
+        let retired = changes::devices(self.decision).into_iter().filter_map(|change| {
+            let was_so = matches!(change.before, Some(DeviceState::Retired { .. }));
+            let wanted = after.wanted(&change.device)?;
+            (wanted.is_farewell() && !was_so).then_some((change.device, wanted.schedule.stop_at?))
+        });
+        for (device, stop_at) in retired.collect::<Vec<_>>() {
+            let text = format!(
+                "Device {device} has no license from now on: its management locks when it hears of it, and it stops at \
+                 {stop_at}."
+            );
+            self.say(WarningCode::DeviceRetired, None, text);
         }
     }
 

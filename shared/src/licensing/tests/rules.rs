@@ -169,6 +169,9 @@ fn a_retired_device_frees_its_units_and_can_come_back() {
     let mut world = World::new("2026-01-01T00:00:00Z");
     world.claim_key(key(1, &[(CAMERA, 1, 199)], 365, world.now), group(1));
     world.claim_camera(1, site(1));
+    let retire = Command::RetireDevice { id: device(1) };
+    let warned = preview(&world.organization, &retire, &world.context()).unwrap().warnings;
+    assert!(warned.iter().any(|warning| warning.code == WarningCode::DeviceRetired), "{warned:?}");
     world.ok(Command::RetireDevice { id: device(1) });
     // G10: it is told so. Its units are free at once, so nothing is left of its grace; it stops as late as any other.
     let told = world.organization.wanted(&device(1)).unwrap();
