@@ -11,7 +11,7 @@ use super::group::Answer;
 use super::issue::{Sign, Signed, ToIssue};
 use super::request::{BooksError, Request};
 use crate::clock::TimeDoubt;
-use crate::store::DeviceStatus;
+use crate::store::{DeviceStatus, NoteChange, StoreError};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -38,12 +38,14 @@ pub(super) enum Message {
     },
     /// Record what devices said.
     Statuses(Vec<DeviceStatus>, oneshot::Sender<Result<(), BooksError>>),
+    /// Keep or forget notes, all of them or none.
+    Notes(Vec<NoteChange>, oneshot::Sender<Result<(), BooksError>>),
     /// Answer the timers that are due.
     Tick(oneshot::Sender<()>),
     /// Tell why nothing is issued.
     TimeDoubt(oneshot::Sender<Option<TimeDoubt>>),
     /// The time is right.
-    ConfirmTime(oneshot::Sender<()>),
+    ConfirmTime(oneshot::Sender<Result<(), StoreError>>),
     /// Stop after what was asked before.
     Close(oneshot::Sender<()>),
 }
@@ -130,6 +132,7 @@ impl Iterator for Intake<'_> {
                 }
                 other @ (Message::Issue { .. }
                 | Message::Statuses(..)
+                | Message::Notes(..)
                 | Message::Tick(_)
                 | Message::TimeDoubt(_)
                 | Message::ConfirmTime(_)) => self.others.push(other),

@@ -19,10 +19,11 @@ mod rules;
 mod snapshots;
 #[cfg(test)]
 mod tests;
+mod ticks;
 mod timers;
 mod writer;
 
-pub use crate::store::{DeviceStatus, Envelope, Issued};
+pub use crate::store::{DeviceStatus, Envelope, Issued, Note, NoteChange};
 pub use feed::{Feed, Touch, Touches};
 pub use issue::{Allocated, SignError, Signed, ToIssue};
 pub use request::{BooksError, Change, Committed, Idempotency, NewPart, Request, Respond, StoredResponse};
@@ -123,16 +124,17 @@ impl Books {
         let reader = store.reader()?;
         let (ledger, frozen) = Ledger::load(store.reads())?;
         let floor = store.reads().last_event_at()?;
+        let tick = ticks::read(store.reads())?;
         let shared = Arc::new(Shared {
             ledger: RwLock::new(ledger),
             feeds: Feeds::default(),
             floor_secs: AtomicU64::new(floor.map_or(0, Timestamp::as_secs)),
-            watch: Mutex::new(JumpWatch::start(&*clock, floor)),
+            watch: Mutex::new(JumpWatch::start(&*clock, floor, tick.as_ref())),
             clock,
             mode,
         });
         let (sender, receiver) = std::sync::mpsc::sync_channel(QUEUE);
-        let writer = Writer::new(store, shared.clone(), frozen);
+        let writer = Writer::new(store, shared.clone(), frozen, tick);
         std::thread::Builder::new()
             .name("books".to_owned())
             .spawn(move || writer.run(&receiver))
@@ -220,6 +222,12 @@ impl Books {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.now()
+    }
+
+    /// Cloud time in milliseconds since 1970: no sequence issued from now on is below it.
+    #[must_use]
+    pub fn now_millis(&self) -> u64 {
+        self.shared.now_millis().0
     }
 
     /// Whether the organization claims the device now or, if nobody does, was the last to.
@@ -316,6 +324,22 @@ impl Books {
         self.ask(|reply| Message::Statuses(statuses, reply)).await?
     }
 
+    /// The notes of a kind, by subject.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn notes(&self, kind: &'static str) -> Result<Vec<Note>, BooksError> {
+        self.read(move |reader| reader.notes(kind)).await
+    }
+
+    /// Keeps or forgets notes, all of these changes or none.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn change_notes(&self, changes: Vec<NoteChange>) -> Result<(), BooksError> {
+        self.ask(|reply| Message::Notes(changes, reply)).await?
+    }
+
     /// Issues tokens (token §3): in one transaction allocates each organization's next sequence, has them signed, and
     /// records them as the devices' newest. Large batches become several transactions, with other requests between.
     ///
@@ -357,12 +381,12 @@ impl Books {
         self.ask(Message::TimeDoubt).await
     }
 
-    /// An operator says that the time is right: issuing goes on.
+    /// An operator says that the time is right: issuing goes on, also after a restart.
     ///
     /// # Errors
-    /// If the books are closed or busy.
+    /// If the store fails; the doubt then stays.
     pub async fn confirm_time(&self) -> Result<(), BooksError> {
-        self.ask(Message::ConfirmTime).await
+        Ok(self.ask(Message::ConfirmTime).await??)
     }
 
     /// Lets every transition happen that is due; the writer does so by itself every second.

@@ -8,9 +8,10 @@ use super::issue::{self, Sign, Signed, ToIssue};
 use super::ledger::{Frozen, Tail};
 use super::request::{BooksError, Change, Request};
 use super::snapshots::{Snapshots, Subject};
+use super::ticks;
 use super::timers::Timers;
-use crate::clock::TimeDoubt;
-use crate::store::{DeviceStatus, EventStore, Reads, StoreError, StreamId, Transaction};
+use crate::clock::{Tick, TimeDoubt};
+use crate::store::{DeviceStatus, EventStore, NoteChange, Reads, StoreError, StreamId, Transaction};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::Command;
 use coterm_shared::time::{Seconds, Timestamp};
@@ -25,6 +26,8 @@ use tokio::sync::oneshot;
 const TIMERS: usize = 64;
 /// How often the clock is looked at when nothing is asked.
 const TICK: Duration = Duration::from_secs(1);
+/// When a tick that could not be written is tried again.
+const TICK_RETRY: Duration = Duration::from_secs(60);
 /// When a timer that could not be answered is tried again.
 const RETRY: Seconds = Seconds(60);
 /// How long responses are kept for repetitions: a week.
@@ -43,13 +46,22 @@ pub(super) struct Writer<S> {
     snapshots: Snapshots,
     /// What was last said about the clock.
     doubt: Option<TimeDoubt>,
+    /// The clocks as they are on disk.
+    tick: Option<Tick>,
+    /// When a tick could not be written.
+    untold: Option<Instant>,
     forgot_at: Timestamp,
     tidied: Instant,
     pace: Pace,
 }
 
 impl<S: EventStore> Writer<S> {
-    pub(super) fn new(store: S, shared: Arc<Shared>, frozen: HashMap<StreamId, Frozen>) -> Writer<S> {
+    pub(super) fn new(
+        store: S,
+        shared: Arc<Shared>,
+        frozen: HashMap<StreamId, Frozen>,
+        tick: Option<Tick>,
+    ) -> Writer<S> {
         let mut timers = Timers::default();
         shared.read(|ledger| {
             ledger.organizations.values().for_each(|state| timers.set(state.id(), state.next_due()));
@@ -61,6 +73,8 @@ impl<S: EventStore> Writer<S> {
             timers,
             snapshots,
             doubt: None,
+            tick,
+            untold: None,
             forgot_at: Timestamp::EPOCH,
             tidied: Instant::now(),
             pace: Pace::default(),
@@ -108,6 +122,24 @@ impl<S: EventStore> Writer<S> {
             }
             self.doubt = doubt;
         }
+        let tick = self.shared.watch().tick();
+        let failed_lately = self.untold.is_some_and(|at| at.elapsed() < TICK_RETRY);
+        if !failed_lately && self.tick.as_ref().is_none_or(|kept| tick.is_due(kept)) {
+            self.untold = self
+                .keep_tick(tick)
+                .inspect_err(|error| {
+                    tracing::warn!(%error, "the clocks were not noted; a restart knows less about the time");
+                })
+                .err()
+                .map(|_| Instant::now());
+        }
+    }
+
+    /// Puts the clocks as they were seen on disk.
+    fn keep_tick(&mut self, tick: Tick) -> Result<(), StoreError> {
+        self.change_notes(&ticks::keep(&tick).into_iter().collect::<Vec<_>>())?;
+        self.tick = Some(tick);
+        Ok(())
     }
 
     fn serve(&mut self, message: Message) {
@@ -123,6 +155,9 @@ impl<S: EventStore> Writer<S> {
             Message::Statuses(statuses, reply) => {
                 let _unheard = reply.send(self.record(&statuses).map_err(BooksError::from));
             }
+            Message::Notes(changes, reply) => {
+                let _unheard = reply.send(self.change_notes(&changes).map_err(BooksError::from));
+            }
             Message::Tick(reply) => {
                 while self.tick(std::iter::empty()) {}
                 let _unheard = reply.send(());
@@ -131,8 +166,7 @@ impl<S: EventStore> Writer<S> {
                 let _unheard = reply.send(self.shared.now_millis().1);
             }
             Message::ConfirmTime(reply) => {
-                self.shared.watch().confirm();
-                let _unheard = reply.send(());
+                let _unheard = reply.send(self.confirm_time());
             }
             Message::Close(reply) => drop(reply),
         }
@@ -280,6 +314,25 @@ impl<S: EventStore> Writer<S> {
         tx.commit()
     }
 
+    fn change_notes(&mut self, changes: &[NoteChange]) -> Result<(), StoreError> {
+        let mut tx = self.store.begin()?;
+        for change in changes {
+            tx.change_note(change)?;
+        }
+        tx.commit()
+    }
+
+    /// On disk first: a doubt that came back with the next start would hold everything up a second time.
+    fn confirm_time(&mut self) -> Result<(), StoreError> {
+        // The clock as it is now: it may have been set a moment ago.
+        let _believed = self.shared.now_millis();
+        let mut confirmed = self.shared.watch().clone();
+        confirmed.confirm();
+        self.keep_tick(confirmed.tick())?;
+        self.shared.watch().confirm();
+        Ok(())
+    }
+
     /// What nobody waits for.
     fn tidy(&mut self) {
         if let Err(error) = self.try_tidy() {
@@ -306,11 +359,13 @@ impl<S: EventStore> Writer<S> {
     }
 }
 
-/// After a long outage nothing can be dated: by the clock a change may end terms that run, by the last event it would
+/// After a start in doubt nothing can be dated: by the clock a change may end terms that run, by the last event it would
 /// cost whoever makes it the time since. A step while running leaves a time to go on by.
 fn datable(job: Job, doubt: Option<TimeDoubt>) -> Option<Job> {
     let doubt = match doubt {
-        Some(doubt @ TimeDoubt::LongOutage { .. }) => doubt,
+        Some(
+            doubt @ (TimeDoubt::LongOutage { .. } | TimeDoubt::Behind { .. } | TimeDoubt::Unsettled { .. }),
+        ) => doubt,
         Some(TimeDoubt::Stepped { .. }) | None => return Some(job),
     };
     if let Some(reply) = job.reply {

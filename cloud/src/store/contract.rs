@@ -49,7 +49,7 @@ fn texts(store: &impl EventStore, stream: StreamId) -> Vec<String> {
 /// Runs every clause; `open` makes an empty store under a name, with whatever must live as long as it.
 pub(crate) fn run<S: EventStore, G>(open: impl Fn(&str) -> (S, G)) {
     type Clause<S> = fn(&mut S);
-    let clauses: [(&str, Clause<S>); 9] = [
+    let clauses: [(&str, Clause<S>); 10] = [
         ("append", appends_in_order_and_chains),
         ("expected", refuses_what_is_not_at_the_expected_version),
         ("whole", applies_whole_or_not_at_all),
@@ -59,6 +59,7 @@ pub(crate) fn run<S: EventStore, G>(open: impl Fn(&str) -> (S, G)) {
         ("snapshot", keeps_the_newest_snapshot),
         ("issued", keeps_the_newest_token_and_the_highest_sequence),
         ("status", keeps_the_last_status_and_the_last_instant),
+        ("note", keeps_one_note_of_a_kind_and_a_subject),
     ];
     for (name, clause) in clauses {
         let (mut store, _guard) = open(name);
@@ -252,4 +253,25 @@ fn keeps_the_last_status_and_the_last_instant(store: &mut impl EventStore) {
     let mut all = Vec::new();
     store.reads().each_status(&mut |row| all.push(row)).unwrap();
     assert_eq!(all, [status(6)]);
+}
+
+fn keeps_one_note_of_a_kind_and_a_subject(store: &mut impl EventStore) {
+    let note = |kind: &str, subject: &str, secs: u64| Note {
+        kind: kind.to_owned(),
+        subject: subject.to_owned(),
+        at: at(secs),
+        body: secs.to_string().into_bytes(),
+    };
+    let mut change = |changes: &[NoteChange]| {
+        let mut tx = store.begin().unwrap();
+        changes.iter().for_each(|change| tx.change_note(change).unwrap());
+        tx.commit().unwrap();
+        [store.reads().notes("halt").unwrap(), store.reads().notes("clock").unwrap()]
+    };
+    let keep = |kind, subject, secs| NoteChange::Keep(note(kind, subject, secs));
+    assert_eq!(change(&[]), [vec![], vec![]]);
+    let all = [keep("halt", "b", 1), keep("halt", "a", 2), keep("clock", "a", 3), keep("halt", "b", 4)];
+    assert_eq!(change(&all), [vec![note("halt", "a", 2), note("halt", "b", 4)], vec![note("clock", "a", 3)]]);
+    let forget = NoteChange::Forget { kind: "halt".to_owned(), subject: "a".to_owned() };
+    assert_eq!(change(&[forget.clone(), forget]), [vec![note("halt", "b", 4)], vec![note("clock", "a", 3)]]);
 }

@@ -245,6 +245,33 @@ pub struct DeviceStatus {
     pub body: Vec<u8>,
 }
 
+/// What the daemon keeps over a restart though it is no part of the log: a halt, a doubt, a confirmation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// What kind of note it is.
+    pub kind: String,
+    /// What it is about; there is one note of a kind and a subject.
+    pub subject: String,
+    /// Cloud time at which it was made.
+    pub at: Timestamp,
+    /// What it says, in the encoding of whoever made it.
+    pub body: Vec<u8>,
+}
+
+/// Something to be kept, or not to be kept any longer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoteChange {
+    /// Keep this instead of the note of the same kind and subject.
+    Keep(Note),
+    /// Forget the note of this kind and subject, if there is one.
+    Forget {
+        /// The kind.
+        kind: String,
+        /// The subject.
+        subject: String,
+    },
+}
+
 /// Why the store could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -309,6 +336,8 @@ pub trait Reads {
     fn token(&self, device: &DeviceId) -> Result<Option<(Issued, Vec<u8>)>>;
     /// Calls `each` with the last status of every device.
     fn each_status(&self, each: &mut dyn FnMut(DeviceStatus)) -> Result<()>;
+    /// The notes of a kind, by subject.
+    fn notes(&self, kind: &str) -> Result<Vec<Note>>;
 }
 
 /// A transaction that holds the store's only write lock; dropped without commit, nothing of it was.
@@ -344,6 +373,11 @@ pub trait Transaction {
     /// # Errors
     /// As [`Transaction::apply`].
     fn record_status(&mut self, status: &DeviceStatus) -> Result<()>;
+    /// Keeps or forgets a note.
+    ///
+    /// # Errors
+    /// As [`Transaction::apply`].
+    fn change_note(&mut self, change: &NoteChange) -> Result<()>;
     /// Forgets at most `limit` responses kept before an instant; returns how many.
     ///
     /// # Errors

@@ -77,6 +77,9 @@ impl Transaction for FaultyTx<'_> {
     fn record_status(&mut self, status: &DeviceStatus) -> StoreResult<()> {
         self.0.record_status(status)
     }
+    fn change_note(&mut self, change: &NoteChange) -> StoreResult<()> {
+        self.0.change_note(change)
+    }
     fn forget_responses(&mut self, before: Timestamp, limit: u32) -> StoreResult<usize> {
         self.0.forget_responses(before, limit)
     }

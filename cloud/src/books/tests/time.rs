@@ -91,6 +91,7 @@ async fn after_a_start_with_a_clock_far_ahead_nothing_is_decided_until_someone_c
     let (truth, version) = (clock.now(), books.organization(organization(1)).unwrap().version());
     books.close().await;
     // The machine starts before its clock is set.
+    clock.reboot();
     clock.set(truth.saturating_add(Seconds::days(800)));
     let books = open(&dir.path().join("books.db"), &clock);
     books.tick().await.unwrap();
@@ -102,4 +103,45 @@ async fn after_a_start_with_a_clock_far_ahead_nothing_is_decided_until_someone_c
     books.confirm_time().await.unwrap();
     run(&books, [create_group(1, 2)]).await;
     assert_eq!(books.now(), truth.saturating_add(Seconds(60)));
+}
+
+/// Token §3: a restart is no way around a doubt.
+#[tokio::test]
+async fn a_doubt_survives_restarts_and_ends_with_a_confirmation_for_good() {
+    let (books, clock, dir) = fresh().await;
+    let path = dir.path().join("books.db");
+    let truth = clock.now();
+    clock.set(truth.saturating_add(Seconds::days(20)));
+    assert!(books.time_doubt().await.unwrap().is_some());
+    books.close().await;
+    // Twenty days are less than the outage that is asked about.
+    clock.advance(Seconds(30));
+    let books = open(&path, &clock);
+    assert!(matches!(books.time_doubt().await.unwrap(), Some(TimeDoubt::Stepped { .. })));
+    assert_eq!(books.now(), truth.saturating_add(Seconds(30)), "the boot clock went on");
+    run(&books, [create_group(1, 2)]).await;
+    books.close().await;
+    clock.reboot();
+    let books = open(&path, &clock);
+    assert!(matches!(books.time_doubt().await.unwrap(), Some(TimeDoubt::Unsettled { .. })));
+    assert_eq!(code_of(&books, ask(create_group(1, 3))).await, "TIME_IN_DOUBT");
+    clock.set(truth.saturating_add(Seconds(90)));
+    books.confirm_time().await.unwrap();
+    books.close().await;
+    let books = open(&path, &clock);
+    assert_eq!(books.time_doubt().await.unwrap(), None);
+    assert_eq!(books.now(), truth.saturating_add(Seconds(90)));
+}
+
+#[tokio::test]
+async fn a_start_with_a_dead_battery_is_asked_about() {
+    let (books, clock, dir) = fresh().await;
+    let truth = books.now();
+    books.close().await;
+    clock.reboot();
+    clock.set(Timestamp::from_secs(60).unwrap());
+    let books = open(&dir.path().join("books.db"), &clock);
+    assert!(matches!(books.time_doubt().await.unwrap(), Some(TimeDoubt::Behind { .. })));
+    assert_eq!(code_of(&books, ask(create_group(1, 2))).await, "TIME_IN_DOUBT");
+    assert_eq!(books.now(), truth, "time does not go back");
 }

@@ -1,7 +1,7 @@
 //! Reading: every query of the port, on any connection of the database.
 
 use crate::store::{
-    DeviceStatus, Envelope, Hash, Head, IdempotencyRecord, Issued, Reads, Result, Snapshot, StoreError,
+    DeviceStatus, Envelope, Hash, Head, IdempotencyRecord, Issued, Note, Reads, Result, Snapshot, StoreError,
     StreamId, chain,
 };
 use coterm_shared::id::{DeviceId, OrganizationId};
@@ -163,6 +163,15 @@ impl Reads for Connection {
             });
         }
         Ok(())
+    }
+
+    fn notes(&self, kind: &str) -> Result<Vec<Note>> {
+        let mut statement =
+            self.prepare_cached("SELECT subject, at, body FROM notes WHERE kind = $1 ORDER BY subject")?;
+        let rows = statement.query_map([kind], |row| {
+            Ok(Note { kind: kind.to_owned(), subject: row.get(0)?, at: instant(row, 1)?, body: row.get(2)? })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }
 

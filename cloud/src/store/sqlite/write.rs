@@ -8,8 +8,8 @@
 use super::read::integer;
 use crate::store::chain::{self, Link};
 use crate::store::{
-    Append, ChangeSet, Conflict, DeviceStatus, Head, IdempotencyRecord, Issued, Reads, Reservation,
-    ReservationAct, Result, Snapshot, StreamId, Transaction,
+    Append, ChangeSet, Conflict, DeviceStatus, Head, IdempotencyRecord, Issued, Note, NoteChange, Reads,
+    Reservation, ReservationAct, Result, Snapshot, StreamId, Transaction,
 };
 use coterm_shared::id::OrganizationId;
 use coterm_shared::time::Timestamp;
@@ -276,6 +276,23 @@ impl Transaction for SqliteTransaction<'_> {
                 integer(status.heard_at.as_secs())?,
                 &status.body,
             ))?;
+        Ok(())
+    }
+
+    fn change_note(&mut self, change: &NoteChange) -> Result<()> {
+        match change {
+            NoteChange::Keep(Note { kind, subject, at, body }) => self
+                .transaction
+                .prepare_cached(
+                    "INSERT INTO notes (kind, subject, at, body) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (kind, subject) DO UPDATE SET at = excluded.at, body = excluded.body",
+                )?
+                .execute((kind, subject, integer(at.as_secs())?, body))?,
+            NoteChange::Forget { kind, subject } => self
+                .transaction
+                .prepare_cached("DELETE FROM notes WHERE kind = $1 AND subject = $2")?
+                .execute((kind, subject))?,
+        };
         Ok(())
     }
 
