@@ -8,7 +8,7 @@ use coterm_shared::enforcement::{BootId, ClockPolicy, ClockReading};
 use coterm_shared::time::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const KERNEL_BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -78,8 +78,9 @@ impl Clock for SystemClock {
         let began = words.next().and_then(|word| word.parse().ok()).unwrap_or(0_u64);
         let uptime = secs(clock_gettime(ClockId::Boottime).tv_sec).saturating_sub(began);
         let scale = u64::from(self.scale);
-        let wall = secs(clock_gettime(ClockId::Realtime).tv_sec)
-            .saturating_add(uptime.saturating_mul(scale.saturating_sub(1)));
+        // A wall clock before 1970 shows 1970.
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let wall = wall.saturating_add(uptime.saturating_mul(scale.saturating_sub(1)));
         Ok(ClockReading {
             boot_id,
             boot_secs: uptime.saturating_mul(scale),
@@ -92,7 +93,6 @@ impl Clock for SystemClock {
     }
 }
 
-/// A wall clock before 1970 shows 1970.
 fn secs(tv_sec: i64) -> u64 {
     u64::try_from(tv_sec).unwrap_or(0)
 }

@@ -5,6 +5,7 @@
 
 mod attacks;
 mod capacity;
+mod clocks;
 mod confirmation;
 mod crash_of_the_agent;
 mod crash_of_the_cloud;
@@ -21,6 +22,7 @@ mod log;
 mod manual;
 mod offline;
 mod python_peer;
+mod second_cloud;
 mod startup;
 mod state_file;
 mod worked;

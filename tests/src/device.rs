@@ -28,6 +28,7 @@ pub struct Device {
     pub workload: Workload,
     id: String,
     dir: PathBuf,
+    environment: Vec<(String, String)>,
 }
 
 impl Device {
@@ -39,8 +40,8 @@ impl Device {
         let path = dir.to_str().expect("plain ASCII");
         let said = tenant.coterm(&["device", "provision", id, "-o", path]);
         assert_eq!(said.code, 0, "{said:?}");
-        let device =
-            Device { agent: None, workload: Workload::new(&dir.join("workload")), id: id.to_owned(), dir };
+        let workload = Workload::new(&dir.join("workload"));
+        let device = Device { agent: None, workload, id: id.to_owned(), dir, environment: Vec::new() };
         device.configure(obeys);
         device
     }
@@ -49,7 +50,7 @@ impl Device {
     #[must_use]
     pub fn by_hand(dir: PathBuf, id: &str, head: &str, obeys: Obeys) -> Device {
         let workload = Workload::new(&dir.join("workload"));
-        let device = Device { agent: None, workload, id: id.to_owned(), dir };
+        let device = Device { agent: None, workload, id: id.to_owned(), dir, environment: Vec::new() };
         device.set_config(head);
         device.configure(obeys);
         device
@@ -129,7 +130,13 @@ impl Device {
         let mut command = Command::new(program("coterm-agent"));
         command.args(arguments).arg("--config").arg(self.config_file());
         clean(&mut command, &self.dir);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// Sets variables of the environment for the agent, from its next start on.
+    pub fn set_environment(&mut self, environment: Vec<(String, String)>) {
+        self.environment = environment;
     }
 
     /// Runs a command of the agent's program to its end.

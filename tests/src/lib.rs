@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod citations;
+pub mod clock;
 pub mod cloud;
 pub mod device;
 pub mod forge;

@@ -69,6 +69,7 @@ impl<S: StateStore> Driver<S> {
                 if matches!(refusal, TokenRefusal::UnknownKey | TokenRefusal::EpochUnknown) {
                     self.early = Some(payload.to_vec());
                 }
+                self.proof_wanted |= doubts_what_is_held(refusal);
                 self.refuse(refusal.code(), refusal.sentence());
                 Fate::Done
             }
@@ -183,6 +184,33 @@ impl<S: StateStore> Driver<S> {
             // An attacker must not fill the log; who looks for him can.
             tracing::debug!(code, count = self.refused.count, "refused a message");
         }
+    }
+}
+
+/// Whether the cloud that sent this, or whoever has its keys, does not know what this device holds: it is then shown the
+/// token held (token §3). Behind a good signature alone, so nobody without a key can make a device talk.
+const fn doubts_what_is_held(refusal: TokenRefusal) -> bool {
+    match refusal {
+        TokenRefusal::Rollback | TokenRefusal::Equivocation | TokenRefusal::EpochRevoked => true,
+        TokenRefusal::Length
+        | TokenRefusal::Shape
+        | TokenRefusal::Header
+        | TokenRefusal::Algorithm
+        | TokenRefusal::ContentType
+        | TokenRefusal::UnknownKey
+        | TokenRefusal::KeyUse
+        | TokenRefusal::KeyOrganization
+        | TokenRefusal::Signature
+        | TokenRefusal::ClaimsEncoding
+        | TokenRefusal::ClaimsMalformed
+        | TokenRefusal::ProfileVersion
+        | TokenRefusal::TimesUnordered
+        | TokenRefusal::WrongIssuer
+        | TokenRefusal::WrongDevice
+        | TokenRefusal::WrongOrganization
+        | TokenRefusal::OutsideKeyWindow
+        | TokenRefusal::SequenceOffTime
+        | TokenRefusal::EpochUnknown => false,
     }
 }
 

@@ -140,6 +140,8 @@ pub(crate) struct Driver<S> {
     outcome: Option<Outcome>,
     ordered_boot_secs: u64,
     report_wanted: bool,
+    /// The next report shows the token held.
+    proof_wanted: bool,
     next_report_boot_secs: u64,
     /// Reports about faults alone are held back until then.
     next_fault_report_boot_secs: u64,

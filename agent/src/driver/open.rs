@@ -88,6 +88,7 @@ impl<S: StateStore> Driver<S> {
             outcome: None,
             ordered_boot_secs: boot_secs,
             report_wanted: true,
+            proof_wanted: false,
             next_report_boot_secs: boot_secs,
             next_fault_report_boot_secs: boot_secs,
             next_refusal_report_boot_secs: boot_secs,

@@ -4,7 +4,7 @@ use super::{Driver, Effects, LONGEST_WAIT, Outstanding};
 use crate::actuator::Order;
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::{Decision, Facts, PublicState, TimeSource, WallStanding};
-use coterm_shared::protocol::{Code, FormatV1, LastRefusal, Report, Request};
+use coterm_shared::protocol::{Code, FormatV1, LastRefusal, Proof, Report, Request};
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{Nonce, TokenVersion};
 
@@ -136,6 +136,7 @@ impl<S: StateStore> Driver<S> {
         }
         let report = self.report(decision).to_payload();
         self.report_wanted = false;
+        self.proof_wanted = false;
         self.next_report_boot_secs = now.saturating_add(self.heartbeat());
         report.inspect_err(|error| tracing::error!(%error, "the report cannot be sent")).ok()
     }
@@ -188,7 +189,10 @@ impl<S: StateStore> Driver<S> {
                 .map(|code| LastRefusal { code, count: self.refused.count }),
             agent_version: AGENT_VERSION.to_owned(),
             nonce: None,
-            proof: None,
+            proof: self.token.as_ref().filter(|_| self.proof_wanted).and_then(|token| {
+                // Every token fits a proof.
+                Proof::new(token.bytes().to_vec()).ok()
+            }),
         }
     }
 

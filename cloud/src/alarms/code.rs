@@ -88,6 +88,18 @@ codes! {
     RootKeyOnline = "ROOT_KEY_ONLINE", Warning,
         "private root keys lie beside the daemon, enough of them to make any root",
         "move them offline: `coterm-cloud keys draft-root`, see Keys in OPERATIONS.md";
+    SigningHalted = "SIGNING_HALTED", Critical,
+        "a device showed a token signed with our key that was not issued here; nothing is signed for its organization",
+        "stop the second daemon, or revoke the stolen key with `--raise-epoch`; then `coterm platform halts confirm ORG`";
+    TokensContradict = "TOKENS_CONTRADICT", Critical,
+        "devices refused a token because they hold another one of the same version",
+        "two issuers are at work or a key is abused: look for a second daemon; then `coterm platform halts confirm ORG`";
+    DeviceQuarantined = "DEVICE_QUARANTINED", Warning,
+        "devices claim tokens that were not issued here and do not show them; their reports are not believed",
+        "look at the devices: a cloned disk, a manipulated agent, or a second cloud";
+    TimeInDoubt = "TIME_IN_DOUBT", Critical,
+        "the clock of this machine cannot be believed; nothing is signed",
+        "look at the clock, set it right, then `coterm time confirm`";
     AuthorityEnds = "AUTHORITY_ENDS", Warning,
         "the certificate authority ends within a year",
         "plan a new one; every device has to be provisioned again";

@@ -1,15 +1,18 @@
 //! What the HTTP interface asks of the rest of the daemon.
 
-use crate::books::Books;
+use crate::books::{Books, BooksError};
 use crate::http::{self, BrokerAddress, Fleet, Provisioned, Provisioner, Readiness};
 use crate::mqtt::external::LinkStatus;
-use crate::ports::Owners;
+use crate::ports::{BoxFuture, Owners};
 use crate::reconcile::{DeviceStatus, Held, Link, Reconciler};
 use crate::signer::Trust;
 use coterm_certs::{Pki, PkiError};
 use coterm_shared::id::{DeviceId, OrganizationId};
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::UnixTime;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 /// Makes devices ready to connect, from the PKI and the chain of trust.
@@ -68,6 +71,14 @@ impl Fleet for Statuses {
             .filter(|status| status.organization == Some(organization))
             .map(|status| shown(&status))
     }
+
+    fn suspicions(&self) -> Vec<Value> {
+        self.0.suspicions().iter().map(|suspicion| json!(suspicion)).collect()
+    }
+
+    fn confirm(&self, organization: OrganizationId) -> BoxFuture<'_, Result<bool, BooksError>> {
+        Box::pin(self.0.confirm(organization))
+    }
 }
 
 /// A device's status: `null` where nothing is known, never a guess.
@@ -99,12 +110,23 @@ fn shown(status: &DeviceStatus) -> Value {
         "agent_version": report.map(|report| &report.agent_version),
         "quarantined": status.quarantine.map(|quarantine| json!({
             "since": quarantine.since,
+            "asked_for_proof": quarantine.asked,
             "claims_to_hold": match quarantine.held {
                 Held::Version(version) => Some(version),
                 Held::Unknown | Held::Nothing => None,
             },
         })),
     })
+}
+
+/// Cloud time, at which certificates are judged: a clock in doubt locks nobody out.
+#[derive(Debug)]
+pub(super) struct CloudTime(pub(super) Books);
+
+impl TimeProvider for CloudTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.now().as_secs())))
+    }
 }
 
 /// What keeps the daemon from its work.

@@ -3,9 +3,10 @@
 
 use super::ends;
 use super::mqtt::Started;
-use crate::alarms::Alarms;
+use crate::alarms::{AlarmCode, Alarms, Condition};
 use crate::books::{Books, Touch};
 use crate::config::Config;
+use crate::reconcile::Reconciler;
 use crate::signer::Trust;
 use coterm_certs::Pki;
 #[cfg(feature = "embedded-broker")]
@@ -33,6 +34,7 @@ pub(super) fn start(
     mqtt: Started,
     revoked: Arc<Notify>,
     alarms: Arc<Alarms>,
+    reconciler: Arc<Reconciler>,
     mut stop: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     // Often enough that a key is rotated well within its notice, also with the short leases of a demonstration.
@@ -49,6 +51,7 @@ pub(super) fn start(
                 () = revoked.notified() => renew(&pki, &mqtt).await,
                 touches = feed.changed() => change_hands(&mqtt, touches).await,
                 _ = looks.tick() => {
+                    suspect(&books, &reconciler, &alarms).await;
                     if take_over(&books, &trust).await {
                         alarm(&config, &books, &trust, &pki, &alarms).await;
                     }
@@ -90,6 +93,16 @@ async fn alarm(config: &Config, books: &Books, trust: &Arc<Trust>, pki: &Pki, al
     let Ok((keys, certificates)) = tokio::task::spawn_blocking(look).await else { return };
     alarms.settle(Trust::CODES, keys, now);
     alarms.settle(ends::CODES, certificates, now);
+}
+
+/// Settles what operators have to know about devices, other signers and the time.
+async fn suspect(books: &Books, reconciler: &Reconciler, alarms: &Alarms) {
+    let now = books.now();
+    alarms.settle(Reconciler::CODES, reconciler.conditions(), now);
+    if let Ok(doubt) = books.time_doubt().await {
+        let doubts = doubt.map(|doubt| Condition::new(AlarmCode::TimeInDoubt, "", doubt.to_string()));
+        alarms.settle(&[AlarmCode::TimeInDoubt], doubts.into_iter().collect(), now);
+    }
 }
 
 async fn rotate(books: &Books, trust: &Arc<Trust>) {

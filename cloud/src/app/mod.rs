@@ -29,8 +29,9 @@ use crate::ports::{Broker, Inbox, Owners};
 use crate::reconcile::{Counters, LatestInbox, Reconciler, Settings, SigningLedger, TokenPolicy};
 use crate::signer::{Trust, TrustPolicy, Vault};
 use crate::store::sqlite::SqliteStore;
-use adapters::{Claims, DeviceKits, Obstacles, Statuses};
+use adapters::{Claims, CloudTime, DeviceKits, Obstacles, Statuses};
 use coterm_certs::Pki;
+use rustls::time_provider::TimeProvider;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -129,8 +130,10 @@ async fn serve(
     let inbox = Arc::new(LatestInbox::new(Arc::new(Counters::default())));
     let ours: Arc<dyn Inbox> = Arc::clone(&inbox) as Arc<dyn Inbox>;
     let owners: Arc<dyn Owners> = Arc::new(Claims(books.clone()));
+    let time: Arc<dyn TimeProvider> = Arc::new(CloudTime(books.clone()));
+    let deadline = config.limits.publish_deadline;
     let mqtt =
-        mqtt::start(&config.mqtt, config.limits.publish_deadline, &pki, ours, Arc::clone(&owners)).await?;
+        mqtt::start(&config.mqtt, deadline, &pki, ours, Arc::clone(&owners), Arc::clone(&time)).await?;
     let broker = Arc::clone(&mqtt.broker);
     let reconciler = match reconcile(config, books, &trust, &mqtt, inbox).await {
         Ok(reconciler) => Arc::new(reconciler),
@@ -148,7 +151,7 @@ async fn serve(
             (books.clone(), Arc::clone(&trust), pki.clone(), Arc::clone(&owners));
         Desk::new(books, trust, pki, owners, mqtt.address.clone(), Arc::clone(&revoked), policy)
     };
-    let enrolment = match enrol(config, &pki, desk, stop_seen.clone()).await {
+    let enrolment = match enrol(config, &pki, desk, time, stop_seen.clone()).await {
         Ok(enrolment) => enrolment,
         Err(error) => {
             reconciler.stop().await;
@@ -176,8 +179,9 @@ async fn serve(
     });
     let http = tokio::spawn(async move { server.await });
     let mqtt_addr = broker.local_addr();
+    let (ours, fleet) = (Arc::clone(&trust), Arc::clone(&reconciler));
     let housekeeping =
-        housekeeping::start(config, books.clone(), Arc::clone(&trust), pki, mqtt, revoked, alarms, stop_seen);
+        housekeeping::start(config, books.clone(), ours, pki, mqtt, revoked, alarms, fleet, stop_seen);
     let books = books.clone();
     Ok(Running {
         http_addr,
@@ -200,6 +204,7 @@ async fn enrol(
     config: &Config,
     pki: &Pki,
     desk: impl FnOnce(EnrolmentPolicy) -> Desk,
+    time: Arc<dyn TimeProvider>,
     stop: watch::Receiver<bool>,
 ) -> Result<Option<EnrolmentListener>, StartError> {
     let Some(enrolment) = &config.enrolment else { return Ok(None) };
@@ -208,6 +213,7 @@ async fn enrol(
         names: enrolment.server_names.clone(),
         grace: enrolment.renewal_grace,
         max_connections: usize::try_from(enrolment.max_connections).unwrap_or(usize::MAX),
+        time,
     };
     let desk = desk(EnrolmentPolicy { life: enrolment.certificate, demonstration: config.demonstration });
     Ok(Some(EnrolmentListener::start(settings, pki.clone(), desk, stop).await?))

@@ -7,6 +7,7 @@ use crate::mqtt::external::{ExternalBroker, ExternalConfig, LinkStatus};
 use crate::ports::{Broker, Inbox, Owners};
 use coterm_certs::{Identity, Pki, read_bounded_file};
 use coterm_shared::time::Seconds;
+use rustls::time_provider::TimeProvider;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use std::sync::Arc;
@@ -36,9 +37,10 @@ pub(super) async fn start(
     pki: &Pki,
     inbox: Arc<dyn Inbox>,
     owners: Arc<dyn Owners>,
+    time: Arc<dyn TimeProvider>,
 ) -> Result<Started, StartError> {
     match config {
-        Mqtt::Embedded(config) => start_embedded(config, pki, inbox, owners).await,
+        Mqtt::Embedded(config) => start_embedded(config, pki, inbox, owners, time).await,
         Mqtt::External(config) => start_external(config, deadline, inbox),
     }
 }
@@ -49,6 +51,7 @@ async fn start_embedded(
     pki: &Pki,
     inbox: Arc<dyn Inbox>,
     owners: Arc<dyn Owners>,
+    time: Arc<dyn TimeProvider>,
 ) -> Result<Started, StartError> {
     let identity = pki.server_identity(&config.server_names)?;
     let settings = EmbeddedConfig {
@@ -56,6 +59,7 @@ async fn start_embedded(
         max_devices: to_usize(config.max_connections),
         max_connections_per_address: to_usize(config.max_connections_per_address),
         handshake_timeout: Duration::from_secs(config.handshake_timeout.0),
+        time,
         ..EmbeddedConfig::default()
     };
     let revoked = pki.revoked()?;
@@ -82,6 +86,7 @@ async fn start_embedded(
     _: &Pki,
     _: Arc<dyn Inbox>,
     _: Arc<dyn Owners>,
+    _: Arc<dyn TimeProvider>,
 ) -> Result<Started, StartError> {
     Err(StartError::NoEmbeddedBroker)
 }

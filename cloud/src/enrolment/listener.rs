@@ -8,6 +8,7 @@ use super::tls::Tls;
 use coterm_certs::{CertificateFacts, Pki, PkiError};
 use coterm_shared::time::Seconds;
 use coterm_shared::token::{MAX_REQUEST_BYTES, Request};
+use rustls::time_provider::TimeProvider;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub grace: Seconds,
     /// Connections at once.
     pub max_connections: usize,
+    /// At what time devices' certificates are judged.
+    pub time: Arc<dyn TimeProvider>,
 }
 
 /// Why it does not listen.
@@ -116,7 +119,7 @@ struct Shared {
 
 fn tls(pki: &Pki, settings: &Settings) -> Result<Tls, ListenError> {
     let identity = pki.enrolment_identity(&settings.names)?;
-    Ok(Tls::new(&identity, pki.ca_certificate(), settings.grace)?)
+    Ok(Tls::new(&identity, pki.ca_certificate(), settings.grace, Arc::clone(&settings.time))?)
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {

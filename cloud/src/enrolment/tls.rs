@@ -9,6 +9,7 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -33,6 +34,7 @@ impl Tls {
         identity: &Identity,
         authority: &CertificateDer<'static>,
         grace: Seconds,
+        time: Arc<dyn TimeProvider>,
     ) -> Result<Tls, Error> {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
@@ -41,7 +43,7 @@ impl Tls {
             .allow_unauthenticated()
             .build()
             .map_err(|error| Error::General(error.to_string()))?;
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let mut config = ServerConfig::builder_with_details(provider, time)
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(Arc::new(Lenient { inner, grace }))
             .with_single_cert(identity.chain().to_vec(), identity.key())?;

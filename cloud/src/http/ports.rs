@@ -1,6 +1,8 @@
 //! What the interface needs from the rest of the daemon, besides the books.
 
 use super::bundle::{BrokerAddress, Trust};
+use crate::books::BooksError;
+use crate::ports::BoxFuture;
 use coterm_certs::{DeviceCertificate, PkiError};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use serde_json::Value;
@@ -32,6 +34,10 @@ pub trait Fleet: Send + Sync + 'static {
     /// What the daemon last heard of a device and last sent it, as JSON; `None` if it never heard of it, or if another
     /// organization has claimed it since.
     fn status(&self, organization: OrganizationId, device: &DeviceId) -> Option<Value>;
+    /// What operators have to look into and can confirm (token §3), as JSON, by organization.
+    fn suspicions(&self) -> Vec<Value>;
+    /// Signs for the organization again; returns whether there was anything to confirm.
+    fn confirm(&self, organization: OrganizationId) -> BoxFuture<'_, Result<bool, BooksError>>;
 }
 
 /// Whether the daemon does its work.
@@ -47,6 +53,14 @@ pub struct Unknown;
 impl Fleet for Unknown {
     fn status(&self, _organization: OrganizationId, _device: &DeviceId) -> Option<Value> {
         None
+    }
+
+    fn suspicions(&self) -> Vec<Value> {
+        Vec::new()
+    }
+
+    fn confirm(&self, _organization: OrganizationId) -> BoxFuture<'_, Result<bool, BooksError>> {
+        Box::pin(async { Ok(false) })
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Counters {
     pub requests_refused: Counter,
     /// Devices put in quarantine.
     pub quarantines: Counter,
+    /// Times a device was asked to show the token it claims.
+    pub proofs_asked: Counter,
     /// Devices looked at.
     pub plans: Counter,
     /// Sweeps that came to their end.

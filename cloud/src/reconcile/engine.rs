@@ -8,12 +8,15 @@ use super::Settings;
 use super::counters::Counters;
 use super::digest::Goal;
 use super::documents::DocumentCourier;
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Planned};
 use super::inbox::LatestInbox;
 use super::plan::{Action, Policy};
-use super::ports::{Ledger, Outcome, Touched, Wish};
+use super::ports::{Ledger, Outcome, Stored, Touched, Wish};
 use super::publish::{Done, End, Job, Publisher};
+use super::status::Cause;
 use coterm_shared::id::{DeviceId, OrganizationId};
+use coterm_shared::protocol::Proof;
+use coterm_shared::token::TokenVersion;
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -38,7 +41,18 @@ pub(super) struct Engine {
     pub(super) publisher: Publisher,
     pub(super) documents: DocumentCourier,
     pub(super) settings: Settings,
+    /// Cloud time at the start, in milliseconds.
+    pub(super) started_millis: u64,
     pub(super) work: Work,
+}
+
+/// A token shown as being of the version issued last, to be compared with that.
+#[derive(Debug)]
+struct Shown {
+    device: DeviceId,
+    organization: OrganizationId,
+    version: TokenVersion,
+    proof: Proof,
 }
 
 /// What waits to be looked at.
@@ -55,6 +69,8 @@ pub(super) struct Work {
     /// Organizations still to be swept.
     sweep: VecDeque<OrganizationId>,
     sweeping: bool,
+    /// Tokens shown because two of one version were seen; of each device the last.
+    shown: Vec<Shown>,
     /// When issuing failed; `None` once it works.
     failed_at: Option<Instant>,
     swept_at: Option<Instant>,
@@ -63,6 +79,7 @@ pub(super) struct Work {
 
 impl Engine {
     pub(super) async fn run(mut self, mut orders: watch::Receiver<Order>) {
+        self.end_outdated_halts().await;
         self.sweep();
         let mut ticks = tokio::time::interval(self.settings.tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -85,6 +102,7 @@ impl Engine {
                 raised = self.documents.step() => {
                     if raised {
                         tracing::warn!(epoch = self.documents.epoch(), "the epoch was raised: every token is issued anew");
+                        self.end_outdated_halts().await;
                         self.sweep();
                     }
                 }
@@ -160,6 +178,11 @@ impl Engine {
         for (device, unread) in self.inbox.take() {
             if let Some(report) = &unread.report {
                 self.documents.reported(report.root_version, report.keyring_version);
+                if let (Some(organization), Some(version), Some(proof)) =
+                    (fleet.contradicts(&device, report), report.held, report.proof.clone())
+                {
+                    self.work.shown.push(Shown { device: device.clone(), organization, version, proof });
+                }
             }
             let proven = unread.report.as_ref().and_then(|report| {
                 let proof = report.proof.as_ref()?;
@@ -178,8 +201,51 @@ impl Engine {
         }
     }
 
+    /// Compares tokens that were shown with those issued here: another one of the same version is somebody else's.
+    async fn compare_shown(&mut self) {
+        for Shown { device, organization, version, proof } in std::mem::take(&mut self.work.shown) {
+            let ours = match self.ledger.token(device.clone()).await {
+                Ok(Stored::Token(issued, bytes)) => issued == version && *bytes == *proof.token(),
+                Ok(Stored::Outdated(_) | Stored::Nothing) | Err(_) => true,
+            };
+            let now = self.ledger.now();
+            if !ours
+                && self.ledger.verify(organization, &device, proof.token()) == Some(version)
+                && self.fleet().halt(&device, version, Cause::Contradiction, now)
+            {
+                say_halted(&device);
+            }
+        }
+    }
+
+    /// Ends halts that a raised epoch has answered.
+    async fn end_outdated_halts(&mut self) {
+        let outdated = self.fleet().suspicions.outdated(self.documents.epoch(), self.ledger.now());
+        for confirmation in outdated {
+            tracing::warn!(organization = %confirmation.organization, "the epoch was raised: signing goes on");
+            self.fleet().suspicions.confirmed(confirmation.clone());
+            if let Err(error) = self.ledger.keep_confirmation(confirmation).await {
+                // The next start finds it outdated again.
+                tracing::warn!(%error, "the end of a halt was not noted");
+            }
+        }
+    }
+
+    /// Puts what is suspected on disk: a restart must not be a way around a halt.
+    async fn keep_suspicions(&mut self) {
+        let unkept = self.fleet().suspicions.take_unkept();
+        if !unkept.is_empty()
+            && let Err(error) = self.ledger.keep(unkept.clone()).await
+        {
+            tracing::error!(%error, "halts are not on disk; tried again");
+            self.fleet().suspicions.not_kept(unkept);
+        }
+    }
+
     /// Looks at one batch of marked devices, issues what they need and hands it on.
     async fn work(&mut self) {
+        self.compare_shown().await;
+        self.keep_suspicions().await;
         if self.publisher.is_full() {
             return;
         }
@@ -254,30 +320,39 @@ impl Engine {
         let wanted =
             fleet.organization(&device).and_then(|organization| self.ledger.wanted(organization, &device));
         let goal = wanted.as_ref().map(|wanted| Goal::of(&self.settings.trust_domain, wanted));
-        let (action, begins) = fleet.plan(&device, goal, &self.policy(), now);
+        let Planned { action, begins, ask_proof } = fleet.plan(&device, goal, &self.policy(), now);
         match action {
             Action::Nothing => {}
-            Action::Quarantine if begins => {
-                self.inbox.counters().quarantines.add(1);
-                tracing::error!(%device, "the device claims a token that was never issued; its reports are not believed \
-                    until they are plausible. Look into it: a cloned or manipulated device");
+            Action::Quarantine => {
+                if begins {
+                    self.inbox.counters().quarantines.add(1);
+                    tracing::error!(%device, "the device claims a token that was not issued here; its reports are not \
+                        believed until it shows it or they are plausible. Look into it: a second cloud, a cloned or \
+                        manipulated device");
+                }
+                if let Some(version) = fleet.version(&device).filter(|_| ask_proof) {
+                    drop(fleet);
+                    self.counters().proofs_asked.add(1);
+                    tracing::debug!(%device, "asked to show the token it claims");
+                    // Older than what it claims: it refuses it, and shows what it holds.
+                    self.publisher.send(Job { device, version, bytes: None, keep: false });
+                }
             }
-            Action::Halt if begins => {
-                tracing::error!(%device, "the device shows a token signed with our key that was \
-                not issued here; nothing is signed for its organization until someone resumes it. Look into it now: \
-                a stolen token key, or a second cloud on another database")
+            Action::Halt => {
+                if begins {
+                    say_halted(&device);
+                }
             }
-            Action::Quarantine | Action::Halt => {}
             Action::Publish => {
                 if let Some(version) = fleet.version(&device) {
                     fleet.sending(&device, version);
                     drop(fleet);
-                    self.publisher.send(Job { device, version, bytes: None });
+                    self.publisher.send(Job { device, version, bytes: None, keep: true });
                 }
             }
             Action::Issue(why) => {
                 if let (Some(wanted), Some(Goal { digest, .. })) = (wanted, goal)
-                    && !fleet.is_halted(wanted.organization)
+                    && !fleet.suspicions.is_halted(wanted.organization)
                 {
                     tracing::debug!(%device, why = why.name(), "issuing");
                     wishes.push(Wish { nonce: fleet.nonce(&device), wanted, digest, why });
@@ -304,12 +379,12 @@ impl Engine {
             counters.rows.add(1);
             fleet.issued(&fresh, &wish);
             let goal = Goal { digest: wish.digest, farewell: wish.wanted.is_farewell() };
-            let (action, _) = fleet.plan(&fresh.device, Some(goal), &policy, now);
-            match action {
+            match fleet.plan(&fresh.device, Some(goal), &policy, now).action {
                 Action::Publish => {
                     fleet.sending(&fresh.device, fresh.issued.version);
                     let bytes = Some(fresh.bytes);
-                    jobs.push(Job { device: fresh.device, version: fresh.issued.version, bytes });
+                    let (device, version) = (fresh.device, fresh.issued.version);
+                    jobs.push(Job { device, version, bytes, keep: true });
                 }
                 Action::Nothing | Action::Quarantine | Action::Halt => {}
                 // Asked again meanwhile, for instance: the next turn sees to it.
@@ -362,7 +437,11 @@ impl Engine {
 
     /// What holds for all devices now: the epoch follows the keyring.
     fn policy(&self) -> Policy {
-        Policy { epoch: self.documents.epoch(), retained: self.settings.retained }
+        Policy {
+            epoch: self.documents.epoch(),
+            retained: self.settings.retained,
+            started_millis: self.started_millis,
+        }
     }
 
     fn counters(&self) -> &Arc<Counters> {
@@ -372,6 +451,12 @@ impl Engine {
     fn fleet(&self) -> MutexGuard<'_, Fleet> {
         self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn say_halted(device: &DeviceId) {
+    tracing::error!(%device, "the device shows a token signed with our key that was not issued here; nothing is signed \
+        for its organization until an operator confirms (`coterm platform halts`). Look into it now: a stolen token key, \
+        or a second cloud on another database");
 }
 
 /// Devices to be looked at, each once, first come first served.

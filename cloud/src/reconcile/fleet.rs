@@ -8,12 +8,13 @@ use super::inbox::Unread;
 use super::plan::{Action, Facts, Held, Issued, Policy, Sent, Why, plan};
 use super::ports::{Fresh, Memory, Said, Wish};
 use super::publish::End;
-use super::status::{DeviceStatus, Halt, Link, Quarantine};
+use super::status::{Cause, DeviceStatus, Halt, Link, Quarantine};
+use super::suspicion::{Suspicions, contradiction};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{Nonce, TokenVersion};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Most devices remembered that no organization claims; they hold certificates of ours, so they are few.
@@ -23,6 +24,8 @@ const MAX_STRANGERS: usize = 10_000;
 struct Entry {
     organization: Option<OrganizationId>,
     issued: Option<Issued>,
+    /// The version issued before that one.
+    previous: Option<TokenVersion>,
     held: Held,
     sent: Option<Sent>,
     in_flight: Option<TokenVersion>,
@@ -32,10 +35,44 @@ struct Entry {
     heard_at: Option<Timestamp>,
     report: Option<Arc<Report>>,
     asked: Option<Nonce>,
+    asked_at: Option<Timestamp>,
+    /// It reported since it connected, or since the start if the broker does not tell.
+    reported: bool,
     answered_at: Option<Timestamp>,
     healed_at: Option<Timestamp>,
     quarantine: Option<Quarantine>,
+    /// When it may be asked again to show the token it claims.
+    ask_at: Option<Timestamp>,
     proven: Option<TokenVersion>,
+    /// It refused a token for contradiction, and was not issued another since.
+    contradicted: bool,
+    /// The version that answers its request.
+    answer: Option<TokenVersion>,
+}
+
+/// The least and the longest time between two requests to show a token: a device answers one a minute.
+const ASK_AFTER: Seconds = Seconds(60);
+const ASK_SELDOM: Seconds = Seconds(3_600);
+
+/// How long the answer to a request waits for the report that says what the device holds; one that never reports is
+/// answered after that.
+const ANSWER_AFTER: Seconds = Seconds(5);
+
+/// What a device needs, and what began with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Planned {
+    /// What is to be done.
+    pub(super) action: Action,
+    /// A quarantine or halt begins.
+    pub(super) begins: bool,
+    /// The device is to be sent its last token, so that it refuses it and shows what it holds instead.
+    pub(super) ask_proof: bool,
+}
+
+impl From<Action> for Planned {
+    fn from(action: Action) -> Planned {
+        Planned { action, begins: false, ask_proof: false }
+    }
 }
 
 /// What hearing a device led to.
@@ -54,15 +91,16 @@ pub(super) struct Heard {
 pub(super) struct Fleet {
     devices: HashMap<DeviceId, Entry>,
     strangers: usize,
+    /// When devices are to be looked at for time alone: to renew, or to answer who does not report.
     renewals: BTreeSet<(Timestamp, DeviceId)>,
     unsaved: BTreeSet<DeviceId>,
-    halts: BTreeMap<OrganizationId, Halt>,
+    pub(super) suspicions: Suspicions,
 }
 
 impl Fleet {
     /// Everything remembered from before the start.
-    pub(super) fn new(memory: Memory) -> Fleet {
-        let mut fleet = Fleet::default();
+    pub(super) fn new(mut memory: Memory) -> Fleet {
+        let mut fleet = Fleet { suspicions: Suspicions::new(&mut memory), ..Fleet::default() };
         for (device, organization, issued) in memory.issued {
             fleet.adopt(&device, organization);
             fleet.remember(&device, issued);
@@ -70,6 +108,9 @@ impl Fleet {
         for said in memory.said {
             // What it said to one organization is not told to the next.
             let theirs = fleet.organization(&said.device).is_none_or(|owner| owner == said.organization);
+            if theirs {
+                fleet.suspicions.refused(said.organization, &said.device, &said.report, said.heard_at);
+            }
             if theirs && let Some(entry) = fleet.entry(&said.device) {
                 entry.held = held(&said.report);
                 entry.heard_at = Some(said.heard_at);
@@ -102,11 +143,13 @@ impl Fleet {
         if known && entry.organization.is_none() {
             self.strangers = self.strangers.saturating_sub(1);
         }
-        if entry.organization.is_some_and(|before| before != organization) {
+        if let Some(before) = entry.organization.filter(|before| *before != organization) {
+            self.suspicions.forget(before, device);
             // What it said to one organization is not told to the next, and says nothing about what it will hold.
             *entry = Entry {
                 link: entry.link,
                 issued: entry.issued,
+                previous: entry.previous,
                 in_flight: entry.in_flight,
                 ..Entry::default()
             };
@@ -126,6 +169,25 @@ impl Fleet {
         if issued_version(entry).is_some_and(|issued| held <= issued) { None } else { entry.organization }
     }
 
+    /// Whose device it is, if this report says that it was shown two tokens of the version issued last.
+    pub(super) fn contradicts(&self, device: &DeviceId, report: &Report) -> Option<OrganizationId> {
+        let entry = self.devices.get(device)?;
+        let same = report.held.is_some() && report.held == issued_version(entry);
+        if same && contradiction(report).is_some() { entry.organization } else { None }
+    }
+
+    /// A device showed a token signed with our key that was not issued here; returns whether a halt begins.
+    pub(super) fn halt(
+        &mut self,
+        device: &DeviceId,
+        version: TokenVersion,
+        cause: Cause,
+        now: Timestamp,
+    ) -> bool {
+        let Some(organization) = self.organization(device) else { return false };
+        self.suspicions.halt(organization, Halt { since: now, device: device.clone(), version, cause })
+    }
+
     /// Takes in what a device said; `proven` is the version of the token it showed.
     pub(super) fn heard(
         &mut self,
@@ -135,21 +197,29 @@ impl Fleet {
         nonce_interval: Seconds,
         now: Timestamp,
     ) -> Heard {
+        let contradicted = match (&unread.report, self.organization(device)) {
+            (Some(report), Some(organization)) => self.suspicions.refused(organization, device, report, now),
+            (None, _) | (_, None) => false,
+        };
         let Some(entry) = self.entry(device) else { return Heard { dropped: true, ..Heard::default() } };
         entry.heard_at = Some(now);
         if unread.reconnected {
             // A connection starts with nothing delivered; what was sent on the last one may be lost.
             entry.sent = None;
+            entry.reported = false;
         }
         if let Some(connected) = unread.connected {
             entry.link = if connected { Link::Connected } else { Link::Disconnected };
         }
         let mut heard = Heard { look: entry.organization.is_some(), ..Heard::default() };
+        let mut look_again = false;
         let mut nonce = unread.request.map(|request| request.nonce);
         if let Some(mut report) = unread.report {
             nonce = nonce.or_else(|| report.nonce.take());
             entry.held = held(&report);
+            entry.reported = true;
             entry.proven = proven;
+            entry.contradicted |= contradicted;
             // Large, and of no use once looked at.
             report.proof = None;
             entry.report = Some(Arc::new(report));
@@ -160,9 +230,15 @@ impl Fleet {
                 heard.asked_too_soon = true;
             } else {
                 entry.asked = Some(nonce);
+                entry.asked_at = Some(now);
+                look_again = !entry.reported;
             }
         }
-        if entry.report.is_some() {
+        let spoke = entry.report.is_some();
+        if look_again {
+            self.renewals.insert((now.saturating_add(ANSWER_AFTER), device.clone()));
+        }
+        if spoke {
             self.unsaved.insert(device.clone());
         }
         heard
@@ -170,15 +246,15 @@ impl Fleet {
 
     /// What a device needs, given what its token should express.
     ///
-    /// A quarantine or halt is taken in at once; the flag returned with the action tells that it began now.
+    /// A quarantine or halt is taken in at once.
     pub(super) fn plan(
         &mut self,
         device: &DeviceId,
         goal: Option<Goal>,
         policy: &Policy,
         now: Timestamp,
-    ) -> (Action, bool) {
-        let Some(entry) = self.devices.get_mut(device) else { return (Action::Nothing, false) };
+    ) -> Planned {
+        let Some(entry) = self.devices.get_mut(device) else { return Action::Nothing.into() };
         let reachable = policy.retained
             || match entry.link {
                 Link::Connected => true,
@@ -189,65 +265,66 @@ impl Fleet {
             wanted: goal.map(|goal| goal.digest),
             farewell: goal.is_some_and(|goal| goal.farewell),
             issued: entry.issued,
+            previous: entry.previous,
             held: entry.held,
             sent: entry.sent,
             reachable,
-            asked: entry.asked.is_some(),
+            // What it holds comes with the same breath, and may be what another cloud issued: then it gets no token.
+            asked: entry.asked.is_some()
+                && (entry.reported || entry.asked_at.is_none_or(|at| now >= at.saturating_add(ANSWER_AFTER))),
             healed_at: entry.healed_at,
             outdated: entry.outdated,
             proven: entry.proven.is_some() && entry.held == entry.proven.map_or(Held::Unknown, Held::Version),
+            settled: entry.organization.and_then(|organization| self.suspicions.settled(organization)),
+            contradicted: entry.contradicted,
+            answers: entry.answer.is_some() && entry.answer == issued_version(entry),
         };
         let action = plan(&facts, policy, now);
         match action {
             Action::Quarantine => {
                 let begins = entry.quarantine.is_none();
-                if begins {
-                    entry.quarantine = Some(Quarantine { since: now, held: entry.held });
-                }
+                let held = entry.held;
                 entry.asked = None;
-                (action, begins)
+                // What is not older than its claim it would take and not refuse.
+                let older = issued_version(entry).is_some_and(|issued| held > Held::Version(issued));
+                let quarantine = entry.quarantine.get_or_insert(Quarantine { since: now, held, asked: 0 });
+                quarantine.held = held;
+                let since = quarantine.since;
+                let ask_proof = older && reachable && entry.ask_at.is_none_or(|at| now >= at);
+                if ask_proof {
+                    let pause = ASK_AFTER.0.checked_shl(quarantine.asked).unwrap_or(u64::MAX);
+                    entry.ask_at = Some(now.saturating_add(Seconds(pause).min(ASK_SELDOM)));
+                    quarantine.asked = quarantine.asked.saturating_add(1);
+                }
+                if let Some(organization) = entry.organization {
+                    self.suspicions.quarantine(organization, device, Some(since));
+                }
+                Planned { action, begins, ask_proof }
             }
             Action::Halt => {
                 entry.asked = None;
-                let (Some(organization), Some(version)) = (entry.organization, entry.proven) else {
-                    return (Action::Nothing, false);
-                };
-                let begins = !self.halts.contains_key(&organization);
-                if begins {
-                    self.halts.insert(organization, Halt { since: now, device: device.clone(), version });
-                }
-                (action, begins)
+                let Some(version) = entry.proven else { return Action::Nothing.into() };
+                let begins = self.halt(device, version, Cause::ForeignToken, now);
+                Planned { action, begins, ask_proof: false }
             }
             Action::Publish if entry.in_flight.is_some() && entry.in_flight == issued_version(entry) => {
-                (Action::Nothing, false)
+                Action::Nothing.into()
             }
             Action::Nothing | Action::Publish => {
                 let believable = match (entry.held, entry.issued) {
                     (Held::Version(held), Some(issued)) => held <= issued.version,
                     (Held::Unknown | Held::Nothing | Held::Version(_), _) => true,
                 };
-                if believable {
-                    entry.quarantine = None;
+                if believable && entry.quarantine.take().is_some() {
+                    entry.ask_at = None;
+                    if let Some(organization) = entry.organization {
+                        self.suspicions.quarantine(organization, device, None);
+                    }
                 }
-                (action, false)
+                action.into()
             }
-            Action::Issue(_) => (action, false),
+            Action::Issue(_) => action.into(),
         }
-    }
-
-    /// Whether nothing is signed for the organization.
-    pub(super) fn is_halted(&self, organization: OrganizationId) -> bool {
-        self.halts.contains_key(&organization)
-    }
-
-    /// The organizations nothing is signed for, and why.
-    pub(super) fn halts(&self) -> &BTreeMap<OrganizationId, Halt> {
-        &self.halts
-    }
-
-    /// Signs for the organization again.
-    pub(super) fn resume(&mut self, organization: OrganizationId) -> bool {
-        self.halts.remove(&organization).is_some()
     }
 
     /// The nonce the next token of this device answers.
@@ -259,6 +336,7 @@ impl Fleet {
     fn remember(&mut self, device: &DeviceId, issued: Issued) {
         let Some(entry) = self.devices.get_mut(device) else { return };
         if let Some(old) = entry.issued.replace(issued) {
+            entry.previous = Some(old.version);
             self.renewals.remove(&(old.renew_at(device), device.clone()));
         }
         entry.outdated = false;
@@ -270,14 +348,16 @@ impl Fleet {
         self.remember(&fresh.device, fresh.issued);
         let Some(entry) = self.devices.get_mut(&fresh.device) else { return };
         let now = fresh.issued.issued_at;
+        entry.contradicted = false;
         if wish.nonce.is_some() {
             entry.answered_at = Some(now);
+            entry.answer = Some(fresh.issued.version);
             // A nonce that came meanwhile waits for its own answer.
             if entry.asked == wish.nonce {
                 entry.asked = None;
             }
         }
-        if wish.why == Why::HeldAhead {
+        if wish.why == Why::Contradicted {
             entry.healed_at = Some(now);
         }
     }

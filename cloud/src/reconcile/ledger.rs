@@ -2,8 +2,10 @@
 
 use super::digest::WantedDigest;
 use super::plan::Issued;
-use super::ports::{Fresh, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touched, Wish};
-use crate::books::{self, Allocated, Books, Feed, SignError, ToIssue, Touch};
+use super::ports::{
+    Confirmation, Fresh, Kept, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touched, Wish,
+};
+use crate::books::{self, Allocated, Books, BooksError, Feed, Note, NoteChange, SignError, ToIssue, Touch};
 use crate::ports::BoxFuture;
 use crate::signer::{Signer, Trust};
 use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
@@ -11,9 +13,12 @@ use coterm_shared::licensing::{Wanted, Wants};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{
-    Claims, Expected, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, reopen_stored, verify_token,
+    Claims, Expected, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, reopen_stored,
 };
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 use tokio::sync::Mutex;
@@ -62,9 +67,44 @@ impl SigningLedger {
     }
 }
 
+/// The notes this module keeps: halts and what is settled by organization, contradictions by device.
+const HALT: &str = "halt";
+const SETTLED: &str = "halt-settled";
+const CONTRADICTION: &str = "contradiction";
+
+impl SigningLedger {
+    /// The notes of a kind. One that cannot be read stops the start: an unread halt would be none.
+    async fn notes<S: FromStr, T: DeserializeOwned>(
+        &self,
+        kind: &'static str,
+    ) -> Result<Vec<(S, T)>, LedgerError> {
+        let read = |note: Note| {
+            let unreadable = || LedgerError(format!("the note {kind} of {} cannot be read", note.subject));
+            let subject = note.subject.parse().map_err(|_| unreadable())?;
+            Ok((subject, serde_json::from_slice(&note.body).map_err(|_| unreadable())?))
+        };
+        self.books.notes(kind).await.map_err(failed)?.into_iter().map(read).collect()
+    }
+}
+
+fn note(
+    kind: &str,
+    subject: &impl fmt::Display,
+    at: Timestamp,
+    body: &impl Serialize,
+) -> Result<NoteChange, BooksError> {
+    // Numbers and names always encode; were it otherwise it would be a defect of ours.
+    let body = serde_json::to_vec(body).map_err(|_| BooksError::Internal)?;
+    Ok(NoteChange::Keep(Note { kind: kind.to_owned(), subject: subject.to_string(), at, body }))
+}
+
 impl Ledger for SigningLedger {
     fn now(&self) -> Timestamp {
         self.books.now()
+    }
+
+    fn now_millis(&self) -> u64 {
+        self.books.now_millis()
     }
 
     fn organizations(&self) -> Vec<OrganizationId> {
@@ -142,8 +182,9 @@ impl Ledger for SigningLedger {
     fn verify(&self, organization: OrganizationId, device: &DeviceId, proof: &[u8]) -> Option<TokenVersion> {
         let expected =
             Expected { trust_domain: self.policy.trust_domain.clone(), device: device.clone(), organization };
-        let accepted = verify_token(proof, &self.trust.keyring(), &expected, None, None).ok()?;
-        Some(accepted.token().claims().version)
+        // Of whatever epoch: a token of one we do not know yet is foreign all the more.
+        let token = reopen_stored(proof, &self.trust.keyring(), &expected).ok()?;
+        Some(token.claims().version)
     }
 
     fn load(&self) -> BoxFuture<'_, Result<Memory, LedgerError>> {
@@ -167,7 +208,10 @@ impl Ledger for SigningLedger {
                     })
                 })
                 .collect();
-            Ok(Memory { issued, said })
+            let halts = self.notes(HALT).await?;
+            let settled = self.notes(SETTLED).await?;
+            let contradictions = self.notes(CONTRADICTION).await?;
+            Ok(Memory { issued, said, halts, settled, contradictions })
         })
     }
 
@@ -183,9 +227,36 @@ impl Ledger for SigningLedger {
             self.books.record_statuses(statuses).await.map_err(failed)
         })
     }
+
+    fn keep(&self, suspected: Vec<Kept>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        Box::pin(async move {
+            let change = |kept: &Kept| match kept {
+                Kept::Halt(organization, halt) => note(HALT, organization, halt.since, halt),
+                Kept::Contradiction(device, found) => note(CONTRADICTION, device, found.since, found),
+            };
+            let changes = suspected.iter().map(change).collect::<Result<_, _>>().map_err(failed)?;
+            self.books.change_notes(changes).await.map_err(failed)
+        })
+    }
+
+    fn keep_confirmation(&self, confirmation: Confirmation) -> BoxFuture<'_, Result<(), BooksError>> {
+        Box::pin(async move {
+            let Confirmation { organization, at, settled, noted } = confirmation;
+            let mut changes = Vec::new();
+            if let Some(settled) = settled {
+                changes.push(note(SETTLED, &organization, at, &settled)?);
+                let (kind, subject) = (HALT.to_owned(), organization.to_string());
+                changes.push(NoteChange::Forget { kind, subject });
+            }
+            for (device, found) in noted {
+                changes.push(note(CONTRADICTION, &device, at, &found)?);
+            }
+            self.books.change_notes(changes).await
+        })
+    }
 }
 
-fn failed(error: books::BooksError) -> LedgerError {
+fn failed(error: BooksError) -> LedgerError {
     LedgerError(format!("{error}; {}", error.hint()))
 }
 

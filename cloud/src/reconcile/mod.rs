@@ -17,6 +17,7 @@ mod plan;
 mod ports;
 mod publish;
 mod status;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 
@@ -25,21 +26,25 @@ pub use digest::{WantedDigest, digest};
 pub use inbox::LatestInbox;
 pub use ledger::{SigningLedger, TokenPolicy};
 pub use plan::{Action, Facts, HEAL_INTERVAL, Held, Issued, Policy, RESEND_AFTER, Sent, Why, plan};
-pub use ports::{Fresh, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touched, Wish};
-pub use status::{DeviceStatus, Halt, Link, Quarantine};
+pub use ports::{
+    Confirmation, Fresh, Kept, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touched, Wish,
+};
+pub use status::{Cause, Contradiction, DeviceStatus, Halt, Link, Quarantine, Suspicion};
 
+use crate::alarms::{AlarmCode, Condition};
+use crate::books::BooksError;
 use crate::ports::Broker;
 use crate::signer::Documents;
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Seconds;
-use coterm_shared::token::TrustDomain;
+use coterm_shared::token::{TokenVersion, TrustDomain};
 use documents::DocumentCourier;
 use engine::{Engine, Order, Work};
 use fleet::Fleet;
 use publish::Publisher;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use suspicion::Suspicions;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -62,9 +67,16 @@ pub struct Settings {
     pub nonce_interval: Seconds,
 }
 
+impl std::fmt::Debug for Reconciler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reconciler").field("counters", &self.counters).finish_non_exhaustive()
+    }
+}
+
 /// The running reconciler.
-#[derive(Debug)]
 pub struct Reconciler {
+    ledger: Arc<dyn Ledger>,
+    documents: watch::Receiver<Documents>,
     fleet: Arc<Mutex<Fleet>>,
     counters: Arc<Counters>,
     orders: watch::Sender<Order>,
@@ -93,39 +105,67 @@ impl Reconciler {
             settings.publishes_in_flight.max(1),
             settings.publish_deadline,
         );
+        let started_millis = ledger.now_millis();
+        let (ours, known) = (Arc::clone(&ledger), documents.clone());
         let documents = DocumentCourier::new(broker, Arc::clone(&counters), documents);
         let work = Work::default();
+        let fleet_too = Arc::clone(&fleet);
         let engine =
-            Engine { ledger, inbox, fleet: Arc::clone(&fleet), publisher, documents, settings, work };
+            Engine { ledger, inbox, fleet: fleet_too, publisher, documents, settings, started_millis, work };
         let (orders, received) = watch::channel(Order::Run { sweeps: 0 });
         let task = Mutex::new(Some(tokio::spawn(engine.run(received))));
-        Ok(Reconciler { fleet, counters, orders, task })
+        Ok(Reconciler { ledger: ours, documents: known, fleet, counters, orders, task })
     }
 
     /// Everything known about a device; `None` if it was never claimed and never heard.
     #[must_use]
     pub fn status(&self, device: &DeviceId) -> Option<DeviceStatus> {
-        self.fleet.lock().unwrap_or_else(PoisonError::into_inner).status(device)
+        self.fleet().status(device)
     }
 
-    /// The organizations nothing is signed for, and why (token §3).
+    /// What operators have to look into and confirm: organizations nothing is signed for, and tokens of one version that
+    /// contradict each other (token §3).
     #[must_use]
-    pub fn halts(&self) -> BTreeMap<OrganizationId, Halt> {
-        self.fleet.lock().unwrap_or_else(PoisonError::into_inner).halts().clone()
+    pub fn suspicions(&self) -> Vec<Suspicion> {
+        self.fleet().suspicions.list()
     }
 
-    /// Signs for the organization again; returns whether it was halted. A device that shows a foreign token again
-    /// halts it again.
-    pub fn resume(&self, organization: OrganizationId) -> bool {
-        let was_halted = self.fleet.lock().unwrap_or_else(PoisonError::into_inner).resume(organization);
+    /// The alarms that stand now; their codes are [`Reconciler::CODES`].
+    #[must_use]
+    pub fn conditions(&self) -> Vec<Condition> {
+        self.fleet().suspicions.conditions()
+    }
+
+    /// The codes of [`Reconciler::conditions`].
+    pub const CODES: &'static [AlarmCode] = Suspicions::CODES;
+
+    /// An operator looked into it and it is over: signs for the organization again, with tokens above everything its
+    /// devices hold by now. Returns whether there was anything to confirm. What is signed elsewhere from now on, and
+    /// shown, halts again.
+    ///
+    /// # Errors
+    /// It cannot be written; nothing has changed then.
+    pub async fn confirm(&self, organization: OrganizationId) -> Result<bool, BooksError> {
+        let epoch = self.documents.borrow().epoch;
+        let up_to = TokenVersion { epoch, seq: self.ledger.now_millis() };
+        let now = self.ledger.now();
+        let Some(confirmation) = self.fleet().suspicions.confirmation(organization, up_to, now) else {
+            return Ok(false);
+        };
+        self.ledger.keep_confirmation(confirmation.clone()).await?;
+        self.fleet().suspicions.confirmed(confirmation);
         self.sweep();
-        was_halted
+        Ok(true)
+    }
+
+    fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many devices are known.
     #[must_use]
     pub fn device_count(&self) -> usize {
-        self.fleet.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.fleet().len()
     }
 
     /// The work done since the start.

@@ -13,7 +13,7 @@ use coterm_shared::token::TokenVersion;
 /// How long a publish is given to show in a report before the same token is sent to the same device again.
 pub const RESEND_AFTER: Seconds = Seconds(10);
 
-/// The least time between two tokens issued because a device claims to hold a newer one than was issued.
+/// The least time between two tokens issued because a device says it was shown two of one version.
 pub const HEAL_INTERVAL: Seconds = Seconds(3_600);
 
 /// The newest token issued to a device, without its bytes.
@@ -40,7 +40,7 @@ impl Issued {
 }
 
 /// What a device said it holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Held {
     /// It has said nothing yet. Unknown is not missing.
     #[default]
@@ -71,6 +71,8 @@ pub struct Facts<'a> {
     pub farewell: bool,
     /// The newest token issued to it.
     pub issued: Option<Issued>,
+    /// The version issued to it before the newest, if that is known.
+    pub previous: Option<TokenVersion>,
     /// What it says it holds.
     pub held: Held,
     /// What was last sent to it.
@@ -79,12 +81,18 @@ pub struct Facts<'a> {
     pub reachable: bool,
     /// Whether it asked for a fresh token, within its rate.
     pub asked: bool,
-    /// When a token was last issued because it claimed a newer one than was issued.
+    /// When a token was last issued because of a contradiction.
     pub healed_at: Option<Timestamp>,
     /// Whether the newest token is one no device takes any more, its key revoked or cut short since.
     pub outdated: bool,
     /// Whether it showed the token it claims to hold, and that token verifies.
     pub proven: bool,
+    /// Up to which version an operator settled what devices of its organization hold.
+    pub settled: Option<TokenVersion>,
+    /// Whether it refused a token that contradicts the one of the newest version, and was not issued another since.
+    pub contradicted: bool,
+    /// Whether the newest token answers a request of the device.
+    pub answers: bool,
 }
 
 /// What holds for all devices.
@@ -94,6 +102,8 @@ pub struct Policy {
     pub epoch: u64,
     /// Whether the broker keeps tokens for devices that connect later.
     pub retained: bool,
+    /// Cloud time at the start of this daemon, in milliseconds: sequences from then on are issued here or by others.
+    pub started_millis: u64,
 }
 
 /// What to do for a device.
@@ -128,6 +138,8 @@ pub enum Why {
     Asked,
     /// The device holds a newer token than the books know: they may have been restored from a backup.
     HeldAhead,
+    /// The device was shown two tokens of one version, and it is not known which of them it holds.
+    Contradicted,
 }
 
 impl Why {
@@ -142,6 +154,7 @@ impl Why {
             Why::Renewal => "renewal",
             Why::Asked => "asked",
             Why::HeldAhead => "held-ahead",
+            Why::Contradicted => "contradicted",
         }
     }
 }
@@ -172,35 +185,58 @@ pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
     {
         return ahead(facts, held, policy, now);
     }
+    if is_between(facts, &issued, policy) {
+        return Action::Quarantine;
+    }
+    let healed_lately = facts.healed_at.is_some_and(|at| now < at.saturating_add(HEAL_INTERVAL));
+    if facts.contradicted && !healed_lately && facts.held == Held::Version(issued.version) {
+        return Action::Issue(Why::Contradicted);
+    }
     if facts.asked {
         return Action::Issue(Why::Asked);
     }
     deliver(facts, &issued, policy, now)
 }
 
-/// A device that claims more than was issued is either telling of books restored from a backup or not telling the truth.
+/// A device that claims more than was issued tells of books restored from a backup, of somebody else who signs, or a lie.
 ///
 /// Books that lost their tail heal by issuing once more: the sequence grows with the clock, so the new token is above
-/// anything an honest device can hold. What could not have been issued by now, or a claim repeated after that, is a lie,
-/// unless the device shows the token: then it is somebody else's signature.
+/// anything issued before this daemon started. What is from after the start was issued by others, whose tokens are never
+/// answered with tokens: two clouds that outdo each other would drag the devices to and fro. If the device shows it, it
+/// is somebody else's signature; until then it is a claim.
 fn ahead(facts: &Facts<'_>, held: TokenVersion, policy: &Policy, now: Timestamp) -> Action {
-    let possible = held.epoch <= policy.epoch && held.seq / 1_000 <= now.as_secs();
-    let healed_lately = facts.healed_at.is_some_and(|at| now < at.saturating_add(HEAL_INTERVAL));
-    if possible && !healed_lately {
+    let settled = facts.settled.is_some_and(|settled| held <= settled);
+    let from_before = held.seq < policy.started_millis || settled;
+    // Whole seconds: what is issued now is above it for certain.
+    let outdone = held.epoch <= policy.epoch && held.seq / 1_000 < now.as_secs();
+    if from_before && outdone {
         Action::Issue(Why::HeldAhead)
-    } else if facts.proven {
+    } else if facts.proven && !settled {
         Action::Halt
     } else {
         Action::Quarantine
     }
 }
 
+/// Whether it claims a version from after this daemon's start that lies between the two issued to it last: another cloud
+/// made it. Sending the newer one would drag the device from the one cloud's decisions to the other's.
+fn is_between(facts: &Facts<'_>, issued: &Issued, policy: &Policy) -> bool {
+    let (Some(previous), Held::Version(held)) = (facts.previous, facts.held) else { return false };
+    let settled = facts.settled.is_some_and(|settled| held <= settled);
+    // Of an epoch that was left nothing counts any more, whoever signed it.
+    let same_epoch = held.epoch == issued.version.epoch;
+    same_epoch && previous < held && held < issued.version && held.seq >= policy.started_millis && !settled
+}
+
 fn deliver(facts: &Facts<'_>, issued: &Issued, policy: &Policy, now: Timestamp) -> Action {
     let missing = match facts.held {
         Held::Version(held) => held < issued.version,
         Held::Nothing => true,
-        // An embedded broker's device speaks first. A retained token goes out once without waiting for that.
-        Held::Unknown => policy.retained && facts.sent.is_none_or(|sent| sent.version != issued.version),
+        // An embedded broker's device speaks first: by a report, or by a request, whose answer goes out once as a
+        // retained token does.
+        Held::Unknown => {
+            (policy.retained || facts.answers) && facts.sent.is_none_or(|sent| sent.version != issued.version)
+        }
     };
     let on_its_way = facts
         .sent
@@ -240,7 +276,8 @@ mod tests {
         }
     }
 
-    const POLICY: Policy = Policy { epoch: 1, retained: false };
+    /// The daemon started a minute ago.
+    const POLICY: Policy = Policy { epoch: 1, retained: false, started_millis: (NOW - 60) * 1_000 };
 
     /// Decides one second after the token was issued, for a connected device.
     fn check(change: impl FnOnce(&mut Facts<'_>, &mut Policy, &mut Timestamp), expect: Action) {
@@ -250,6 +287,7 @@ mod tests {
             wanted: Some(A),
             farewell: false,
             issued: Some(issued(10)),
+            previous: None,
             held: Held::Version(version(10)),
             sent: None,
             reachable: true,
@@ -257,6 +295,9 @@ mod tests {
             healed_at: None,
             outdated: false,
             proven: false,
+            settled: None,
+            contradicted: false,
+            answers: false,
         };
         let (mut policy, mut now) = (POLICY, at(NOW + 1));
         change(&mut facts, &mut policy, &mut now);
@@ -323,13 +364,89 @@ mod tests {
     }
 
     #[test]
-    fn books_restored_from_a_backup_heal_with_one_token() {
-        let lost = Held::Version(version(NOW * 1_000));
-        check(|f, _, _| f.held = lost, Action::Issue(Why::HeldAhead));
-        check(|f, _, _| (f.held, f.healed_at) = (lost, Some(at(NOW))), Action::Quarantine);
+    fn an_answer_goes_out_to_a_device_that_never_reports() {
+        check(|f, _, _| (f.held, f.answers) = (Held::Unknown, true), Action::Publish);
+        check(|f, _, _| (f.held, f.answers, f.reachable) = (Held::Unknown, true, false), Action::Nothing);
+        let sent = Some(Sent { version: version(10), at: at(NOW) });
         check(
-            |f, _, n| (f.held, f.healed_at, *n) = (lost, Some(at(NOW)), at(NOW + 3_600)),
-            Action::Issue(Why::HeldAhead),
+            |f, _, n| (f.held, f.answers, f.sent, *n) = (Held::Unknown, true, sent, at(NOW + 90)),
+            Action::Nothing,
+        );
+    }
+
+    /// Just before the daemon started, and a moment after.
+    const BEFORE: u64 = (NOW - 60) * 1_000 - 1;
+    const AFTER: u64 = (NOW - 60) * 1_000;
+
+    #[test]
+    fn books_restored_from_a_backup_heal_with_one_token() {
+        let lost = Held::Version(version(BEFORE));
+        check(|f, _, _| f.held = lost, Action::Issue(Why::HeldAhead));
+        // Shown or not: it was issued here, before the books lost it.
+        check(|f, _, _| (f.held, f.proven) = (lost, true), Action::Issue(Why::HeldAhead));
+        // Restored onto a machine whose clock is behind: nothing issued now would be newer.
+        check(|f, _, n| (f.held, *n) = (lost, at(NOW - 90)), Action::Quarantine);
+    }
+
+    #[test]
+    fn two_clouds_never_outdo_each_other() {
+        // Signed while this daemon ran, and not by it.
+        let foreign = Held::Version(version(AFTER));
+        check(|f, _, _| f.held = foreign, Action::Quarantine);
+        check(|f, _, _| (f.held, f.asked) = (foreign, true), Action::Quarantine);
+        check(|f, _, _| (f.held, f.proven) = (foreign, true), Action::Halt);
+        // An operator looked into it: what is settled is outdone, what comes afterwards halts again.
+        let settled = |seq| Some(version(seq));
+        for proven in [false, true] {
+            check(
+                |f, _, _| (f.held, f.proven, f.settled) = (foreign, proven, settled(AFTER)),
+                Action::Issue(Why::HeldAhead),
+            );
+        }
+        check(|f, _, _| (f.held, f.proven, f.settled) = (foreign, true, settled(BEFORE)), Action::Halt);
+        // Settled, and yet from the future: until then nothing newer can be issued, but nothing is halted either.
+        let ahead = Held::Version(version((NOW + 9) * 1_000));
+        check(
+            |f, _, _| (f.held, f.proven, f.settled) = (ahead, true, settled((NOW + 9) * 1_000)),
+            Action::Quarantine,
+        );
+    }
+
+    #[test]
+    fn a_token_of_another_cloud_between_two_of_ours_is_not_overwritten() {
+        let newest = |f: &mut Facts<'_>| f.issued = Some(issued(AFTER + 9));
+        let claim = |f: &mut Facts<'_>, seq| f.held = Held::Version(version(seq));
+        let between = |f: &mut Facts<'_>, previous, held| {
+            newest(f);
+            claim(f, held);
+            f.previous = Some(version(previous));
+        };
+        check(|f, _, _| between(f, AFTER, AFTER + 5), Action::Quarantine);
+        // One of ours, or from before the start, or settled, or not known to be foreign: the newest is sent.
+        check(|f, _, _| between(f, AFTER + 5, AFTER + 5), Action::Publish);
+        check(|f, _, _| between(f, AFTER + 5, AFTER + 4), Action::Publish);
+        check(|f, _, _| between(f, BEFORE - 9, BEFORE), Action::Publish);
+        check(
+            |f, _, _| {
+                between(f, AFTER, AFTER + 5);
+                f.settled = Some(version(AFTER + 5));
+            },
+            Action::Publish,
+        );
+        check(
+            |f, _, _| {
+                newest(f);
+                claim(f, AFTER + 5);
+            },
+            Action::Publish,
+        );
+        check(
+            |f, _, _| {
+                between(f, AFTER, AFTER + 5);
+                let epoch = TokenVersion { epoch: 2, seq: AFTER + 9 };
+                f.issued = Some(Issued { version: epoch, ..issued(0) });
+            },
+            Action::Publish,
         );
     }
 
@@ -348,11 +465,16 @@ mod tests {
 
     #[test]
     fn a_proven_token_nobody_here_issued_stops_signing_for_the_organization() {
-        let claim = Held::Version(version((NOW + 2) * 1_000));
-        check(|f, _, _| (f.held, f.proven) = (claim, true), Action::Halt);
-        // Books restored from a backup are the likelier cause while the sequence is of the past.
-        let lost = Held::Version(version(NOW * 1_000));
-        check(|f, _, _| (f.held, f.proven) = (lost, true), Action::Issue(Why::HeldAhead));
+        for claim in [version((NOW + 2) * 1_000), TokenVersion { epoch: 2, seq: 1 }] {
+            check(|f, _, _| (f.held, f.proven) = (Held::Version(claim), true), Action::Halt);
+        }
+    }
+
+    #[test]
+    fn a_device_that_was_shown_two_tokens_of_one_version_gets_a_third() {
+        check(|f, _, _| f.contradicted = true, Action::Issue(Why::Contradicted));
+        check(|f, _, _| (f.contradicted, f.healed_at) = (true, Some(at(NOW))), Action::Nothing);
+        check(|f, _, _| (f.contradicted, f.held) = (true, Held::Version(version(9))), Action::Publish);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::digest::WantedDigest;
 use super::plan::{Issued, Why};
+use super::status::{Contradiction, Halt};
+use crate::books::BooksError;
 use crate::ports::BoxFuture;
 use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
 use coterm_shared::licensing::Wanted;
@@ -16,6 +18,8 @@ use std::sync::Arc;
 pub trait Ledger: Send + Sync + 'static {
     /// Cloud time: the clock, but never before the last recorded event (token §3).
     fn now(&self) -> Timestamp;
+    /// The same in milliseconds since 1970: no sequence issued from now on is below it.
+    fn now_millis(&self) -> u64;
     /// Every organization.
     fn organizations(&self) -> Vec<OrganizationId>;
     /// At most `limit` devices an organization claims or claimed, by id, those above `after`.
@@ -36,6 +40,32 @@ pub trait Ledger: Send + Sync + 'static {
     fn load(&self) -> BoxFuture<'_, Result<Memory, LedgerError>>;
     /// Remembers what devices said last.
     fn save(&self, said: Vec<Said>) -> BoxFuture<'_, Result<(), LedgerError>>;
+    /// Remembers what is suspected, all of it or nothing.
+    fn keep(&self, suspected: Vec<Kept>) -> BoxFuture<'_, Result<(), LedgerError>>;
+    /// Remembers what an operator confirmed, and the halt no longer.
+    fn keep_confirmation(&self, confirmation: Confirmation) -> BoxFuture<'_, Result<(), BooksError>>;
+}
+
+/// What is suspected, to be remembered over a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing is signed for an organization, and why.
+    Halt(OrganizationId, Halt),
+    /// A device reported that it was shown two tokens of one version.
+    Contradiction(DeviceId, Contradiction),
+}
+
+/// What an operator confirms: he has looked into it, and it is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmation {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// When.
+    pub at: Timestamp,
+    /// Up to which version tokens found on devices are held against nobody; `None` if nothing was halted.
+    pub settled: Option<TokenVersion>,
+    /// Contradictions he took note of, by device.
+    pub noted: Vec<(DeviceId, Contradiction)>,
 }
 
 /// The token issued last to a device.
@@ -109,6 +139,12 @@ pub struct Memory {
     pub issued: Vec<(DeviceId, OrganizationId, Issued)>,
     /// What each device said last.
     pub said: Vec<Said>,
+    /// The organizations nothing is signed for.
+    pub halts: Vec<(OrganizationId, Halt)>,
+    /// Up to which version everything is settled, where an operator confirmed.
+    pub settled: Vec<(OrganizationId, TokenVersion)>,
+    /// The last contradiction each device reported.
+    pub contradictions: Vec<(DeviceId, Contradiction)>,
 }
 
 /// Why the books did not do what was asked; tried again at the next sweep.

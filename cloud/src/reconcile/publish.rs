@@ -18,6 +18,8 @@ pub(super) struct Job {
     pub(super) version: TokenVersion,
     /// Its bytes; read from the books if they are not at hand.
     pub(super) bytes: Option<Arc<[u8]>>,
+    /// Whether a broker that retains is to keep it. Not what a device is only to refuse.
+    pub(super) keep: bool,
 }
 
 /// How it ended.
@@ -105,7 +107,8 @@ impl Publisher {
         while self.running.len() < self.limit {
             let Some(job) = self.waiting.pop_front() else { return };
             let (broker, ledger) = (Arc::clone(&self.broker), Arc::clone(&self.ledger));
-            let (counters, retain, deadline) = (Arc::clone(&self.counters), self.retain, self.deadline);
+            let (counters, deadline) = (Arc::clone(&self.counters), self.deadline);
+            let retain = self.retain && job.keep;
             self.running.spawn(async move {
                 let end = match tokio::time::timeout(deadline, send(&*broker, &*ledger, &counters, retain, &job)).await {
                     Ok(Ok(())) => End::Taken,

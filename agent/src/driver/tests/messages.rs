@@ -214,6 +214,42 @@ fn a_device_that_does_not_obey_says_so() {
     assert!(codes(&world).is_empty());
 }
 
+/// Token §3: who sends what is older than what is held is shown that, once a minute.
+#[test]
+fn a_device_that_refuses_a_rollback_or_a_contradiction_shows_what_it_holds() {
+    let mut world = World::connected();
+    let held = token(&claims(ISSUED));
+    world.token(held.clone());
+    let shown =
+        |world: &World| world.reports.last().unwrap().proof.as_ref().map(|proof| proof.token().to_vec());
+    assert_eq!(shown(&world), None, "not unasked");
+    let mut forged = token(&claims(ISSUED - 5));
+    *forged.last_mut().unwrap() ^= 1;
+    world.token(forged);
+    assert_eq!(world.reports.last().unwrap().last_refusal.clone().unwrap().code.as_str(), "SIGNATURE");
+    assert_eq!(shown(&world), None, "nobody without a key makes a device talk");
+    let equal = Claims { coterm_at: Some(at(ISSUED)), ..claims(ISSUED) };
+    for (payload, code) in [(token(&claims(ISSUED - 5)), "ROLLBACK"), (token(&equal), "EQUIVOCATION")] {
+        world.pass(61);
+        let reports = world.reports.len();
+        for _ in 0..5 {
+            world.token(payload.clone());
+        }
+        assert_eq!(world.reports.len(), reports + 1, "{code}: one a minute");
+        let report = world.reports.last().unwrap();
+        assert_eq!(report.last_refusal.clone().unwrap().code.as_str(), code);
+        assert_eq!(report.held, Some(claims(ISSUED).version));
+        assert_eq!(shown(&world), Some(held.clone()), "{code}");
+        // Asked again within the minute, it answers with the next report whatever that is for.
+        world.feed(Input::Disconnected);
+        world.feed(Input::Connected);
+        assert_eq!(shown(&world), Some(held.clone()));
+        world.pass(1_000);
+        assert_eq!(shown(&world), None);
+    }
+    assert_eq!(world.held(), Some(claims(ISSUED).version), "and nothing else changes");
+}
+
 /// The device with a token, provisioned with root 2, which names another signer of keyrings.
 fn with_another_root(token_seen: &Claims, keyring_file: Vec<u8>) -> World {
     let mut world = World::connected();

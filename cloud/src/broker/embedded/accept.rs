@@ -70,7 +70,8 @@ impl Shared {
         inbox: Arc<dyn Inbox>,
         owners: Arc<dyn Owners>,
     ) -> Result<Shared, StartError> {
-        let (tls, server_certificate) = server_config(identity, client_authorities)?;
+        let (tls, server_certificate) =
+            server_config(identity, client_authorities, Arc::clone(&config.time))?;
         Ok(Shared {
             acceptor: TlsAcceptor::from(tls),
             gate: Gate::new(config.max_devices, config.max_pending, config.max_connections_per_address),

@@ -23,6 +23,7 @@ use accept::Shared;
 use coterm_certs::{Identity, Revoked};
 use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::Topic;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::CertificateDer;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct EmbeddedConfig {
     pub handshake_timeout: Duration,
     /// The most messages a device may send in a second.
     pub max_messages_per_second: u32,
+    /// At what time devices' certificates are judged.
+    pub time: Arc<dyn TimeProvider>,
 }
 
 impl Default for EmbeddedConfig {
@@ -58,6 +61,7 @@ impl Default for EmbeddedConfig {
             max_pending: 8_192,
             handshake_timeout: Duration::from_secs(10),
             max_messages_per_second: 20,
+            time: Arc::new(DefaultTimeProvider),
         }
     }
 }

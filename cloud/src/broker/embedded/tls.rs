@@ -1,10 +1,14 @@
 //! Mutual TLS 1.3 for devices, with a server certificate that can be replaced while the daemon runs.
+//!
+//! Devices' certificates are judged at cloud time: while the clock of the machine cannot be believed, a fleet must not be
+//! locked out by it.
 
 use coterm_certs::{CertificateUnreadable, Identity};
 use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
 use rustls_pki_types::CertificateDer;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -54,6 +58,7 @@ fn certified(identity: &Identity) -> Result<Arc<CertifiedKey>, TlsError> {
 pub(super) fn server_config(
     identity: &Identity,
     client_authorities: &[CertificateDer<'static>],
+    time: Arc<dyn TimeProvider>,
 ) -> Result<(Arc<rustls::ServerConfig>, Arc<ServerCertificate>), TlsError> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -64,7 +69,7 @@ pub(super) fn server_config(
         .build()
         .map_err(|error| TlsError::Authority(error.to_string()))?;
     let certificate = Arc::new(ServerCertificate::new(identity)?);
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_details(provider, time)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::Identity)?
         .with_client_cert_verifier(verifier)

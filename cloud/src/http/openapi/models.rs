@@ -358,6 +358,17 @@ fn others() -> Vec<Named> {
                 ("hint", text()),
             ]),
         ),
+        (
+            "Halt",
+            object([
+                ("organization", id("organization")),
+                ("since", instant()),
+                ("device", text()),
+                ("version", maybe(object([("epoch", count()), ("seq", count())]))),
+                ("cause", either(&["foreign-token", "contradiction", "claim"])),
+                ("halts", flag()),
+            ]),
+        ),
         ("Time", object([("now", instant()), ("doubt", maybe(text()))])),
         ("Status", object([("status", text())])),
         (

@@ -5,7 +5,7 @@ use crate::alarms::Place;
 use crate::http::once::{self, Once};
 use crate::http::openapi::document;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use serde_json::json;
 
 pub(super) fn routes() -> Routes {
@@ -22,6 +22,16 @@ pub(super) fn v1_routes() -> Routes {
         .get("/openapi.json", openapi, Op::read(Who::Anyone, "openapi", "This document", anything))
         .get("/whoami", whoami, Op::read(Who::Token, "whoami", "Whose the token is", to("WhoAmI")))
         .get("/platform/alarms", alarms, Op::list(Who::Vendor, "listAlarms", alarms_are, to("Alarm")))
+        .get(
+            "/platform/halts",
+            halts,
+            Op::list(Who::Vendor, "listHalts", "What signing was stopped for, or may be", to("Halt")),
+        )
+        .post(
+            "/platform/halts/{organization}/confirm",
+            confirm_halt,
+            Op::act(Who::Vendor, "confirmHalt", "It was looked into and is over; signing goes on", None),
+        )
         .get(
             "/time",
             time,
@@ -76,6 +86,40 @@ pub(super) async fn alarms(State(api): State<Api>, ask: Ask) -> Result<Response>
     let alarms = api.alarms().list().into_iter();
     let rest = alarms.filter(|alarm| page.after.as_ref().is_none_or(|seen| Place::of(alarm) > *seen));
     Ok(Json(page::of(rest, &page, Place::of, |alarm| json!(alarm))).into_response())
+}
+
+/// `GET /platform/halts`: organizations nothing is signed for, and tokens that contradict each other (token §3).
+pub(super) async fn halts(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    let page: Page<usize> = ask.page()?;
+    // The cursor is the place in the list: what is confirmed meanwhile moves the rest up, as with alarms.
+    let seen = page.after.map_or(0, |place| place.saturating_add(1));
+    let suspicions = api.fleet().suspicions().into_iter().enumerate().skip(seen);
+    Ok(Json(page::of(suspicions, &page, |(place, _)| *place, |(_, halt)| halt.clone())).into_response())
+}
+
+/// `POST /platform/halts/{organization}/confirm`: whatever it was is over; signing goes on with newer tokens.
+pub(super) async fn confirm_halt(
+    State(api): State<Api>,
+    Path(organization): Path<String>,
+    ask: Ask,
+) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
+    ask.no_query()?;
+    ask.no_body()?;
+    let organization: OrganizationId = ids::of_path(&organization, "organization")?;
+    let turn = match once::begin(&api, &ask).await? {
+        Once::Again(response) => return Ok(response),
+        Once::Work(turn) => turn,
+    };
+    if !api.fleet().confirm(organization).await.map_err(|error| refused(&error))? {
+        return Err(Problem::not_found("halt"));
+    }
+    tracing::warn!(actor = %ask.principal, %organization, "a halt was confirmed; signing goes on");
+    if let Some(turn) = turn {
+        turn.keep(&api, StatusCode::NO_CONTENT, None).await?;
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// `GET /time`: cloud time, and why nothing is signed at present, if so.

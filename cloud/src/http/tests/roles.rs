@@ -83,6 +83,7 @@ async fn every_route_asks_for_the_role_it_needs() {
         assert!(![401, 403].contains(&admin.status.as_u16()), "{method} {rest}: {}", admin.text);
     }
     let transfer = format!("{}/keys/key_{nobody}/transfer", world.at(""));
+    let halt = format!("/api/v1/platform/halts/{}/confirm", world.org);
     let vendor_only = [
         (Method::POST, transfer.as_str(), json!({ "to": world.foreign })),
         (Method::POST, "/api/v1/organizations", json!({"name": "N"})),
@@ -95,6 +96,8 @@ async fn every_route_asks_for_the_role_it_needs() {
         (Method::GET, "/api/v1/transactions/verify", Value::Null),
         (Method::GET, "/api/v1/time", Value::Null),
         (Method::POST, "/api/v1/time/confirm", Value::Null),
+        (Method::GET, "/api/v1/platform/halts", Value::Null),
+        (Method::POST, halt.as_str(), Value::Null),
         (Method::POST, "/api/v1/api-tokens", json!({"name": "x", "role": "vendor"})),
     ];
     for (method, path, body) in vendor_only {

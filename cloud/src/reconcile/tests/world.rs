@@ -16,7 +16,7 @@ use std::time::Instant;
 use tokio::sync::Notify;
 
 const LEASE: Seconds = Seconds::days(7);
-const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([1; 16]);
+pub(super) const ORGANIZATION: OrganizationId = OrganizationId::from_bytes([1; 16]);
 
 pub(super) fn cam(group: usize, n: usize) -> DeviceId {
     format!("cam-{group}-{n}").parse().unwrap()
@@ -52,6 +52,9 @@ struct Database {
     issued: HashMap<DeviceId, (Issued, Arc<[u8]>)>,
     said: HashMap<DeviceId, Said>,
     last_seq: u64,
+    halts: BTreeMap<OrganizationId, Halt>,
+    settled: BTreeMap<OrganizationId, TokenVersion>,
+    contradictions: BTreeMap<DeviceId, Contradiction>,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +83,10 @@ impl FakeLedger {
 impl Ledger for FakeLedger {
     fn now(&self) -> Timestamp {
         Timestamp::from_secs(*locked(&self.now)).unwrap()
+    }
+
+    fn now_millis(&self) -> u64 {
+        *locked(&self.now) * 1_000
     }
 
     fn organizations(&self) -> Vec<OrganizationId> {
@@ -150,19 +157,46 @@ impl Ledger for FakeLedger {
     }
 
     fn verify(&self, _: OrganizationId, _: &DeviceId, proof: &[u8]) -> Option<TokenVersion> {
-        std::str::from_utf8(proof).ok()?.parse().ok()
+        std::str::from_utf8(proof).ok()?.split(' ').next()?.parse().ok()
     }
 
     fn load(&self) -> BoxFuture<'_, Result<Memory, LedgerError>> {
         let database = locked(&self.database);
         let issued =
             database.issued.iter().map(|(id, (issued, _))| (id.clone(), ORGANIZATION, *issued)).collect();
-        let memory = Memory { issued, said: database.said.values().cloned().collect() };
+        let memory = Memory {
+            issued,
+            said: database.said.values().cloned().collect(),
+            halts: database.halts.clone().into_iter().collect(),
+            settled: database.settled.clone().into_iter().collect(),
+            contradictions: database.contradictions.clone().into_iter().collect(),
+        };
         Box::pin(async move { Ok(memory) })
     }
 
     fn save(&self, said: Vec<Said>) -> BoxFuture<'_, Result<(), LedgerError>> {
         locked(&self.database).said.extend(said.into_iter().map(|said| (said.device.clone(), said)));
+        Box::pin(async move { Ok(()) })
+    }
+
+    fn keep(&self, suspected: Vec<Kept>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        let mut database = locked(&self.database);
+        for kept in suspected {
+            match kept {
+                Kept::Halt(organization, halt) => drop(database.halts.insert(organization, halt)),
+                Kept::Contradiction(device, found) => drop(database.contradictions.insert(device, found)),
+            }
+        }
+        Box::pin(async move { Ok(()) })
+    }
+
+    fn keep_confirmation(&self, confirmation: Confirmation) -> BoxFuture<'_, Result<(), BooksError>> {
+        let mut database = locked(&self.database);
+        if let Some(settled) = confirmation.settled {
+            database.halts.remove(&confirmation.organization);
+            database.settled.insert(confirmation.organization, settled);
+        }
+        database.contradictions.extend(confirmation.noted);
         Box::pin(async move { Ok(()) })
     }
 }
@@ -177,6 +211,8 @@ struct Air {
     refuse: bool,
     lose: bool,
     taken: usize,
+    /// How often each device refused a token older than its own.
+    refused: HashMap<DeviceId, usize>,
     hang_on: Option<DeviceId>,
 }
 
@@ -199,6 +235,10 @@ impl FakeBroker {
     /// Tokens taken so far. The counter of publishes counts when sending starts: too early to wait for.
     pub(super) fn taken(&self) -> usize {
         locked(&self.air).taken
+    }
+    /// How often a device refused a token older than its own.
+    pub(super) fn refused_by(&self, device: &DeviceId) -> usize {
+        locked(&self.air).refused.get(device).copied().unwrap_or(0)
     }
     pub(super) fn hang_on(&self, device: DeviceId) {
         locked(&self.air).hang_on = Some(device);
@@ -244,6 +284,8 @@ impl FakeBroker {
             if air.held.get(&device).is_none_or(|(held, _)| *held < version) {
                 air.held.insert(device.clone(), (version, nonce.parse().ok()));
                 self.inbox.deliver(device, Incoming::Report(report(Some(version))));
+            } else if air.held.get(&device).is_some_and(|(held, _)| *held > version) {
+                *air.refused.entry(device).or_default() += 1;
             }
         }
         Ok(true)
@@ -436,7 +478,37 @@ impl World {
         }
     }
 
-    fn report(&self, device: &DeviceId) {
+    /// Another cloud, with our keys, issues this to a device.
+    pub(super) fn foreign_token(&self, device: &DeviceId, version: TokenVersion) {
+        locked(&self.broker.air).held.insert(device.clone(), (version, None));
+    }
+
+    /// A device says that it refused a token which contradicts the one it holds; `count` is its count of refusals.
+    pub(super) fn contradicted(&self, device: &DeviceId, count: u64, proof: Option<Proof>) {
+        let held = locked(&self.broker.air).held.get(device).map(|(version, _)| *version);
+        let code = "EQUIVOCATION".parse().unwrap();
+        let last_refusal = Some(coterm_shared::protocol::LastRefusal { code, count });
+        let report = Report { last_refusal, proof, ..report(held) };
+        self.inbox.deliver(device.clone(), Incoming::Report(report));
+    }
+
+    /// The token issued last to a device, to be shown.
+    pub(super) fn token_of(&self, device: &DeviceId) -> Proof {
+        Proof::new(locked(&self.ledger.database).issued[device].1.to_vec()).unwrap()
+    }
+
+    /// How many halts are on disk.
+    pub(super) fn halts_on_disk(&self) -> usize {
+        locked(&self.ledger.database).halts.len()
+    }
+
+    /// A device connects and says nothing.
+    pub(super) fn connect_silently(&self, device: &DeviceId) {
+        locked(&self.broker.air).connected.insert(device.clone());
+        self.inbox.deliver(device.clone(), Incoming::Connected);
+    }
+
+    pub(super) fn report(&self, device: &DeviceId) {
         let held = locked(&self.broker.air).held.get(device).map(|(version, _)| *version);
         self.inbox.deliver(device.clone(), Incoming::Report(report(held)));
     }

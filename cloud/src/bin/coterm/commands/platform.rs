@@ -77,6 +77,27 @@ pub(crate) enum PlatformCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Organizations nothing is signed for because somebody else signs with our keys (vendor)
+    #[command(subcommand)]
+    Halts(HaltsCommand),
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum HaltsCommand {
+    /// List what devices showed or said that means a second signer
+    List {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Say that it was looked into and is over, so that signing goes on
+    #[command(
+        after_help = "Stop the second daemon or revoke the stolen key first: what is signed elsewhere afterwards \
+        halts again. Devices then get tokens above all they hold."
+    )]
+    Confirm {
+        /// The organization, by id or name
+        organization: String,
+    },
 }
 
 const ALARMS: &[Column] = &[
@@ -86,6 +107,15 @@ const ALARMS: &[Column] = &[
     ("SINCE", "/since"),
     ("WHAT", "/sentence"),
     ("WHAT TO DO", "/hint"),
+];
+
+const HALTS: &[Column] = &[
+    ("ORGANIZATION", "/organization"),
+    ("CAUSE", "/cause"),
+    ("DEVICE", "/device"),
+    ("TOKEN", "/version"),
+    ("SINCE", "/since"),
+    ("NOTHING SIGNED", "/halts"),
 ];
 
 const LIMITS: &[Column] = &[
@@ -133,6 +163,16 @@ pub(crate) fn platform(context: &Context, command: PlatformCommand) -> Result<()
     match command {
         PlatformCommand::Alarms { output } => {
             output::list(output, ALARMS, context.client.list("/api/v1/platform/alarms")?)
+        }
+        PlatformCommand::Halts(HaltsCommand::List { output }) => {
+            output::list(output, HALTS, context.client.list("/api/v1/platform/halts")?)
+        }
+        PlatformCommand::Halts(HaltsCommand::Confirm { organization }) => {
+            let id = context.find_organization(&organization)?;
+            let path = format!("/api/v1/platform/halts/{}/confirm", part(&id));
+            context.client.send(Method::POST, &path, None, &[])?;
+            output::note("Confirmed: signing goes on, and its devices get newer tokens.");
+            Ok(())
         }
     }
 }
