@@ -57,17 +57,15 @@ fn a_device_with_a_dead_clock_connects_obeys_and_knows_the_time() {
     let (tenant, mut camera) = camera(&cloud);
     let Some(clock) = WallClock::new(camera.dir()) else { return };
     camera.set_environment(clock.environment());
-    for (year, skew) in [(1970, -40), (2040, 10)] {
+    for (year, skew) in [(1970, -65), (2040, 5)] {
         clock.year(year);
         camera.start();
         camera.reaches(OperatingMode::Full);
-        let state = eventually("the device to know the time", || {
+        eventually("the device to know the time in spite of its wall clock", || {
             let state = camera.state()?;
-            holds(is_now(&state), &state)?;
-            Ok(state)
+            let years = state.wall_skew_secs / (365 * DAY);
+            holds(is_now(&state) && (skew..skew + 20).contains(&years), &state)
         });
-        let years = state.wall_skew_secs / (365 * DAY);
-        assert!((skew..skew + 20).contains(&years), "the wall clock is {years} years off");
         // What is decided arrives, and the ladder is walked by the true time.
         tenant.device("cam-2", "North", CAMERA);
         camera.reaches(OperatingMode::Stopped);

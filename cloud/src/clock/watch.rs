@@ -4,8 +4,8 @@
 //! noted as they run ([`Tick`]). After a restart in the same boot the boot clock, which nobody can set, tells exactly how
 //! much time has passed, so that a step is seen though nobody ran to see it; a doubt is carried on, and with it the time
 //! that was believed. After a reboot there are bounds: it is later than the last tick and the last event, and more than
-//! 30 days later is worth a question (token §3). **Deliberately absent:** a verdict on less than that. What else
-//! contradicts a clock is told by an alarm (`reconcile::witness`), which stops nothing.
+//! 30 days later is worth a question (token §3). **Deliberately absent:** a verdict on less than that; THREATS.md names
+//! what stays.
 
 use super::Clock;
 use coterm_shared::time::{Seconds, Timestamp};

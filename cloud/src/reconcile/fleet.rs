@@ -218,7 +218,9 @@ impl Fleet {
             nonce = nonce.or_else(|| report.nonce.take());
             entry.held = held(&report);
             entry.reported = true;
-            entry.proven = proven;
+            // What was shown once is not asked for again.
+            let shown = entry.proven.filter(|shown| entry.held == Held::Version(*shown));
+            entry.proven = proven.or(shown);
             entry.contradicted |= contradicted;
             // Large, and of no use once looked at.
             report.proof = None;
@@ -304,6 +306,11 @@ impl Fleet {
             Action::Halt => {
                 entry.asked = None;
                 let Some(version) = entry.proven else { return Action::Nothing.into() };
+                // It showed what it claims, so it is believed.
+                entry.quarantine = None;
+                if let Some(organization) = entry.organization {
+                    self.suspicions.quarantine(organization, device, None);
+                }
                 let begins = self.halt(device, version, Cause::ForeignToken, now);
                 Planned { action, begins, ask_proof: false }
             }

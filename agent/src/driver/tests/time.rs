@@ -128,3 +128,34 @@ fn a_wall_clock_set_wrong_does_not_lock_a_device_the_cloud_can_answer() {
     answer(&mut world, ISSUED + 8 * DAY + 1);
     assert_eq!(world.mode, Some(Full));
 }
+
+/// Token §5, the nonce exchange: an answer counts once, in the process that asked, within a minute.
+#[test]
+fn an_answer_replayed_or_held_back_sets_no_time() {
+    use coterm_shared::enforcement::TimeSource;
+    let source = |world: &World| world.reports.last().unwrap().time_source;
+    let mut world = World::connected();
+    let nonce = world.requests.last().unwrap().nonce.clone();
+    let answer = token(&answering(claims(ISSUED), &nonce));
+    world.token(answer.clone());
+    assert_eq!(source(&world), TimeSource::Nonce);
+    let floor = world.floor();
+    // Replayed a day later: a duplicate, and no news about the time.
+    world.pass(DAY);
+    world.token(answer.clone());
+    assert_eq!(world.floor(), floor + DAY);
+    // Replayed after a reboot: what was asked then is not asked now.
+    world.reboot();
+    world.feed(Input::Connected);
+    let asked = world.requests.len();
+    world.token(answer);
+    assert_ne!(source(&world), TimeSource::Nonce, "the time is bounded again, and asked for");
+    // Held back for more than a minute, or to another question: a good token, and no proof of the time.
+    let held_back = world.requests.last().unwrap().nonce.clone();
+    world.boot_secs += 61;
+    world.token(token(&answering(claims(ISSUED + 2 * DAY), &held_back)));
+    world.token(token(&answering(claims(ISSUED + 2 * DAY + 1), &nonce)));
+    assert_eq!(world.held(), Some(claims(ISSUED + 2 * DAY + 1).version));
+    assert_eq!(source(&world), TimeSource::Token);
+    assert!(world.requests.len() <= asked + 1, "and no flood of questions");
+}

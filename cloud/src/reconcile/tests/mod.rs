@@ -1,5 +1,6 @@
 //! The loop against fakes: what it costs, what it survives.
 
+mod books;
 mod follow;
 mod others;
 mod world;

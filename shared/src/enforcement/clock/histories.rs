@@ -106,8 +106,8 @@ impl Reference {
 /// A device, its disk, and the truth.
 struct Device {
     reference: Reference,
-    /// Uptimes at which a signed time contradicted the wall clock, in this run of the agent.
-    contradicted: Vec<u64>,
+    /// After how many readings a signed time contradicted the wall clock, in this run of the agent.
+    contradicted: Vec<usize>,
     /// The true time.
     truth: u64,
     boots: u8,
@@ -282,7 +282,7 @@ impl Device {
         let fresh = round_trip.filter(|took| took.0 <= 60);
         let ahead = fresh.is_some_and(|took| wall > issued_at.as_secs() + took.0 + 120);
         if wall + 120 < issued_at.as_secs() || ahead {
-            self.contradicted.push(self.boot_secs);
+            self.contradicted.push(self.readings.len());
         }
         // "A fresh token answering the device's own nonce (round trip <= 60 s) sets the time", and no other does.
         if fresh.is_some() {
@@ -366,10 +366,10 @@ impl Device {
     /// The reference: all readings of the last day or more, in this run of the agent, lie within the tolerance.
     fn was_steady_for_a_day(&self) -> bool {
         let (mut lowest, mut highest) = (i64::MAX, i64::MIN);
-        self.readings.iter().rev().any(|(boot_secs, offset)| {
+        self.readings.iter().enumerate().rev().any(|(place, (boot_secs, offset))| {
             lowest = lowest.min(*offset);
             highest = highest.max(*offset);
-            let contradicted = self.contradicted.iter().any(|at| at >= boot_secs);
+            let contradicted = self.contradicted.iter().any(|after| *after > place);
             highest.abs_diff(lowest) <= 120 && self.boot_secs - boot_secs >= DAY && !contradicted
         })
     }
