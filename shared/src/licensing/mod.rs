@@ -15,6 +15,7 @@ mod clock;
 mod command;
 mod compliance;
 pub mod coterm;
+mod coverage;
 mod decide;
 mod device;
 mod digest;
@@ -49,6 +50,7 @@ pub use command::{
 pub use compliance::{
     Arrival, Assessment, Carried, Figures, Holder, Occasion, Origin, Renewal, Term, Units, assess, findings,
 };
+pub use coverage::{CoverageView, CoveringKey};
 pub use decide::{Context, decide, found};
 pub use device::{Device, DeviceState, Trial};
 pub use digest::{

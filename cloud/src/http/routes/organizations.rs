@@ -3,7 +3,7 @@
 use super::*;
 use axum::Json;
 use axum::extract::{Path, State};
-use coterm_shared::id::GroupId;
+use coterm_shared::id::{DeviceId, GroupId};
 use coterm_shared::licensing::FoundOrganization;
 use coterm_shared::licensing::WaitingId;
 use coterm_shared::licensing::view::OrganizationView;
@@ -44,6 +44,12 @@ pub(super) fn inner_routes() -> Routes {
             "/unassigned",
             unassigned,
             Op::list(Who::Viewer, "listUnassigned", "Keys and root sites in no group", to("Unassigned"))
+                .tagged(),
+        )
+        .get(
+            "/unassigned/devices",
+            covered,
+            Op::list(Who::Viewer, "listCoverage", "Which unassigned key covers which device", to("Coverage"))
                 .tagged(),
         )
 }
@@ -123,4 +129,17 @@ pub(super) async fn unassigned(State(api): State<Api>, Path(id): Path<String>, a
     let waiting = organization.unassigned_after(page.after, ask.now);
     let waiting = page::of(waiting, &page, |view| view.what.id(), |view| view);
     page::tagged_now(organization.version(), ask.now, ask.headers(), &waiting)
+}
+
+/// `GET /organizations/{organization}/unassigned/devices`: the devices of unassigned sites, each with the keys that cover
+/// it and until when (domain G3).
+pub(super) async fn covered(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = read(&api, &ask, &id)?;
+    let page: Page<DeviceId> = ask.page()?;
+    let mut covered = organization.coverage(ask.now);
+    if let Some(after) = &page.after {
+        covered.retain(|id, _| id > after);
+    }
+    let covered = page::of(covered.into_values(), &page, |view| view.device.clone(), |view| view);
+    page::tagged_now(organization.version(), ask.now, ask.headers(), &covered)
 }

@@ -4,6 +4,7 @@ mod asked;
 mod bounds;
 mod calendar;
 mod carried;
+mod coverage;
 mod doors;
 mod enrolment;
 mod evasions;

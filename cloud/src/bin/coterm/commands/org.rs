@@ -49,6 +49,9 @@ pub(crate) enum OrgCommand {
     },
     /// List the keys and sites in no group, and when they join Group 1 by themselves
     Unassigned {
+        /// The devices of unassigned sites instead, each with the keys that cover it and until when
+        #[arg(long)]
+        devices: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -232,6 +235,16 @@ const UNASSIGNED: &[Column] = &[
     ("KEY ENDS", "/ends_at"),
 ];
 
+const COVERED: &[Column] = &[
+    ("DEVICE", "/device"),
+    ("SITE", "/site_name"),
+    ("PRODUCT", "/product"),
+    ("UNITS", "/units"),
+    ("MISSING", "/missing"),
+    ("UNTIL", "/until"),
+    ("WHAT", "/sentence"),
+];
+
 pub(crate) fn run(context: &Context, command: OrgCommand) -> Result<(), Failure> {
     match command {
         OrgCommand::Create { name, license_groups, change, output } => {
@@ -255,7 +268,10 @@ pub(crate) fn run(context: &Context, command: OrgCommand) -> Result<(), Failure>
             let request = Change { method: Method::POST, path: &path, body: None, ask: Ask::First };
             show(context.client.change(&request, change, output)?, output, SHOW)
         }
-        OrgCommand::Unassigned { output } => {
+        OrgCommand::Unassigned { devices: true, output } => {
+            output::list(output, COVERED, context.client.list(&context.path("/unassigned/devices")?)?)
+        }
+        OrgCommand::Unassigned { devices: false, output } => {
             output::list(output, UNASSIGNED, context.client.list(&context.path("/unassigned")?)?)
         }
         OrgCommand::Settings { settings, own, change, output } => {
