@@ -15,7 +15,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 pub struct Serial(String);
 
 impl Serial {
-    fn from_bytes(bytes: &[u8]) -> Serial {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Serial {
         use fmt::Write;
         // A leading zero byte only says that the number is positive.
         let significant = match bytes {
@@ -28,6 +28,13 @@ impl Serial {
             let _ = write!(hex, "{byte:02x}");
         }
         Serial(hex)
+    }
+
+    /// The number itself, most significant byte first.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let digits: Vec<u8> =
+            self.0.chars().filter_map(|digit| digit.to_digit(16)?.try_into().ok()).collect();
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect()
     }
 
     /// The number as hexadecimal text.

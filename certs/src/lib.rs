@@ -5,17 +5,20 @@
 //! use and issues from it: the broker's server certificate (renewed by itself at two thirds of its life), a certificate
 //! per device whose common name is the device id, also for a key only the device has ([`CertificationRequest`]), and the
 //! cloud's own for brokers elsewhere. Every file is written
-//! whole or not at all, and keys are readable by their owner alone from their first byte on. **Deliberately absent:** the
+//! whole or not at all, and keys are readable by their owner alone from their first byte on. Certificates that no longer count
+//! are a list of serial numbers, and an X.509 revocation list of the same for brokers elsewhere. **Deliberately absent:** the
 //! enrolment protocol, which is the cloud's, and certificate transparency; a fleet that has a PKI of its own uses that and only points the
 //! configuration at its files.
 
 mod certificate;
+mod crl;
 mod identity;
 mod issue;
 mod pki;
 mod request;
 mod revocation;
 mod secret_file;
+mod throwaway;
 
 pub use certificate::{CertificateFacts, CertificateUnreadable, Serial};
 pub use identity::Identity;
@@ -27,3 +30,4 @@ pub use secret_file::{
     FileError, SECRET_FILE_MAX_BYTES, create_secret_file, read_bounded_file, read_credential_file,
     read_secret_file, replace_file,
 };
+pub use throwaway::stranger_certificate;

@@ -23,7 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
 /// The common name of an authority made here.
-const CA_NAME: &str = "Coterm certificate authority";
+pub(crate) const CA_NAME: &str = "Coterm certificate authority";
 /// The common name of the cloud's client certificate; brokers give this identity the cloud's rights. The dot matters: no
 /// device id has one, so no device can be named like the cloud.
 const CLOUD_NAME: &str = "coterm.cloud";
@@ -113,7 +113,7 @@ pub enum FileState {
 pub struct Pki {
     pub(crate) dir: PathBuf,
     ca: CertificateDer<'static>,
-    now: fn() -> Timestamp,
+    pub(crate) now: fn() -> Timestamp,
     /// Held while the list of revoked certificates is read and written again.
     pub(crate) revoking: Arc<Mutex<()>>,
 }
@@ -211,10 +211,24 @@ impl Pki {
         device: &DeviceId,
         organization: OrganizationId,
     ) -> Result<DeviceCertificate, PkiError> {
+        self.device_certificate_from(device, organization, (self.now)(), DEVICE_LIFE)
+    }
+
+    /// The same for a span of time of the caller's choice: a throw-away identity, or one that has ended already.
+    ///
+    /// # Errors
+    /// As [`Pki::device_certificate`].
+    pub fn device_certificate_from(
+        &self,
+        device: &DeviceId,
+        organization: OrganizationId,
+        from: Timestamp,
+        life: Seconds,
+    ) -> Result<DeviceCertificate, PkiError> {
         let issue = |source| PkiError::Issue { subject: device.to_string(), source };
         let key = KeyPair::generate().map(Zeroizing::new).map_err(issue)?;
         let certificate_pem =
-            self.sign(device.as_str(), &Purpose::Device(organization), DEVICE_LIFE, &*key)?;
+            self.sign_from(device.as_str(), &Purpose::Device(organization), from, life, &*key)?;
         let facts = facts_of_pem(&certificate_pem, &self.dir.join("device"))?;
         let key_pem = Zeroizing::new(key.serialize_pem());
         Ok(DeviceCertificate { device: device.clone(), certificate_pem, key_pem, facts })
@@ -285,17 +299,28 @@ impl Pki {
         life: Seconds,
         key: &impl PublicKeyData,
     ) -> Result<String, PkiError> {
+        self.sign_from(common_name, purpose, (self.now)(), life, key)
+    }
+
+    fn sign_from(
+        &self,
+        common_name: &str,
+        purpose: &Purpose<'_>,
+        from: Timestamp,
+        life: Seconds,
+        key: &impl PublicKeyData,
+    ) -> Result<String, PkiError> {
         let authority = self.authority_key()?;
         let issue = |source| PkiError::Issue { subject: common_name.to_owned(), source };
         let issuer = Issuer::from_ca_cert_der(&self.ca, &*authority).map_err(issue)?;
-        let certificate = params(common_name, purpose, (self.now)(), life)
+        let certificate = params(common_name, purpose, from, life)
             .and_then(|params| params.signed_by(key, &issuer))
             .map_err(issue)?;
         Ok(certificate.pem())
     }
 
     /// The authority's key, in memory only while something is signed.
-    fn authority_key(&self) -> Result<Zeroizing<KeyPair>, PkiError> {
+    pub(crate) fn authority_key(&self) -> Result<Zeroizing<KeyPair>, PkiError> {
         let path = self.dir.join("ca.key");
         let key = match load_key(&path) {
             Err(PkiError::File(error)) if error.is_not_found() => {

@@ -4,8 +4,8 @@
 //! **Method.** A text file with a serial number per line, read by the daemon at every change; the broker asks it at every
 //! connect and ends the connection of a device when its certificate enters the list. The serial numbers issued to a
 //! device are remembered in a file of its own, so that a new certificate takes the place of all older ones, whoever they
-//! were made for. **Deliberately absent:** X.509 CRLs and OCSP: the embedded broker is the only reader, and external
-//! brokers bring their own lists.
+//! were made for. **Deliberately absent:** OCSP. Brokers elsewhere read the X.509 list made of this one, see
+//! [`Pki::write_revocation_list`].
 
 use crate::certificate::Serial;
 use crate::pki::{Pki, PkiError};
