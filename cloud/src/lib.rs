@@ -7,6 +7,7 @@ pub mod books;
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod conformance;
 pub mod demo;
 pub mod enrolment;
 pub mod http;

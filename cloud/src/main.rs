@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use coterm_cloud::app::{App, Outcome, StartError, check, migrate};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example, in_force};
+use coterm_cloud::conformance::{self, BrokerArgs};
 use coterm_cloud::keys::{self, KeysCommand, KeysFailure};
 use coterm_cloud::manual::{self, ManArgs, Notes};
 use coterm_cloud::{demo, telemetry};
@@ -62,7 +63,11 @@ enum Command {
     /// Print the OpenAPI document of the HTTP interface, as the daemon serves it at /api/v1/openapi.json.
     Openapi,
     /// Look at configuration, data directory, database, keys and ports, and say what to do; changes nothing.
-    Check,
+    #[command(args_conflicts_with_subcommands = true)]
+    Check {
+        #[command(subcommand)]
+        what: Option<CheckCommand>,
+    },
     /// Rotate, revoke and recover keys: no device has to be touched, and the daemon may run or not.
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -106,6 +111,13 @@ enum Command {
     },
 }
 
+#[derive(Subcommand)]
+enum CheckCommand {
+    /// Prove on an MQTT broker that it keeps devices apart and does what it must, by trying everything as a device would.
+    /// Stop the daemon first; takes about a minute and leaves nothing behind.
+    Broker(BrokerArgs),
+}
+
 /// What the manual pages say besides the command line.
 const NOTES: Notes<'_> = Notes {
     exit_status: &[
@@ -113,7 +125,7 @@ const NOTES: Notes<'_> = Notes {
         (1, "failed while running"),
         (2, "the command line is wrong"),
         (3, "the configuration is wrong"),
-        (4, "check or keys status found something"),
+        (4, "check, check broker or keys status found something"),
         (5, "cannot start: data directory, keys, database, ports"),
     ],
     environment: &[
@@ -245,7 +257,14 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::DemoHook { dir, verb, mode } => {
             demo::hook(dir, verb, mode.as_deref()).map_err(|error| Failure::Running(error.into()))
         }
-        Command::Check => {
+        Command::Check { what: Some(CheckCommand::Broker(args)) } => {
+            if conformance::run(args, &load()?).map_err(Failure::Running)? {
+                Ok(())
+            } else {
+                Err(Failure::Found)
+            }
+        }
+        Command::Check { what: None } => {
             let mut clean = true;
             for Outcome { subject, finding } in check(&load()?, SystemClock.now()) {
                 match finding {

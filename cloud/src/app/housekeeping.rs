@@ -8,7 +8,7 @@ use crate::books::{Books, Touch};
 use crate::config::Config;
 use crate::reconcile::Reconciler;
 use crate::signer::Trust;
-use coterm_certs::Pki;
+use coterm_certs::{Pki, PkiError};
 #[cfg(feature = "embedded-broker")]
 use coterm_shared::id::DeviceId;
 use coterm_shared::id::OrganizationId;
@@ -48,7 +48,10 @@ pub(super) fn start(
             tokio::select! {
                 _ = stop.changed() => return,
                 // A new certificate took the place of another, which must not serve a moment longer.
-                () = revoked.notified() => renew(&pki, &mqtt).await,
+                () = revoked.notified() => {
+                    renew(&pki, &mqtt).await;
+                    list_revoked(&pki).await;
+                }
                 touches = feed.changed() => change_hands(&mqtt, touches).await,
                 _ = looks.tick() => {
                     suspect(&books, &reconciler, &alarms).await;
@@ -59,6 +62,7 @@ pub(super) fn start(
                 _ = rounds.tick() => {
                     rotate(&books, &trust).await;
                     renew(&pki, &mqtt).await;
+                    list_revoked(&pki).await;
                     alarm(&config, &books, &trust, &pki, &alarms).await;
                 }
             }
@@ -116,6 +120,19 @@ async fn rotate(books: &Books, trust: &Arc<Trust>) {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::error!(%error, "the token key was not rotated; tried again"),
         Err(error) => tracing::error!(%error, "rotating the token key crashed; tried again"),
+    }
+}
+
+/// Keeps the X.509 list of revoked certificates, which brokers elsewhere read, in step with ours.
+async fn list_revoked(pki: &Pki) {
+    let pki = pki.clone();
+    match tokio::task::spawn_blocking(move || pki.write_revocation_list()).await {
+        Ok(Ok(false)) => {}
+        Ok(Ok(true)) => tracing::info!("pki/revoked.crl was written: give it to your broker if you run one"),
+        // Where the authority is kept elsewhere nothing can be signed here, and nothing was revoked here either.
+        Ok(Err(PkiError::NoAuthorityKey { .. })) => {}
+        Ok(Err(error)) => tracing::error!(%error, "pki/revoked.crl is not up to date; tried again"),
+        Err(error) => tracing::error!(%error, "writing pki/revoked.crl crashed; tried again"),
     }
 }
 

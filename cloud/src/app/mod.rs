@@ -17,6 +17,7 @@ mod tests;
 
 pub use check::{Outcome, check, migrate};
 pub use error::StartError;
+pub(crate) use mqtt::authorities;
 
 use crate::alarms::Alarms;
 use crate::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};

@@ -122,7 +122,7 @@ pub(super) fn external_certificate_ends(config: &ExternalMqtt) -> Option<coterm_
 }
 
 /// The external broker's authorities, and the file they are in.
-pub(super) fn authorities(
+pub(crate) fn authorities(
     config: &ExternalMqtt,
 ) -> Result<(Vec<CertificateDer<'static>>, String), StartError> {
     let pem = read_bounded_file(&config.ca_file)?;

@@ -1,14 +1,16 @@
 //! The suite against the embedded broker, and what only it promises.
 
-use super::client::{self, Login, within};
 use super::suite::suite;
-use super::{Bench, OURS, Recorder, id, report};
+use super::{Bench, OURS, id, report, within};
 use coterm_certs::{DeviceCertificate, Pki, Revoked};
 use coterm_cloud::broker::embedded::{EmbeddedBroker, EmbeddedConfig};
+use coterm_cloud::conformance::Ear;
+use coterm_cloud::conformance::client::{Login, Mqtt};
 use coterm_cloud::ports::{Broker, Inbox, Incoming, Owners};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Topic;
 use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::ConnectReturnCode;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,12 +25,13 @@ fn config() -> EmbeddedConfig {
     EmbeddedConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..EmbeddedConfig::default() }
 }
 
-/// All devices have the same owner.
+/// All devices have the same owner, but those called foreign.
 struct Owner(Mutex<OrganizationId>);
 
 impl Owners for Owner {
-    fn is_owner(&self, organization: OrganizationId, _device: &DeviceId) -> bool {
-        *self.0.lock().unwrap() == organization
+    fn is_owner(&self, organization: OrganizationId, device: &DeviceId) -> bool {
+        let foreign = device.as_str().starts_with("foreign");
+        organization == if foreign { super::THEIRS } else { *self.0.lock().unwrap() }
     }
 }
 
@@ -39,7 +42,7 @@ async fn launch(config: EmbeddedConfig) -> (Bench, Arc<EmbeddedBroker>) {
 async fn launch_for(config: EmbeddedConfig, owner: Arc<Owner>) -> (Bench, Arc<EmbeddedBroker>) {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::open_or_create(dir.path()).unwrap();
-    let inbox = Arc::new(Recorder::default());
+    let inbox = Arc::new(Ear::default());
     let identity = pki.server_identity(&["localhost".to_owned()]).unwrap();
     let broker = EmbeddedBroker::start(
         config,
@@ -67,9 +70,33 @@ async fn start() -> Bench {
     launch(config()).await.0
 }
 
+#[tokio::test]
+async fn r7_the_matrix_holds() {
+    // Those who watch say more in a second than any device.
+    let (bench, broker) = launch(EmbeddedConfig { max_messages_per_second: u32::MAX, ..config() }).await;
+    let revoked = bench.certificate("cam-1");
+    broker.set_revoked(bench.pki.revoke(&revoked.facts.serial).unwrap()).await;
+    super::matrix::holds(&bench, &revoked).await;
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_told_why() {
+    let (bench, _broker) = launch(config()).await;
+    let own = bench.login("cam-1");
+    let will = Some(("coterm/v1/d/cam-1/report".to_owned(), b"{}".to_vec()));
+    for (login, reason) in [
+        (Login { client_id: "cam-2".to_owned(), ..own.clone() }, ConnectReturnCode::ClientIdentifierNotValid),
+        (Login { user: Some("cam-2".to_owned()), ..own.clone() }, ConnectReturnCode::BadUserNamePassword),
+        (Login { will, ..own.clone() }, ConnectReturnCode::NotAuthorized),
+    ] {
+        let error = login.connect().await.err().unwrap();
+        assert!(error.contains(&format!("{reason:?}")), "{error}");
+    }
+}
+
 /// A TLS connection without MQTT.
 async fn raw(bench: &Bench, certificate: &DeviceCertificate) -> TlsStream<TcpStream> {
-    let tls = client::tls(bench.pki.ca_certificate(), Some(certificate));
+    let tls = bench.place().tls_of(certificate).unwrap();
     let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, bench.port)).await.unwrap();
     TlsConnector::from(tls).connect("localhost".try_into().unwrap(), socket).await.unwrap()
 }
@@ -85,7 +112,7 @@ async fn closed(mut stream: impl tokio::io::AsyncRead + Unpin) {
 }
 
 fn ends(bench: &Bench, device: &str) -> usize {
-    bench.inbox.count(|who, what| *who == id(device) && *what == Incoming::Disconnected)
+    bench.heard(device, &Incoming::Disconnected)
 }
 
 #[tokio::test]
@@ -138,7 +165,7 @@ async fn more_devices_than_it_was_told_are_refused_but_a_known_one_may_return() 
 }
 
 /// A device that subscribed and then stopped reading; the broker's writes to it fill every buffer on the way.
-async fn clog(bench: &Bench, device: &str) -> client::Mqtt {
+async fn clog(bench: &Bench, device: &str) -> Mqtt {
     let mut slow = bench.connect(device).await;
     slow.subscribe_at(&format!("coterm/v1/d/{device}/token"), QoS::AtMostOnce).await.unwrap();
     for _ in 0..3_000 {
@@ -162,7 +189,7 @@ async fn a_slow_subscriber_holds_up_nobody() {
     }
     bench.publish(Topic::Token(id("quick")), b"token").await;
     loop {
-        let (topic, message) = quick.message().await;
+        let (topic, message) = quick.message().await.unwrap();
         if topic == "coterm/v1/d/quick/token" {
             assert_eq!(message.payload.as_ref(), b"token");
             break;
@@ -181,10 +208,15 @@ async fn a_device_that_does_not_read_can_be_put_out_and_can_come_back() {
     let mut back = bench.connect("cam-1").await;
     back.subscribe("coterm/v1/d/cam-1/token").await.unwrap();
     bench.publish(Topic::Token(id("cam-1")), b"for the new connection").await;
-    while back.message().await.1.payload.as_ref() != b"for the new connection" {}
+    while back.message().await.unwrap().1.payload.as_ref() != b"for the new connection" {}
     assert_eq!(ends(&bench, "cam-1"), 1, "it is connected: the old connection's end is not the device's");
     drop(back);
-    bench.inbox.until("end", |all| all.last() == Some(&(id("cam-1"), Incoming::Disconnected))).await;
+    within("end", async {
+        while bench.inbox.all().last() != Some(&(id("cam-1"), Incoming::Disconnected)) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     assert_eq!(broker.counters().devices, 0);
 }
 
@@ -192,15 +224,15 @@ async fn a_device_that_does_not_read_can_be_put_out_and_can_come_back() {
 async fn a_revoked_certificate_ends_its_connection_and_never_connects_again() {
     let (bench, broker) = launch(config()).await;
     let stolen = bench.certificate("cam-1");
-    let tls = client::tls(bench.pki.ca_certificate(), Some(&stolen));
+    let tls = bench.place().tls_of(&stolen).unwrap();
     let login = Login { tls, ..bench.login("cam-1") };
-    let mut thief = within("CONNACK", login.connect()).await.unwrap();
+    let mut thief = login.connect().await.unwrap();
     let mut other = bench.connect("cam-2").await;
 
     broker.set_revoked(bench.pki.revoke(&stolen.facts.serial).unwrap()).await;
-    thief.end().await;
-    bench.inbox.until_has(&id("cam-1"), &Incoming::Disconnected).await;
-    assert!(within("refusal", login.connect()).await.is_err());
+    thief.end().await.unwrap();
+    bench.hears("cam-1", &Incoming::Disconnected).await;
+    assert!(login.connect().await.is_err());
     assert!(other.publish("coterm/v1/d/cam-2/report", b"{}").await.is_ok(), "others go on");
     let mut replaced = bench.connect("cam-1").await;
     assert!(replaced.subscribe("coterm/v1/d/cam-1/token").await.is_ok(), "the device has a new certificate");
@@ -211,7 +243,7 @@ async fn a_certificate_of_an_earlier_owner_gets_and_says_nothing() {
     let theirs = OrganizationId::from_bytes([2; 16]);
     let owner = Arc::new(Owner(Mutex::new(theirs)));
     let (bench, broker) = launch_for(config(), Arc::clone(&owner)).await;
-    assert!(within("refusal", bench.login("cam-1").connect()).await.is_err(), "never the owner");
+    assert!(bench.login("cam-1").connect().await.is_err(), "never the owner");
 
     // The owner changes while the earlier one is connected.
     *owner.0.lock().unwrap() = OURS;
@@ -221,14 +253,14 @@ async fn a_certificate_of_an_earlier_owner_gets_and_says_nothing() {
     let _idle = bench.connect("cam-3").await;
     *owner.0.lock().unwrap() = theirs;
     bench.publish(Topic::Token(id("cam-1")), b"for the new owner").await;
-    bench.inbox.until_has(&id("cam-1"), &Incoming::Disconnected).await;
-    silent.end().await;
+    bench.hears("cam-1", &Incoming::Disconnected).await;
+    silent.end().await.unwrap();
     let _ = talking.publish("coterm/v1/d/cam-2/report", &report(1).to_payload().unwrap()).await;
-    bench.inbox.until_has(&id("cam-2"), &Incoming::Disconnected).await;
+    bench.hears("cam-2", &Incoming::Disconnected).await;
     assert_eq!(bench.inbox.count(|_, incoming| matches!(incoming, Incoming::Report(_))), 0);
     within("end", broker.end_disowned(None)).await;
     assert_eq!((ends(&bench, "cam-3"), broker.counters().devices), (1, 0));
-    assert!(within("refusal", bench.login("cam-1").connect()).await.is_err());
+    assert!(bench.login("cam-1").connect().await.is_err());
 }
 
 #[tokio::test]
@@ -253,7 +285,7 @@ async fn stopping_says_goodbye_to_everybody() {
         // CONNECT of MQTT 5, clean start, keep alive 60 s.
         stream.write_all(b"\x10\x12\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x05").await.unwrap();
         stream.write_all(device.as_bytes()).await.unwrap();
-        bench.inbox.until_has(&id(device), &Incoming::Connected).await;
+        bench.hears(device, &Incoming::Connected).await;
         devices.push((device, stream));
     }
     let silent = TcpStream::connect((Ipv4Addr::LOCALHOST, bench.port)).await.unwrap();
@@ -281,7 +313,7 @@ async fn what_is_too_large_or_makes_no_sense_does_not_reach_the_inbox() {
     }
     assert_eq!(broker.counters().malformed, 4);
     assert!(device.publish("coterm/v1/d/cam-1/report", &[b' '; 20_000]).await.is_err(), "beyond any report");
-    bench.inbox.until_has(&id("cam-1"), &Incoming::Disconnected).await;
+    bench.hears("cam-1", &Incoming::Disconnected).await;
     assert_eq!(
         bench.inbox.count(|_, incoming| matches!(incoming, Incoming::Report(_) | Incoming::Request(_))),
         0

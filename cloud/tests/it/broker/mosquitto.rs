@@ -1,9 +1,10 @@
 //! The suite against a real Mosquitto, run with the committed configuration.
 
-use super::client::{PATIENCE, within};
 use super::suite::suite;
-use super::{Bench, Recorder, id, report};
+use super::{Bench, OURS, id, report, within};
 use coterm_certs::Pki;
+use coterm_cloud::conformance::Ear;
+use coterm_cloud::conformance::client::{Login, PATIENCE};
 use coterm_cloud::mqtt::external::{ExternalBroker, ExternalConfig, LinkStatus};
 use coterm_cloud::ports::{Broker, Inbox, Incoming, Outgoing, PublishError};
 use coterm_shared::protocol::Topic;
@@ -37,6 +38,7 @@ impl Mosquitto {
     fn start(pki: &Pki, dir: TempDir) -> Mosquitto {
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         pki.server_identity(&["localhost".to_owned()]).unwrap();
+        pki.write_revocation_list().unwrap();
         let etc = format!("{}/", dir.path().display());
         let mut text =
             CONFIGURATION.replace("/etc/mosquitto/coterm/", &etc).replace("/var/lib/mosquitto/", &etc);
@@ -66,6 +68,12 @@ impl Mosquitto {
     fn kill(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+    }
+
+    /// SIGHUP: it reads its lists again.
+    fn hang_up(&self) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
     }
 
     fn restart(&mut self) {
@@ -103,8 +111,12 @@ async fn launch() -> (Bench, Arc<ExternalBroker>, Mosquitto) {
 async fn launch_with(shared: bool) -> (Bench, Arc<ExternalBroker>, Mosquitto) {
     let dir = tempfile::tempdir().unwrap();
     let pki = Pki::open_or_create(dir.path()).unwrap();
+    launch_from(pki, dir, shared).await
+}
+
+async fn launch_from(pki: Pki, dir: TempDir, shared: bool) -> (Bench, Arc<ExternalBroker>, Mosquitto) {
     let mosquitto = Mosquitto::start(&pki, dir);
-    let inbox = Arc::new(Recorder::default());
+    let inbox = Arc::new(Ear::default());
     let external = ExternalBroker::start(
         ExternalConfig { shared, ..config(mosquitto.port) },
         &pki.cloud_identity().unwrap(),
@@ -132,13 +144,41 @@ async fn start() -> Bench {
 }
 
 #[tokio::test]
+async fn r7_the_matrix_holds_with_the_documented_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::open_or_create(dir.path()).unwrap();
+    let revoked = pki.device_certificate(&id("cam-1"), OURS).unwrap();
+    pki.revoke(&revoked.facts.serial).unwrap();
+    let (bench, _external, _mosquitto) = launch_from(pki, dir, false).await;
+    super::matrix::holds(&bench, &revoked).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_revoked_later_is_refused_after_a_hangup() {
+    let (bench, _external, mosquitto) = launch().await;
+    let stolen = bench.certificate("cam-1");
+    let login = Login { tls: bench.place().tls_of(&stolen).unwrap(), ..bench.login("cam-1") };
+    login.connect().await.unwrap().leave().await;
+    bench.pki.revoke(&stolen.facts.serial).unwrap();
+    assert!(bench.pki.write_revocation_list().unwrap());
+    mosquitto.hang_up();
+    within("refusal", async {
+        while let Ok(client) = login.connect().await {
+            client.leave().await;
+        }
+    })
+    .await;
+    bench.connect("cam-1").await.leave().await;
+}
+
+#[tokio::test]
 async fn a_retained_token_waits_for_a_device_while_the_cloud_is_away() {
     let bench = start().await;
     bench.publish(Topic::Token(id("cam-1")), b"retained").await;
     bench.cloud.stop().await;
     let mut device = bench.connect("cam-1").await;
     device.subscribe("coterm/v1/d/cam-1/token").await.unwrap();
-    assert_eq!(device.message().await.1.payload.as_ref(), b"retained");
+    assert_eq!(device.message().await.unwrap().1.payload.as_ref(), b"retained");
 }
 
 #[tokio::test]
@@ -156,9 +196,9 @@ async fn after_a_broker_restart_the_cloud_hears_and_speaks_again() {
     let mut device = bench.connect("cam-1").await;
     device.subscribe("coterm/v1/d/cam-1/token").await.unwrap();
     bench.publish(Topic::Token(id("cam-1")), b"again").await;
-    assert_eq!(device.message().await.1.payload.as_ref(), b"again");
+    assert_eq!(device.message().await.unwrap().1.payload.as_ref(), b"again");
     device.publish("coterm/v1/d/cam-1/report", &report(7).to_payload().unwrap()).await.unwrap();
-    bench.inbox.until_has(&id("cam-1"), &Incoming::Report(report(7))).await;
+    bench.hears("cam-1", &Incoming::Report(report(7))).await;
 }
 
 #[tokio::test]
@@ -178,7 +218,7 @@ async fn hundreds_of_publishes_at_once_are_all_acknowledged() {
     }
     let mut device = bench.connect("cam-599").await;
     device.subscribe("coterm/v1/d/cam-599/token").await.unwrap();
-    assert_eq!(device.message().await.1.payload.as_ref(), b"token");
+    assert_eq!(device.message().await.unwrap().1.payload.as_ref(), b"token");
 }
 
 #[tokio::test]
@@ -198,5 +238,5 @@ async fn a_shared_subscription_hears_reports_too() {
     let (bench, _external, _mosquitto) = launch_with(true).await;
     let mut device = bench.connect("cam-1").await;
     device.publish("coterm/v1/d/cam-1/report", &report(1).to_payload().unwrap()).await.unwrap();
-    bench.inbox.until_has(&id("cam-1"), &Incoming::Report(report(1))).await;
+    bench.hears("cam-1", &Incoming::Report(report(1))).await;
 }
