@@ -10,6 +10,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// The longest file the agent reads, in bytes: no certificate, key, root or keyring comes near it.
 pub(crate) const MAX_FILE_BYTES: u64 = 256 * 1024;
@@ -42,18 +43,26 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 }
 
 /// The bytes of a secret file, refused if its group or others may read or write it.
-pub(crate) fn read_secret(path: &Path) -> Result<Vec<u8>, FileError> {
+///
+/// In the directory of the service manager's credentials (`$CREDENTIALS_DIRECTORY`) the group may: the manager gives the
+/// service access by an access list, which shows as group bits.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let handed_over = credentials.is_some_and(|directory| path.parent() == Some(Path::new(&directory)));
+    let closed_to = if handed_over { 0o007 } else { 0o077 };
     let file = File::open(path).map_err(at(path))?;
     // The opened file is asked, not the path: nobody can swap it in between.
     let mode = file.metadata().map_err(at(path))?.mode() & 0o7777;
-    if mode & 0o077 != 0 {
+    if mode & closed_to != 0 {
         return Err(FileError::TooOpen { path: path.to_path_buf(), mode });
     }
-    read_open(path, file)
+    read_open(path, file).map(Zeroizing::new)
 }
 
 fn read_open(path: &Path, file: File) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
+    // Of its full size at once: a buffer that grows leaves copies behind, and it may be a secret.
+    let length = file.metadata().map_err(at(path))?.len().min(MAX_FILE_BYTES);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default().saturating_add(1));
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(at(path))?;
     if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > MAX_FILE_BYTES {
         return Err(FileError::TooLong { path: path.to_path_buf() });

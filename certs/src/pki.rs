@@ -253,6 +253,7 @@ impl Pki {
             file("certificate authority", "ca.crt"),
             file("broker certificate", "server.crt"),
             file("cloud client certificate", "cloud.crt"),
+            file("enrolment certificate", "enrolment.crt"),
         ]
     }
 

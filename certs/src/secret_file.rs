@@ -85,11 +85,16 @@ impl FileError {
     }
 }
 
-/// Reads a secret, at most [`SECRET_FILE_MAX_BYTES`], and refuses it when group or others have any access to it.
+/// Reads a secret, at most [`SECRET_FILE_MAX_BYTES`], and refuses it when group or others have any access to it. A path
+/// in the directory of the service manager's credentials (`$CREDENTIALS_DIRECTORY`) is read as [`read_credential_file`] does.
 ///
 /// # Errors
 /// [`FileError`], whose sentence says which command repairs it.
 pub fn read_secret_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    if credentials.is_some_and(|directory| path.parent() == Some(Path::new(&directory))) {
+        return read_credential_file(path);
+    }
     let file = open(path)?;
     let mode = file.metadata().map_err(FileError::io("inspect", path))?.mode() & 0o7777;
     if mode & 0o077 != 0 {

@@ -63,7 +63,6 @@ enum Command {
     /// Print the OpenAPI document of the HTTP interface, as the daemon serves it at /api/v1/openapi.json.
     Openapi,
     /// Look at configuration, data directory, database, keys and ports, and say what to do; changes nothing.
-    #[command(args_conflicts_with_subcommands = true)]
     Check {
         #[command(subcommand)]
         what: Option<CheckCommand>,

@@ -1,72 +1,25 @@
 //! An installation with a broker of its own: a real Mosquitto, with the access rule the documentation gives.
 
 use coterm_shared::enforcement::OperatingMode;
+use coterm_tests::broker::OwnBroker;
 use coterm_tests::cloud::{Cloud, MQTT_PORT};
 use coterm_tests::device::{Device, Obeys};
 use coterm_tests::mqtt::{Login, Neighbour};
 use coterm_tests::operator::CAMERA;
 use coterm_tests::process::Process;
-use coterm_tests::rogue::mosquitto;
-use coterm_tests::wait::eventually;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
-/// Mosquitto's configuration for `cloud`, with certificates from the installation's own authority.
 fn configure(cloud: &Cloud) -> PathBuf {
-    let dir = cloud.data_dir().join("pki");
-    std::fs::create_dir_all(&dir).unwrap();
-    std::fs::set_permissions(cloud.data_dir(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    let pki = coterm_certs::Pki::open_or_create(&dir).unwrap();
-    pki.server_identity(&[cloud.address().to_string()]).unwrap();
-    pki.cloud_identity().unwrap();
-    let acl = cloud.dir().join("acl");
-    std::fs::write(
-        &acl,
-        "user coterm.cloud\ntopic write coterm/v1/keyring\ntopic write coterm/v1/d/+/token\n\
-         topic read coterm/v1/d/+/report\ntopic read coterm/v1/d/+/request\n\n\
-         pattern read coterm/v1/keyring\npattern read coterm/v1/d/%u/token\n\
-         pattern write coterm/v1/d/%u/report\npattern write coterm/v1/d/%u/request\n",
-    )
-    .unwrap();
-    let config = cloud.dir().join("mosquitto.conf");
-    let file = |name: &str| dir.join(name).display().to_string();
-    std::fs::write(
-        &config,
-        format!(
-            "per_listener_settings false\nlistener {MQTT_PORT} {ip}\nallow_anonymous false\nuser root\nlog_dest stderr\n\
-             cafile {ca}\ncertfile {crt}\nkeyfile {key}\ntls_version tlsv1.3\nrequire_certificate true\n\
-             use_identity_as_username true\nuse_username_as_clientid true\nacl_file {acl}\n\
-             persistence true\npersistence_location {home}/\nautosave_interval 1\n",
-            ip = cloud.address(),
-            ca = file("ca.crt"),
-            crt = file("server.crt"),
-            key = file("server.key"),
-            acl = acl.display(),
-            home = cloud.dir().display(),
-        ),
-    )
-    .unwrap();
-    config
+    OwnBroker::configure(cloud, "", "")
 }
 
 fn start(cloud: &Cloud, config: &Path) -> Process {
-    let process = mosquitto(config, cloud.dir());
-    eventually("Mosquitto to listen", || {
-        TcpStream::connect((cloud.address(), MQTT_PORT))
-            .map_err(|error| format!("{error}: {}", process.log()))
-    });
-    process
+    OwnBroker::start(cloud, config)
 }
 
 /// A daemon for an external broker at its own address.
 fn prepare() -> Cloud {
-    // The paths are only known once the daemon has its place, so they are relative to its directory.
-    Cloud::prepare(&[
-        "mqtt.mode=external",
-        "mqtt.external.ca_file=data/pki/ca.crt",
-        "mqtt.external.certificate_file=data/pki/cloud.crt",
-        "mqtt.external.key_file=data/pki/cloud.key",
-    ])
+    OwnBroker::prepare()
 }
 
 #[test]

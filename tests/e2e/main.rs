@@ -5,6 +5,7 @@
 
 mod attacks;
 mod capacity;
+mod check_broker;
 mod clocks;
 mod confirmation;
 mod crash_of_the_agent;
@@ -23,6 +24,7 @@ mod manual;
 mod offline;
 mod python_peer;
 mod second_cloud;
+mod secrets;
 mod startup;
 mod state_file;
 mod worked;

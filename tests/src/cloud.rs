@@ -135,7 +135,9 @@ impl Cloud {
         run(self.command(command))
     }
 
-    fn command(&self, command: &str) -> Command {
+    /// A command of the daemon's program with this daemon's settings, to be run as the caller likes.
+    #[must_use]
+    pub fn command(&self, command: &str) -> Command {
         let mut line = Command::new(program("coterm-cloud"));
         line.arg(command).arg("--data-dir").arg(self.data_dir()).arg("--demonstration");
         for setting in &self.settings {
@@ -205,6 +207,31 @@ impl Cloud {
     #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
+    }
+
+    /// Starts the daemon where it is expected to refuse; what it said, or nothing if it became ready and was stopped again.
+    ///
+    /// # Panics
+    /// It runs already.
+    #[track_caller]
+    #[must_use]
+    pub fn refuses_to_start(&mut self) -> Option<Said> {
+        assert!(self.process.is_none(), "stop it first");
+        let log = self.dir.path().join("refusal.log");
+        let _ = std::fs::remove_file(&log);
+        let mut process = Process::start("coterm-cloud", self.command("serve"), &log);
+        let url = format!("{}/ready", self.url());
+        let ended = eventually("the daemon to start or to refuse", || {
+            if let Some(status) = process.ended() {
+                return Ok(Some(status));
+            }
+            ureq::get(&url).call().map(|_| None).map_err(|error| error.to_string())
+        });
+        let Some(status) = ended else {
+            let _ = process.terminate();
+            return None;
+        };
+        Some(Said { code: status.code().unwrap_or(-1), stdout: String::new(), stderr: process.log() })
     }
 
     fn log_file(&self) -> PathBuf {

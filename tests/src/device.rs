@@ -40,6 +40,13 @@ impl Device {
         let path = dir.to_str().expect("plain ASCII");
         let said = tenant.coterm(&["device", "provision", id, "-o", path]);
         assert_eq!(said.code, 0, "{said:?}");
+        Device::of_directory(cloud, id, obeys)
+    }
+
+    /// The same for a device that was provisioned already, into the directory its cloud has for it.
+    #[must_use]
+    pub fn of_directory(cloud: &Cloud, id: &str, obeys: Obeys) -> Device {
+        let dir = cloud.dir().join("devices").join(id);
         let workload = Workload::new(&dir.join("workload"));
         let device = Device { agent: None, workload, id: id.to_owned(), dir, environment: Vec::new() };
         device.configure(obeys);

@@ -10,6 +10,7 @@
 // A harness may fail loudly: that is its purpose.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+pub mod broker;
 pub mod citations;
 pub mod clock;
 pub mod cloud;
@@ -22,6 +23,7 @@ pub mod operator;
 pub mod place;
 pub mod process;
 pub mod rogue;
+pub mod secrets;
 pub mod terminal;
 pub mod tidy;
 pub mod wait;

@@ -82,7 +82,7 @@ impl Place {
             return KeyPair::from_pem(&String::from_utf8_lossy(&pem)).map_err(unusable);
         }
         let key = KeyPair::generate().map_err(unusable)?;
-        files::replace_durably(&path, key.serialize_pem().as_bytes(), 0o600)?;
+        files::replace_durably(&path, zeroize::Zeroizing::new(key.serialize_pem()).as_bytes(), 0o600)?;
         Ok(key)
     }
 

@@ -50,7 +50,7 @@ pub(super) fn start(
                 // A new certificate took the place of another, which must not serve a moment longer.
                 () = revoked.notified() => {
                     renew(&pki, &mqtt).await;
-                    list_revoked(&pki).await;
+                    renew_for_other_brokers(&pki).await;
                 }
                 touches = feed.changed() => change_hands(&mqtt, touches).await,
                 _ = looks.tick() => {
@@ -62,7 +62,7 @@ pub(super) fn start(
                 _ = rounds.tick() => {
                     rotate(&books, &trust).await;
                     renew(&pki, &mqtt).await;
-                    list_revoked(&pki).await;
+                    renew_for_other_brokers(&pki).await;
                     alarm(&config, &books, &trust, &pki, &alarms).await;
                 }
             }
@@ -123,16 +123,26 @@ async fn rotate(books: &Books, trust: &Arc<Trust>) {
     }
 }
 
-/// Keeps the X.509 list of revoked certificates, which brokers elsewhere read, in step with ours.
-async fn list_revoked(pki: &Pki) {
-    let pki = pki.clone();
-    match tokio::task::spawn_blocking(move || pki.write_revocation_list()).await {
-        Ok(Ok(false)) => {}
-        Ok(Ok(true)) => tracing::info!("pki/revoked.crl was written: give it to your broker if you run one"),
+/// Keeps what brokers elsewhere need from us: the cloud's client certificate, and the X.509 list of revoked ones.
+pub(super) fn for_other_brokers(pki: &Pki) {
+    match pki.write_revocation_list() {
+        Ok(false) => {}
+        Ok(true) => tracing::debug!("pki/revoked.crl was written: give it to your broker if you run one"),
         // Where the authority is kept elsewhere nothing can be signed here, and nothing was revoked here either.
-        Ok(Err(PkiError::NoAuthorityKey { .. })) => {}
-        Ok(Err(error)) => tracing::error!(%error, "pki/revoked.crl is not up to date; tried again"),
-        Err(error) => tracing::error!(%error, "writing pki/revoked.crl crashed; tried again"),
+        Err(PkiError::NoAuthorityKey { .. }) => {}
+        Err(error) => tracing::error!(%error, "pki/revoked.crl is not up to date; tried again"),
+    }
+    match pki.cloud_identity() {
+        Ok(_) | Err(PkiError::NoAuthorityKey { .. }) => {}
+        Err(error) => tracing::error!(%error, "pki/cloud.crt is not up to date; tried again"),
+    }
+}
+
+/// The same in the background.
+async fn renew_for_other_brokers(pki: &Pki) {
+    let pki = pki.clone();
+    if let Err(error) = tokio::task::spawn_blocking(move || for_other_brokers(&pki)).await {
+        tracing::error!(%error, "what other brokers need was not renewed; tried again");
     }
 }
 

@@ -119,6 +119,8 @@ async fn serve(
         tracing::error!(%error, "the token key was not rotated; tried again");
     }
     let pki = Pki::open_or_create(&data_dir.join("pki"))?;
+    // For a broker elsewhere, and for the first start with one: the configuration names files that nobody else makes.
+    housekeeping::for_other_brokers(&pki);
     let tokens = Arc::new(TokenStore::open(&data_dir.join(DATABASE_FILE))?);
     let first =
         bootstrap(&tokens, &data_dir, now).map_err(|error| StartError::FirstToken(format!("{error:#}")))?;

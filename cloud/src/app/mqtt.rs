@@ -60,6 +60,7 @@ async fn start_embedded(
         max_connections_per_address: to_usize(config.max_connections_per_address),
         handshake_timeout: Duration::from_secs(config.handshake_timeout.0),
         time,
+        allow_tls12: config.allow_tls12,
         ..EmbeddedConfig::default()
     };
     let revoked = pki.revoked()?;

@@ -100,6 +100,11 @@ pub const FIELDS: &[Field] = &[
         "How long a client may take for its TLS handshake, 1 to 120 seconds.",
     ),
     field(
+        "mqtt.embedded.allow_tls12",
+        Literal("false"),
+        "Accept TLS 1.2 from devices that cannot do 1.3. It shows the certificate of a device to whoever listens; the log warns.",
+    ),
+    field(
         "mqtt.external.host",
         Unset("\"mqtt.example.com\""),
         "The broker's host name or address, which its certificate must carry.",

@@ -82,6 +82,8 @@ pub struct EmbeddedMqtt {
     pub max_connections_per_address: u32,
     /// How long a TLS handshake may take.
     pub handshake_timeout: Seconds,
+    /// Whether TLS 1.2 is accepted besides 1.3.
+    pub allow_tls12: bool,
 }
 
 /// A broker of the operator's.
@@ -237,6 +239,7 @@ fn read_mqtt(from: &mut Reader) -> Option<Mqtt> {
             from.number("mqtt.embedded.max_connections_per_address", 1..=100_000),
         ),
         handshake_timeout: from.seconds("mqtt.embedded.handshake_timeout_secs", 1..=120),
+        allow_tls12: from.flag("mqtt.embedded.allow_tls12"),
     };
     let port = u16::try_from(from.number("mqtt.external.port", 1..=65_535)).unwrap_or(u16::MAX);
     match from.choice("mqtt.mode", &[("embedded", MqttMode::Embedded), ("external", MqttMode::External)])? {

@@ -142,8 +142,10 @@ async fn prove(args: &BrokerArgs, config: &Config, told: &mut dyn FnMut(Finding)
     let inbox = Arc::clone(&ear) as Arc<dyn Inbox>;
     let cloud = ExternalBroker::start(settings, &target.cloud, &target.authorities, inbox)?;
     let mut status = cloud.status();
+    // What is waited for borrows the status, and would keep it from changing: only whether it came is kept.
     let up = tokio::time::timeout(PATIENCE, status.wait_for(|status| *status == LinkStatus::Up)).await;
-    if !matches!(up, Ok(Ok(_))) {
+    let up = up.is_ok_and(|came| came.is_ok());
+    if !up {
         let reason = match &*cloud.status().borrow() {
             LinkStatus::Down { reason } => reason.clone(),
             LinkStatus::Up => String::from("it came up too late"),
@@ -209,15 +211,22 @@ fn target(args: &BrokerArgs, config: &Config) -> anyhow::Result<Target> {
     let authorities = match (&args.ca, external) {
         (Some(file), _) => certificates(file)?,
         (None, Some(external)) => authorities(external)?.0,
-        (None, None) => certificates(&pki.join("ca.crt")).context("give the broker's authority with --ca")?,
+        (None, None) => certificates(&pki.join("ca.crt"))
+            .map_err(|error| anyhow!("{error}; or give the broker's authority with --ca"))?,
     };
     let cloud = match (&args.cloud_cert, &args.cloud_key, external) {
-        (Some(certificate), Some(key), _) => Identity::load(certificate, key)?,
-        (_, _, Some(external)) => Identity::load(&external.certificate_file, &external.key_file)?,
-        (_, _, None) => Identity::load(&pki.join("cloud.crt"), &pki.join("cloud.key"))
-            .context("give the cloud's certificate with --cloud-cert and --cloud-key")?,
+        (Some(certificate), Some(key), _) => load(certificate, key)?,
+        (_, _, Some(external)) => load(&external.certificate_file, &external.key_file)?,
+        (_, _, None) => load(&pki.join("cloud.crt"), &pki.join("cloud.key")).map_err(|error| {
+            anyhow!("{error}; or give the cloud's certificate with --cloud-cert and --cloud-key")
+        })?,
     };
     Ok(Target { host, port, authorities, cloud })
+}
+
+/// An identity; the system's words are in the sentence once.
+fn load(certificate: &Path, key: &Path) -> anyhow::Result<Identity> {
+    Identity::load(certificate, key).map_err(|error| anyhow!(error.to_string()))
 }
 
 /// Host and port of `mqtts://host:port`; the port may be left out.
@@ -239,7 +248,7 @@ fn address(url: &str) -> anyhow::Result<(String, u16)> {
 }
 
 fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
-    let pem = read_bounded_file(file)?;
+    let pem = read_bounded_file(file).map_err(|error| anyhow!(error.to_string()))?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
@@ -336,7 +345,7 @@ fn itself(who: Who, device: DeviceId, tls: Arc<rustls::ClientConfig>) -> Face {
 
 /// A device from its directory, as `coterm device provision` makes them.
 fn given(place: &Place, who: Who, dir: &Path) -> anyhow::Result<Face> {
-    let identity = Identity::load(&dir.join("device.crt"), &dir.join("device.key"))?;
+    let identity = load(&dir.join("device.crt"), &dir.join("device.key"))?;
     let device = identity.facts().common_name.parse().context("the certificate's common name")?;
     let tls = place.tls(Some((identity.chain().to_vec(), identity.key())));
     Ok(itself(who, device, tls.map_err(|error| anyhow!(error))?))

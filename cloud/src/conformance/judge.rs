@@ -240,11 +240,12 @@ impl<'a> Stage<'a> {
         };
         let mut stands = false;
         let mut heard = Vec::new();
-        if asked.is_ok() && self.talk(face, peer).await? {
-            if let Some(all) = self.last_to(face, peer).await? {
-                heard = all;
-                stands = filter == own_token || peer.unsubscribe(filter).await.is_ok();
-            }
+        if asked.is_ok()
+            && self.talk(face, peer).await?
+            && let Some(all) = self.last_to(face, peer).await?
+        {
+            heard = all;
+            stands = filter == own_token || peer.unsubscribe(filter).await.is_ok();
         }
         // Whoever joins the cloud's share must not swallow a part of what others say.
         self.upwards_works().await?;

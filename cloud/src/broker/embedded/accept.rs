@@ -71,7 +71,7 @@ impl Shared {
         owners: Arc<dyn Owners>,
     ) -> Result<Shared, StartError> {
         let (tls, server_certificate) =
-            server_config(identity, client_authorities, Arc::clone(&config.time))?;
+            server_config(identity, client_authorities, Arc::clone(&config.time), config.allow_tls12)?;
         Ok(Shared {
             acceptor: TlsAcceptor::from(tls),
             gate: Gate::new(config.max_devices, config.max_pending, config.max_connections_per_address),

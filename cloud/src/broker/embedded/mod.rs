@@ -50,6 +50,8 @@ pub struct EmbeddedConfig {
     pub max_messages_per_second: u32,
     /// At what time devices' certificates are judged.
     pub time: Arc<dyn TimeProvider>,
+    /// Whether TLS 1.2 is spoken with devices that cannot do better.
+    pub allow_tls12: bool,
 }
 
 impl Default for EmbeddedConfig {
@@ -62,6 +64,7 @@ impl Default for EmbeddedConfig {
             handshake_timeout: Duration::from_secs(10),
             max_messages_per_second: 20,
             time: Arc::new(DefaultTimeProvider),
+            allow_tls12: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Mutual TLS 1.3 for devices, with a server certificate that can be replaced while the daemon runs.
+//! Mutual TLS for devices, 1.3 unless 1.2 was asked for, with a server certificate that can be replaced while the daemon runs.
 //!
 //! Devices' certificates are judged at cloud time: while the clock of the machine cannot be believed, a fleet must not be
 //! locked out by it.
@@ -59,6 +59,7 @@ pub(super) fn server_config(
     identity: &Identity,
     client_authorities: &[CertificateDer<'static>],
     time: Arc<dyn TimeProvider>,
+    allow_tls12: bool,
 ) -> Result<(Arc<rustls::ServerConfig>, Arc<ServerCertificate>), TlsError> {
     let provider = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -69,12 +70,22 @@ pub(super) fn server_config(
         .build()
         .map_err(|error| TlsError::Authority(error.to_string()))?;
     let certificate = Arc::new(ServerCertificate::new(identity)?);
+    let versions: &[&rustls::SupportedProtocolVersion] = if allow_tls12 {
+        tracing::warn!(
+            code = "BROKER_TLS12",
+            "TLS 1.2 is accepted from devices (mqtt.embedded.allow_tls12): it shows who they are to whoever listens"
+        );
+        &[&rustls::version::TLS13, &rustls::version::TLS12]
+    } else {
+        &[&rustls::version::TLS13]
+    };
     let mut config = rustls::ServerConfig::builder_with_details(provider, time)
-        .with_protocol_versions(&[&rustls::version::TLS13])
+        .with_protocol_versions(versions)
         .map_err(TlsError::Identity)?
         .with_client_cert_verifier(verifier)
         .with_cert_resolver(Arc::clone(&certificate) as Arc<dyn ResolvesServerCert>);
     // Without tickets every connection verifies the device's certificate, its end included, and costs less memory.
     config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
     Ok((Arc::new(config), certificate))
 }

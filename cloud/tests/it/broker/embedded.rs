@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 
 suite!(start);
 
-fn config() -> EmbeddedConfig {
+pub(super) fn config() -> EmbeddedConfig {
     EmbeddedConfig { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), ..EmbeddedConfig::default() }
 }
 
@@ -35,7 +35,7 @@ impl Owners for Owner {
     }
 }
 
-async fn launch(config: EmbeddedConfig) -> (Bench, Arc<EmbeddedBroker>) {
+pub(super) async fn launch(config: EmbeddedConfig) -> (Bench, Arc<EmbeddedBroker>) {
     launch_for(config, Arc::new(Owner(Mutex::new(OURS)))).await
 }
 
@@ -95,14 +95,23 @@ async fn who_is_not_let_in_is_told_why() {
 }
 
 /// A TLS connection without MQTT.
-async fn raw(bench: &Bench, certificate: &DeviceCertificate) -> TlsStream<TcpStream> {
-    let tls = bench.place().tls_of(certificate).unwrap();
+pub(super) async fn raw(bench: &Bench, certificate: &DeviceCertificate) -> TlsStream<TcpStream> {
     let socket = TcpStream::connect((Ipv4Addr::LOCALHOST, bench.port)).await.unwrap();
+    handshake(bench, certificate, socket).await
+}
+
+/// The same on a socket that is there.
+pub(super) async fn handshake(
+    bench: &Bench,
+    certificate: &DeviceCertificate,
+    socket: TcpStream,
+) -> TlsStream<TcpStream> {
+    let tls = bench.place().tls_of(certificate).unwrap();
     TlsConnector::from(tls).connect("localhost".try_into().unwrap(), socket).await.unwrap()
 }
 
 /// Waits until the peer closed the connection.
-async fn closed(mut stream: impl tokio::io::AsyncRead + Unpin) {
+pub(super) async fn closed(mut stream: impl tokio::io::AsyncRead + Unpin) {
     within("end of the connection", async {
         let mut buffer = [0; 1_024];
         // Both an end and a reset are one.

@@ -1,6 +1,8 @@
 //! The conformance suite: what any broker must do for Coterm, run against the embedded one and a real Mosquitto.
 
 #[cfg(feature = "embedded-broker")]
+mod attacks;
+#[cfg(feature = "embedded-broker")]
 mod embedded;
 mod matrix;
 mod mosquitto;
