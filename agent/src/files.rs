@@ -173,7 +173,7 @@ mod tests {
         {
             std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             match read_secret(&path) {
-                Ok(bytes) => assert!(accepted && bytes == b"secret", "{mode:o}"),
+                Ok(bytes) => assert!(accepted && bytes.as_slice() == b"secret", "{mode:o}"),
                 Err(error) => {
                     assert!(!accepted, "{mode:o}");
                     assert!(error.to_string().contains("chmod 600"), "{error}");
