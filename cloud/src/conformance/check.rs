@@ -73,8 +73,15 @@ pub async fn everything(bench: &Bench, told: &mut dyn FnMut(Finding)) {
         });
     }
     for face in std::iter::once(&bench.own).chain(&bench.strangers) {
+        let stage = match Stage::open(bench).await {
+            Ok(stage) => stage,
+            Err(error) => {
+                told(Finding::wrong("access rule of devices", error, FIRST_MEND));
+                break;
+            }
+        };
         let mut tally = Tally::new(face.who);
-        match everything_of(bench, face, &mut |judged| tally.take(judged, told)).await {
+        match everything_of(stage, face, &mut |judged| tally.take(judged, told)).await {
             Ok(()) => tally.sum_up(told),
             // Whoever watches lost its place or its messages meanwhile, which is what must not happen.
             Err(error) => {
@@ -91,8 +98,11 @@ pub async fn everything(bench: &Bench, told: &mut dyn FnMut(Finding)) {
     }
 }
 
-async fn everything_of(bench: &Bench, face: &Face, told: &mut dyn FnMut(Judged)) -> Result<(), String> {
-    let mut stage = Stage::open(bench).await?;
+async fn everything_of(
+    mut stage: Stage<'_>,
+    face: &Face,
+    told: &mut dyn FnMut(Judged),
+) -> Result<(), String> {
     stage.everything(face, told).await?;
     stage.close().await;
     Ok(())

@@ -222,6 +222,15 @@ impl Mqtt {
         .await
     }
 
+    /// Publishes with QoS 0: it goes out with what is said next, and is not answered.
+    ///
+    /// # Errors
+    /// It cannot be sent at all.
+    pub fn mention(&mut self, topic: &str, payload: &[u8]) -> Result<(), String> {
+        let sent = self.client.try_publish(topic, QoS::AtMostOnce, false, payload.to_vec());
+        sent.map_err(|error| error.to_string())
+    }
+
     /// Publishes with QoS 1, not retained; the broker's reason code.
     ///
     /// # Errors

@@ -124,6 +124,8 @@ impl<'a> Stage<'a> {
     ) -> Result<Judged, String> {
         let topic = self.bench.fill(line.topic, &face.device);
         let entry = face.who.entry(self.bench.kind);
+        // What was heard before was judged; looking through it every time would cost more than all the rest.
+        self.bench.ear.forget();
         if verb == Verb::Will {
             let wrong = self.will(face, entry, line, &topic).await?;
             return Ok(self.judged(face, line, verb, wrong));
@@ -247,8 +249,6 @@ impl<'a> Stage<'a> {
             heard = all;
             stands = filter == own_token || peer.unsubscribe(filter).await.is_ok();
         }
-        // Whoever joins the cloud's share must not swallow a part of what others say.
-        self.upwards_works().await?;
         let by = if filter == plain && device_may(own, Access::Subscribe, plain) {
             heard.retain(|(topic, _)| topic == plain);
             topics(&heard)
@@ -271,19 +271,28 @@ impl<'a> Stage<'a> {
             let token = self.payload("token");
             self.bench.publish(Topic::Token(watching.device.clone()), &token, false).await?;
         }
-        for leaf in ["report", "request"] {
-            let own = format!("coterm/v1/d/{}/{leaf}", face.device);
-            let payload = self.payload(&own);
-            could &= peer.publish(&own, &payload).await.is_ok();
-            for index in 0..self.witnesses.len() {
-                let Some(device) = self.witnesses.get(index).map(|witness| witness.device.clone()) else {
-                    continue;
-                };
-                let topic = format!("coterm/v1/d/{device}/{leaf}");
-                let payload = self.payload(&topic);
-                if let Some(witness) = self.witnesses.get_mut(index) {
-                    witness.ear.publish(&topic, &payload).await?;
-                }
+        // What each says last is answered, and with it what it said before.
+        let own = face.device.clone();
+        let (report, request) = (Topic::Report(own.clone()).to_string(), Topic::Request(own).to_string());
+        could &= peer.mention(&report, &self.payload(&report)).is_ok();
+        could &= peer.publish(&request, &self.payload(&request)).await.is_ok();
+        let mut reported = Vec::new();
+        for index in 0..self.witnesses.len() {
+            let Some(device) = self.witnesses.get(index).map(|witness| witness.device.clone()) else {
+                continue;
+            };
+            let topic = Topic::Report(device).to_string();
+            let payload = self.payload(&topic);
+            if let Some(witness) = self.witnesses.get_mut(index) {
+                witness.ear.mention(&topic, &payload)?;
+            }
+            reported.push((topic, payload));
+        }
+        // Whoever joins the cloud's share must not swallow a part of what others say.
+        self.upwards_works().await?;
+        for (topic, payload) in reported {
+            if self.bench.ear.count(|_, incoming| carries(incoming, &payload)) == 0 {
+                return Err(format!("what was published to {topic} did not reach the cloud"));
             }
         }
         Ok(could)
