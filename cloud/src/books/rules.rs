@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 
 /// Number of the snapshots' encoding: raised whenever an aggregate changes its shape, or what
 /// the same entries make of it.
-const SNAPSHOT_SCHEMA: u32 = 6;
+const SNAPSHOT_SCHEMA: u32 = 7;
 
 /// A state to decide on.
 pub(super) trait View {
@@ -76,7 +76,8 @@ pub(super) fn taken(kind: &str, value: &str) -> Refusals {
         return not_claimable();
     }
     let message = format!("{kind} {value} is already claimed");
-    let hint = "retire it where it is claimed, then claim it here; if that is not yours, ask the vendor";
+    let hint = "retire it where it is claimed, then claim it here; if that is not yours, or it was replaced or reported \
+                stolen there, ask the vendor";
     Refusal::new(RefusalCode::DeviceAlreadyClaimed, message, hint).at("id").into()
 }
 

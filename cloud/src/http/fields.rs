@@ -161,19 +161,24 @@ impl Fields {
     }
 
     fn as_integer(&mut self, name: &str, value: &Value, min: u64, max: u64) -> Option<u64> {
+        // A bound that is only the type's is not the one that counts: the rules say that, with their own sentence.
+        let what = match max {
+            0xffff_ffff | u64::MAX => format!("`{name}` is a whole number, {min} or more"),
+            _ => format!("`{name}` is an integer from {min} to {max}"),
+        };
         let number = match value {
             Value::Number(number) => number.as_u64(),
             Value::String(text) if self.texts && text.bytes().all(|b| b.is_ascii_digit()) => {
                 text.parse().ok()
             }
             Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
-                self.fault("WRONG_TYPE", name, format!("`{name}` is an integer from {min} to {max}"));
+                self.fault("WRONG_TYPE", name, what);
                 return None;
             }
         };
         let number = number.filter(|number| (min..=max).contains(number));
         if number.is_none() {
-            self.fault("OUT_OF_RANGE", name, format!("`{name}` is an integer from {min} to {max}"));
+            self.fault("OUT_OF_RANGE", name, what);
         }
         number
     }

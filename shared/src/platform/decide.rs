@@ -183,16 +183,24 @@ fn put_model(name: &str, product: ProductType, units: u64) -> Result<PlatformEve
 /// Durations below a day are for demonstrations, which no bound can turn a production daemon into (domain E1).
 fn set_limits(limits: Limits) -> Result<PlatformEvent, Refusals> {
     let mut findings = Findings::default();
-    for (field, secs) in [
-        ("stop_after_lock_min_secs", limits.stop_after_lock_min_secs),
-        ("clock_reset_secs", limits.clock_reset_secs),
+    for (field, secs, hint) in [
+        (
+            "stop_after_lock_min_secs",
+            limits.stop_after_lock_min_secs,
+            "set at least 86400 seconds; a daemon in demonstration mode goes below this bound by itself",
+        ),
+        (
+            "clock_reset_secs",
+            limits.clock_reset_secs,
+            "set at least 86400 seconds, in demonstration mode too",
+        ),
     ] {
         if !secs.is_a_day_or_more() {
             findings.push(
                 Refusal::new(
                     RefusalCode::SettingOutOfBounds,
                     format!("a bound of {} s is shorter than a day", secs.0),
-                    "set at least 86400 seconds; shorter ladders need a daemon in demonstration mode",
+                    hint,
                 )
                 .at(field),
             );

@@ -184,7 +184,7 @@ async fn moves_trials_and_replacements_that_make_no_sense() {
         ("/devices/cam-1/convert", json!({"x": 1}), 422, "UNKNOWN_FIELD"),
         ("/devices/cam-1/replace", json!({"id": "cam-3"}), 422, "MISSING_FIELD"),
         ("/devices/cam-1/replace", json!({"id": "cam-3", "model": "NOPE"}), 404, "MODEL_UNKNOWN"),
-        ("/devices/cam-1/replace", json!({"id": "cam-1", "model": "CAM-1"}), 409, "DEVICE_REPLACED"),
+        ("/devices/cam-1/replace", json!({"id": "cam-1", "model": "CAM-1"}), 409, "DEVICE_ALREADY_CLAIMED"),
         ("/devices/cam-1/replace", json!({"id": "cam-2", "model": "CAM-1"}), 409, "DEVICE_STOLEN"),
         ("/devices/cam-2/stolen", Value::Null, 409, "DEVICE_STOLEN"),
         ("/devices", claim("cam-2"), 409, "DEVICE_STOLEN"),

@@ -3,16 +3,45 @@
 use super::{add_units, take_units};
 use crate::id::{GroupId, KeyId};
 use crate::licensing::compliance::{Renewal, Term};
-use crate::licensing::coterm::{Pool, PoolLine};
-use crate::licensing::event::{Dated, SplitPart};
+use crate::licensing::coterm::{ExactInstant, Pool, PoolLine};
+use crate::licensing::event::{Dated, SplitPart, Subject};
 use crate::licensing::group::{DateMoved, Group};
 use crate::licensing::license_key::{IssuedKey, KeyPast, KeyPlace, KeyState, LicenseKey};
 use crate::licensing::organization::{Due, Organization};
 use crate::time::{Seconds, Timestamp};
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use rpds::RedBlackTreeSetSync;
 
 impl Organization {
+    /// Applies an event that takes and puts keys, and remembers of every group whose date it moved that it did (domain
+    /// T2): from where to where the event as a whole moved it, whatever the steps in between came to.
+    pub(super) fn dating(
+        &mut self,
+        dated: &Dated,
+        change: impl FnOnce(&mut Organization) -> Option<()>,
+    ) -> Option<()> {
+        let groups = dated.event.subjects().into_iter().filter_map(|subject| match subject {
+            Subject::Group(id) => Some(id),
+            Subject::Key(id) => self.keys.get(&id)?.state.group(),
+            Subject::Site(_) | Subject::Device(_) => None,
+        });
+        let date =
+            |organization: &Organization, id: &GroupId| organization.groups.get(id)?.figures.term.coterm();
+        let before: BTreeMap<GroupId, Option<ExactInstant>> =
+            groups.map(|id| (id, date(self, &id))).collect();
+        change(self)?;
+        for (id, from) in before {
+            let to = date(self, &id);
+            if from != to {
+                let by = dated.event.name().to_string();
+                let moved = DateMoved { at: dated.at, version: self.version, by, from, to };
+                self.groups.get_mut(&id)?.last_moved = Some(moved);
+            }
+        }
+        Some(())
+    }
+
     pub(super) fn claim_key(
         &mut self,
         key: &IssuedKey,
@@ -36,12 +65,12 @@ impl Organization {
     }
 
     pub(super) fn place_key(&mut self, id: KeyId, place: &KeyPlace, dated: &Dated) -> Option<()> {
-        self.take(id, dated)?;
+        self.take(id)?;
         self.put(id, place, dated)
     }
 
     pub(super) fn split_key(&mut self, id: KeyId, parts: &[SplitPart; 2], dated: &Dated) -> Option<()> {
-        self.take(id, dated)?;
+        self.take(id)?;
         let parent = self.keys.get_mut(&id)?;
         let [first, second] = parts;
         parent.state = KeyState::Split { children: [first.key.id, second.key.id] };
@@ -54,13 +83,13 @@ impl Organization {
     }
 
     pub(super) fn expire_key(&mut self, id: KeyId, dated: &Dated) -> Option<()> {
-        self.take(id, dated)?;
+        self.take(id)?;
         self.keys.get_mut(&id)?.state = KeyState::Retired { group: None, at: dated.at };
         Some(())
     }
 
     pub(super) fn transfer_key(&mut self, id: KeyId, dated: &Dated) -> Option<()> {
-        self.take(id, dated)?;
+        self.take(id)?;
         self.keys.get_mut(&id)?.state = KeyState::Transferred { at: dated.at };
         Some(())
     }
@@ -124,7 +153,7 @@ impl Organization {
                 }
                 group.line_count = group.line_count.saturating_add(key.line_count());
                 key.pool_lines(ends_at).for_each(|line| group.pool.add(&line));
-                group.redate(dated, self.version);
+                group.redate();
             }
             KeyPlace::Queued { group, left_secs } => {
                 key.state = KeyState::Queued { group, left_secs };
@@ -153,7 +182,7 @@ impl Organization {
     }
 
     /// Takes a key from its place; its state is the caller's to write.
-    fn take(&mut self, id: KeyId, dated: &Dated) -> Option<()> {
+    fn take(&mut self, id: KeyId) -> Option<()> {
         let key = self.keys.get(&id)?.clone();
         match key.state {
             KeyState::Active { group } => {
@@ -164,7 +193,7 @@ impl Organization {
                 }
                 group.line_count = group.line_count.saturating_sub(key.line_count());
                 key.pool_lines(key.ends_at).for_each(|line| group.pool.remove(&line));
-                group.redate(dated, self.version);
+                group.redate();
             }
             KeyState::Queued { group, left_secs } => {
                 let group = self.groups.get_mut(&group)?;
@@ -199,15 +228,9 @@ impl Group {
         }
     }
 
-    /// Computes the co-termination instant anew, and remembers what moved it (domain D1, T2).
-    fn redate(&mut self, dated: &Dated, version: u64) {
-        let from = self.figures.term.coterm();
+    /// Computes the co-termination instant anew (domain D1).
+    fn redate(&mut self) {
         self.figures.term = self.pool.coterm().map_or(Term::Emptied, |coterm| Term::Running { coterm });
-        let to = self.figures.term.coterm();
-        if from != to {
-            let by = dated.event.name().to_string();
-            self.last_moved = Some(DateMoved { at: dated.at, version, by, from, to });
-        }
     }
 }
 

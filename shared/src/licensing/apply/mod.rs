@@ -157,22 +157,26 @@ impl Organization {
                 self.retire_device(device, why, *clocks, dated.at).ok_or_else(|| missing("a device"))?;
             }
             Event::KeyClaimed { key, place, past } => {
-                self.claim_key(key, place, *past, dated).ok_or_else(|| missing("a group"))?;
+                self.dating(dated, |o| o.claim_key(key, place, *past, dated))
+                    .ok_or_else(|| missing("a group"))?;
             }
             Event::KeyPlaced { key, place } => {
-                self.place_key(*key, place, dated).ok_or_else(|| missing("a key or group"))?;
+                self.dating(dated, |o| o.place_key(*key, place, dated))
+                    .ok_or_else(|| missing("a key or group"))?;
             }
             Event::KeySplit { key, parts } => {
-                self.split_key(*key, parts, dated).ok_or_else(|| missing("a key or group"))?;
+                self.dating(dated, |o| o.split_key(*key, parts, dated))
+                    .ok_or_else(|| missing("a key or group"))?;
             }
             Event::KeyExpired { key } => {
-                self.expire_key(*key, dated).ok_or_else(|| missing("a key"))?;
+                self.dating(dated, |o| o.expire_key(*key, dated)).ok_or_else(|| missing("a key"))?;
             }
             Event::KeyTransferred { key, .. } => {
-                self.transfer_key(*key, dated).ok_or_else(|| missing("a key"))?;
+                self.dating(dated, |o| o.transfer_key(*key, dated)).ok_or_else(|| missing("a key"))?;
             }
             Event::RenewalsActivated { group, .. } => {
-                self.activate_renewals(*group, dated).ok_or_else(|| missing("a group"))?;
+                self.dating(dated, |o| o.activate_renewals(*group, dated))
+                    .ok_or_else(|| missing("a group"))?;
             }
             Event::TermEnded { group, .. } => {
                 self.end_term(*group, dated).ok_or_else(|| missing("a group"))?;

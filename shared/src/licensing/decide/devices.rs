@@ -49,7 +49,10 @@ fn claim(draft: &mut Draft<'_>, new: &NewDevice, site: SiteId, from: Inherited) 
         None => findings.push(site_not_found(site).at("site")),
         Some(Home::Unassigned) if !clocks.is_fresh() => findings.push(Refusal::new(
             RefusalCode::DeviceCarriesClock,
-            format!("device {} was in use while its group was noncompliant", new.id),
+            format!(
+                "device {} was in use while its group was noncompliant, or after its trial had ended",
+                new.id
+            ),
             "claim it to a site in a license group",
         )),
         Some(Home::Unassigned | Home::Group(_)) => {}
@@ -281,6 +284,15 @@ pub(super) fn convert_trial(draft: &mut Draft<'_>, id: &DeviceId) -> Result<(), 
 
 pub(super) fn replace_device(draft: &mut Draft<'_>, old: &DeviceId, new: &NewDevice) -> Result<(), Refusals> {
     let device = in_use(draft, old)?.clone();
+    if new.id == *old {
+        return Err(Refusal::new(
+            RefusalCode::DeviceAlreadyClaimed,
+            format!("device {old} cannot replace itself"),
+            "name the device that takes its place, by the id on its label",
+        )
+        .at("id")
+        .into());
+    }
     // What the old device had used up of its grace and its trial, its replacement has used up (domain E2, G8); and the
     // same doors hang on it (G7).
     let trial = match device.state {

@@ -9,7 +9,7 @@ use crate::licensing::compliance::Occasion;
 use crate::licensing::draft::Draft;
 use crate::licensing::event::Event;
 use crate::licensing::group::Group;
-use crate::licensing::name::{Name, Zone};
+use crate::licensing::name::Zone;
 use crate::licensing::organization::Organization;
 use crate::licensing::refusal::{Findings, Refusal, RefusalCode, Refusals};
 use crate::licensing::settings::{DoorUnits, Limits, Overrides, Scope, Settings};
@@ -160,7 +160,7 @@ fn new_group(
 
 pub(super) fn rename_group(draft: &mut Draft<'_>, id: GroupId, name: &str) -> Result<(), Refusals> {
     let group = draft.after.group(id).ok_or_else(|| group_not_found(id))?;
-    let parsed = Name::parse(name)?;
+    let parsed = super::group_name(name)?;
     let same_but_case = parsed.folded() == group.name.folded();
     let name = if same_but_case { parsed } else { free_group_name(&draft.after, name)? };
     draft.push(Event::GroupRenamed { group: id, name })

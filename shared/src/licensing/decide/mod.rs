@@ -135,8 +135,22 @@ impl Organization {
 }
 
 fn free_group_name(organization: &Organization, name: &str) -> Result<Name, Refusal> {
-    let name = Name::parse(name)?;
+    let name = group_name(name)?;
     if organization.has_group_named(&name) { Err(name_taken("group", &name)) } else { Ok(name) }
+}
+
+/// A name of a group; what screens say of things in no group, and what looks like an id, is none.
+fn group_name(name: &str) -> Result<Name, Refusal> {
+    let name = Name::parse(name)?;
+    if name.folded() == "unassigned" || name.as_str().parse::<GroupId>().is_ok() {
+        return Err(Refusal::new(
+            RefusalCode::NameInvalid,
+            format!("a group named `{name}` would be mistaken for something else"),
+            "choose another name: this one is what a key or site in no group is shown with, or an id",
+        )
+        .at("name"));
+    }
+    Ok(name)
 }
 
 fn free_site_name(organization: &Organization, parent: Option<SiteId>, name: &str) -> Result<Name, Refusal> {

@@ -11,8 +11,10 @@ use alloc::vec::Vec;
 
 const CAMERA: ProductType = ProductType::CAMERA;
 
-/// Each device with what covers it, `key tail x units`.
-fn covered(world: &World) -> Vec<(String, Vec<(String, u64)>, u64)> {
+/// A device, what covers it (`key tail`, units), and what is missing.
+type Covered = (String, Vec<(String, u64)>, u64);
+
+fn covered(world: &World) -> Vec<Covered> {
     let all = world.organization.coverage(world.now);
     let by = |view: &CoverageView| {
         view.keys.iter().map(|key| (key.code.chars().rev().take(1).collect(), key.units)).collect()

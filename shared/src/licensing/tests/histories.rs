@@ -10,6 +10,7 @@ use crate::licensing::*;
 use crate::product::ProductType;
 use crate::time::{Seconds, Timestamp};
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use proptest::prelude::*;
@@ -368,8 +369,22 @@ proptest! {
         let snapshot = serde_json::to_string(&world.organization).unwrap();
         prop_assert_eq!(&serde_json::from_str::<Organization>(&snapshot).unwrap(), &world.organization);
         let mut replayed = Organization::open(&world.log[0]).unwrap();
+        // T2: what moved a date last is the last event after which it was another, from what it was before that event.
+        let mut moved = BTreeMap::new();
         for dated in &world.log[1..] {
+            let before = replayed.clone();
             replayed.apply(dated).unwrap();
+            for group in replayed.groups() {
+                let date = |of: &Organization| of.group(group.id).and_then(|group| group.figures.term.coterm());
+                let (from, to) = (date(&before), date(&replayed));
+                if from != to {
+                    moved.insert(group.id, (replayed.version(), from, to));
+                }
+            }
+        }
+        for group in replayed.groups() {
+            let said = group.last_moved.as_ref().map(|last| (last.version, last.from, last.to));
+            prop_assert_eq!(said.as_ref(), moved.get(&group.id), "{}", group.name);
         }
         prop_assert_eq!(&replayed, &world.organization);
         prop_assert!(world.log.windows(2).all(|pair| pair[0].at <= pair[1].at), "the log is in order");

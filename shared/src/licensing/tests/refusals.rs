@@ -52,6 +52,13 @@ fn commands_that_do_not_fit() {
             vec!["NAME_TAKEN"],
         ),
         (Command::RenameGroup { id: group(7), name: "A".into() }, vec!["GROUP_NOT_FOUND"]),
+        // What stands for no group, and what looks like an id, would be mistaken for that.
+        (Command::RenameGroup { id: group(1), name: "unAssigned".into() }, vec!["NAME_INVALID"]),
+        (Command::RenameGroup { id: group(1), name: group(7).to_string() }, vec!["NAME_INVALID"]),
+        (
+            Command::ReplaceDevice { old: device(1), new: new_device(1, ProductType::CAMERA, 1) },
+            vec!["DEVICE_ALREADY_CLAIMED"],
+        ),
         (Command::ChangeSettings(no_setting.clone()), vec!["NOTHING_TO_CHANGE"]),
         (
             Command::ChangeGroupSettings { id: group(7), settings: no_setting },

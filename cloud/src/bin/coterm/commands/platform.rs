@@ -62,6 +62,9 @@ pub(crate) enum LimitsCommand {
         /// The longest trial of a device
         #[arg(long, value_name = "DAYS")]
         trial_max_days: Option<u64>,
+        /// The days a group must be compliant until its clocks start anew
+        #[arg(long, value_name = "DAYS")]
+        clock_reset_days: Option<u64>,
         /// Whether organizations may count door controllers by their configured doors
         #[arg(long, value_name = "BOOL")]
         configured_doors_allowed: Option<bool>,
@@ -186,6 +189,7 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
             stop_after_lock_min_days,
             countdown_max_days,
             trial_max_days,
+            clock_reset_days,
             configured_doors_allowed,
             output,
         } => {
@@ -195,6 +199,7 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
                 "stop_after_lock_min_secs": secs(stop_after_lock_min_days),
                 "countdown_max_secs": secs(countdown_max_days),
                 "trial_max_secs": secs(trial_max_days),
+                "clock_reset_secs": secs(clock_reset_days),
                 "configured_doors_allowed": configured_doors_allowed,
             }));
             let request = Change { method: Method::PUT, path, body, ask: Ask::No };

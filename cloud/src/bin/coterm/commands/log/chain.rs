@@ -10,7 +10,7 @@ use super::*;
 use coterm_cloud::store::{Envelope, Hash, StreamId, chain};
 use coterm_cloud::transactions::{COLUMNS as EXPORTED, HASHED, cells, event_of, hex, kind, read, unhex};
 use coterm_shared::id::OrganizationId;
-use csv::{Position, StringRecord};
+use csv::StringRecord;
 
 /// An export that holds.
 #[derive(Debug)]
@@ -90,9 +90,9 @@ pub(super) fn verify(path: &Path) -> Result<Verified, Failure> {
     }
     let mut before: Option<(u64, Hash)> = None;
     let mut opening: Option<Envelope> = None;
-    for record in reader.records() {
+    // The header is line 1, and no cell of an export spans lines; the reader's own count is one less after a CRLF.
+    for (line, record) in (2_u64..).zip(reader.records()) {
         let record = record.map_err(|error| unreadable(&error.to_string()))?;
-        let line = record.position().map_or(0, Position::line);
         let cell = |column: &str| record.get(EXPORTED.iter().position(|head| *head == column)?);
         let entry = read(cell).map_err(|column| {
             unreadable(&format!("line {line}, column {column}: not of an entry of a log"))
