@@ -4,7 +4,7 @@
 //! to try the product, or to keep a small installation going. **Method.** [`Pki`] makes a certificate authority on first
 //! use and issues from it: the broker's server certificate (renewed by itself at two thirds of its life), a certificate
 //! per device whose common name is the device id, also for a key only the device has ([`CertificationRequest`]), and the
-//! cloud's own for brokers elsewhere. Every file is written
+//! cloud's own for brokers elsewhere. The time they are made and judged at is the caller's ([`Time`]). Every file is written
 //! whole or not at all, and keys are readable by their owner alone from their first byte on. Certificates that no longer count
 //! are a list of serial numbers, and an X.509 revocation list of the same for brokers elsewhere. **Deliberately absent:** the
 //! enrolment protocol, which is the cloud's, and certificate transparency; a fleet that has a PKI of its own uses that and only points the
@@ -19,6 +19,7 @@ mod request;
 mod revocation;
 mod secret_file;
 mod throwaway;
+mod time;
 
 pub use certificate::{CertificateFacts, CertificateUnreadable, Serial};
 pub use identity::Identity;
@@ -31,3 +32,4 @@ pub use secret_file::{
     read_secret_file, replace_file,
 };
 pub use throwaway::stranger_certificate;
+pub use time::Time;

@@ -3,8 +3,9 @@
 //! **Problem.** `coterm-cloud` starts on a fresh machine and must speak mutual TLS at once; a crash at any instant of
 //! that first start, or two programs starting together, must leave a PKI that works. **Method.** Keys come first and are
 //! never replaced; a certificate is made again whenever it is missing, does not fit its key, authority or names, or has
-//! lived two thirds of its life. So every state a crash can leave is one the next start repairs. **Deliberately absent:**
-//! renewing the authority. It lasts ten years, and replacing it means touching every device.
+//! lived two thirds of its life, or begins in a future that a wrong clock showed. So every state a crash can leave is one
+//! the next start repairs. **Deliberately absent:** renewing the authority. It lasts ten years, and replacing it means
+//! touching every device; and a clock: the time is the caller's ([`crate::Time`]).
 
 use crate::certificate::{CertificateFacts, CertificateUnreadable};
 use crate::identity::{Identity, load_certificates};
@@ -13,13 +14,13 @@ use crate::secret_file::{
     FileError, create_private_directory, create_secret_file, read_bounded_file, read_secret_file,
     replace_file,
 };
+use crate::time::{Source, Time};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::{Seconds, Timestamp};
 use rcgen::{Issuer, KeyPair, PublicKeyData};
 use rustls_pki_types::CertificateDer;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
 use zeroize::Zeroizing;
 
 /// The common name of an authority made here.
@@ -113,28 +114,29 @@ pub enum FileState {
 pub struct Pki {
     pub(crate) dir: PathBuf,
     ca: CertificateDer<'static>,
-    pub(crate) now: fn() -> Timestamp,
+    pub(crate) time: Source,
     /// Held while the list of revoked certificates is read and written again.
     pub(crate) revoking: Arc<Mutex<()>>,
 }
 
 impl Pki {
-    /// Opens the PKI in `dir`, making the directory (0700), the authority's key and its certificate when missing.
+    /// Opens the PKI in `dir`, making the directory (0700), the authority's key and its certificate when missing. Everything
+    /// is made and judged at the time `time` tells, asked anew each time.
     ///
     /// # Errors
     /// [`PkiError`], when a file cannot be read, written or understood, or the authority's files do not match.
-    pub fn open_or_create(dir: &Path) -> Result<Pki, PkiError> {
-        Pki::open_at(dir, system_now)
-    }
-
-    pub(crate) fn open_at(dir: &Path, now: fn() -> Timestamp) -> Result<Pki, PkiError> {
+    pub fn open_or_create(
+        dir: &Path,
+        time: impl Fn() -> Time + Send + Sync + 'static,
+    ) -> Result<Pki, PkiError> {
+        let time = Source::new(time);
         create_private_directory(dir)?;
         let key_file = dir.join("ca.key");
         let certificate_file = dir.join("ca.crt");
         // An authority without its key still serves what it signed before.
         if !certificate_file.exists() {
             let key = load_or_create_key(&key_file)?;
-            let issued = params(CA_NAME, &Purpose::Authority, now(), CA_LIFE)
+            let issued = params(CA_NAME, &Purpose::Authority, time.now(), CA_LIFE)
                 .and_then(|params| params.self_signed(&*key))
                 .map_err(|source| PkiError::Issue { subject: CA_NAME.to_owned(), source })?;
             match create_secret_file(&certificate_file, issued.pem().as_bytes()) {
@@ -147,7 +149,7 @@ impl Pki {
             .into_iter()
             .next()
             .ok_or_else(|| PkiError::no_certificate(&certificate_file))?;
-        let pki = Pki { dir: dir.to_path_buf(), ca, now, revoking: Arc::default() };
+        let pki = Pki { dir: dir.to_path_buf(), ca, time, revoking: Arc::default() };
         if key_file.exists() {
             pki.authority_key()?;
         }
@@ -211,7 +213,7 @@ impl Pki {
         device: &DeviceId,
         organization: OrganizationId,
     ) -> Result<DeviceCertificate, PkiError> {
-        self.device_certificate_from(device, organization, (self.now)(), DEVICE_LIFE)
+        self.device_certificate_from(device, organization, self.time.now(), DEVICE_LIFE)
     }
 
     /// The same for a span of time of the caller's choice: a throw-away identity, or one that has ended already.
@@ -289,7 +291,7 @@ impl Pki {
         names_fit
             && facts.common_name == common_name
             && facts.public_key_der == key.subject_public_key_info()
-            && !facts.is_due_for_renewal((self.now)())
+            && is_timely(&facts, self.time.time())
             && is_signed_by(leaf, &self.ca)
     }
 
@@ -300,7 +302,7 @@ impl Pki {
         life: Seconds,
         key: &impl PublicKeyData,
     ) -> Result<String, PkiError> {
-        self.sign_from(common_name, purpose, (self.now)(), life, key)
+        self.sign_from(common_name, purpose, self.time.now(), life, key)
     }
 
     fn sign_from(
@@ -377,9 +379,12 @@ fn is_signed_by(leaf: &CertificateDer<'_>, authority: &CertificateDer<'_>) -> bo
         && leaf.verify_signature(Some(authority.public_key())).is_ok()
 }
 
-fn system_now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_secs_clamped(since.as_secs())
+/// Whether a certificate is neither due for renewal nor made by a clock that was ahead. In doubt it serves until its end.
+fn is_timely(facts: &CertificateFacts, time: Time) -> bool {
+    match time {
+        Time::Sure(now) => facts.starts_at <= now && !facts.is_due_for_renewal(now),
+        Time::Doubted(now) => facts.ends_at > now,
+    }
 }
 
 #[cfg(test)]

@@ -99,9 +99,15 @@ impl Pki {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Time;
+    use coterm_shared::time::Timestamp;
     use rcgen::{CertificateParams, KeyPair};
 
     const OURS: OrganizationId = OrganizationId::from_bytes([1; 16]);
+
+    fn now() -> Time {
+        Time::Sure(Timestamp::from_secs_clamped(1_800_000_000))
+    }
 
     fn request(key: &KeyPair) -> Vec<u8> {
         CertificateParams::default().serialize_request(key).unwrap().der().to_vec()
@@ -110,7 +116,7 @@ mod tests {
     #[test]
     fn a_certificate_is_for_the_key_that_was_proven_and_says_what_the_cloud_says() {
         let dir = tempfile::tempdir().unwrap();
-        let pki = Pki::open_or_create(&dir.path().join("pki")).unwrap();
+        let pki = Pki::open_or_create(&dir.path().join("pki"), now).unwrap();
         for algorithm in [&rcgen::PKCS_ECDSA_P256_SHA256, &rcgen::PKCS_ED25519] {
             let key = KeyPair::generate_for(algorithm).unwrap();
             let read = CertificationRequest::from_der(&request(&key)).unwrap();
@@ -143,7 +149,7 @@ mod tests {
     #[test]
     fn a_renewed_certificate_stands_beside_the_old_one_until_it_is_used() {
         let dir = tempfile::tempdir().unwrap();
-        let pki = Pki::open_or_create(&dir.path().join("pki")).unwrap();
+        let pki = Pki::open_or_create(&dir.path().join("pki"), now).unwrap();
         let device = "cam-1".parse().unwrap();
         let serial = || pki.device_certificate(&device, OURS).unwrap().facts.serial;
         let (first, lost, second) = (serial(), serial(), serial());

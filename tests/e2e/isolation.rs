@@ -5,7 +5,7 @@ use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_tests::cloud::{Cloud, MQTT_PORT};
 use coterm_tests::device::{Device, Obeys};
 use coterm_tests::mqtt::{Login, Neighbour};
-use coterm_tests::operator::CAMERA;
+use coterm_tests::operator::{self, CAMERA};
 use std::time::Duration;
 
 /// How the device with this directory logs in as itself.
@@ -104,7 +104,7 @@ fn nobody_connects_under_a_name_that_is_not_in_the_certificate() {
     // Another installation's authority made this certificate, for the same device.
     let foreign = cloud.dir().join("foreign");
     std::fs::create_dir(&foreign).unwrap();
-    let pki = coterm_certs::Pki::open_or_create(&cloud.dir().join("foreign-pki")).unwrap();
+    let pki = coterm_certs::Pki::open_or_create(&cloud.dir().join("foreign-pki"), operator::time).unwrap();
     let made = pki
         .device_certificate(&"curious".parse::<DeviceId>().unwrap(), OrganizationId::from_bytes([1; 16]))
         .unwrap();

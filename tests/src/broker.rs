@@ -56,7 +56,7 @@ impl OwnBroker {
         let pki_dir = cloud.data_dir().join("pki");
         std::fs::create_dir_all(&pki_dir).expect("a directory");
         std::fs::set_permissions(cloud.data_dir(), PermissionsExt::from_mode(0o700)).expect("it is ours");
-        let pki = coterm_certs::Pki::open_or_create(&pki_dir).expect("an authority");
+        let pki = coterm_certs::Pki::open_or_create(&pki_dir, crate::operator::time).expect("an authority");
         pki.server_identity(&[cloud.address().to_string()]).expect("a certificate");
         pki.cloud_identity().expect("a certificate");
         pki.write_revocation_list().expect("a list");

@@ -107,7 +107,7 @@ impl HostileSet {
         let cloud = Cloud::prepare(&[]);
         let pki_dir = cloud.data_dir().join("pki");
         std::fs::create_dir_all(&pki_dir).expect("a directory");
-        let pki = coterm_certs::Pki::open_or_create(&pki_dir).expect("an authority");
+        let pki = coterm_certs::Pki::open_or_create(&pki_dir, crate::operator::time).expect("an authority");
         pki.server_identity(&[cloud.address().to_string()]).expect("a certificate");
         let broker = RogueBroker::instead_of(&cloud);
 

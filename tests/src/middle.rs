@@ -27,7 +27,7 @@ impl Middle {
     /// He cannot listen.
     #[must_use]
     pub fn before(target: &str, dir: &Path) -> Middle {
-        let pki = Pki::open_or_create(&dir.join("middle")).expect("a PKI");
+        let pki = Pki::open_or_create(&dir.join("middle"), crate::operator::time).expect("a PKI");
         let identity = pki.server_identity(&["localhost".to_owned()]).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = ServerConfig::builder_with_provider(provider)

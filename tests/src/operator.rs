@@ -3,6 +3,8 @@
 use crate::cloud::clean;
 use crate::process::{Said, program, run};
 use crate::terminal::Terminal;
+use coterm_certs::Time;
+use coterm_shared::time::Timestamp;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
@@ -163,6 +165,12 @@ pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
+/// The same, to make certificates by.
+#[must_use]
+pub fn time() -> Time {
+    Time::Sure(Timestamp::from_secs_clamped(now()))
+}
+
 fn id_of(value: &Value) -> String {
     value["id"].as_str().unwrap_or_else(|| panic!("no id: {value}")).to_owned()
 }
@@ -213,7 +221,7 @@ impl Tenant {
         const DAY: u64 = 86_400;
         let days = ends_in.div_ceil(DAY).max(1);
         let created_at = now() + ends_in - days * DAY;
-        let at = coterm_shared::time::Timestamp::from_secs_clamped(created_at);
+        let at = Timestamp::from_secs_clamped(created_at);
         let order = json!({
             "order_number": "E2E-1",
             "lines": [{ "product": product, "quantity": quantity }],

@@ -9,6 +9,10 @@ fn start() -> Timestamp {
     Timestamp::from_secs_clamped(START)
 }
 
+fn sure_start() -> Time {
+    Time::Sure(start())
+}
+
 /// 397 days are two thirds over after 265 of them.
 fn nine_months_later() -> Timestamp {
     start().saturating_add(Seconds::days(270))
@@ -20,7 +24,7 @@ fn names() -> Vec<String> {
 
 fn fresh() -> (tempfile::TempDir, Pki) {
     let dir = tempfile::tempdir().unwrap();
-    let pki = Pki::open_at(&dir.path().join("pki"), start).unwrap();
+    let pki = Pki::open_or_create(&dir.path().join("pki"), sure_start).unwrap();
     (dir, pki)
 }
 
@@ -32,7 +36,7 @@ fn device(name: &str) -> DeviceId {
 fn opening_twice_changes_nothing() {
     let (_dir, first) = fresh();
     let server = first.server_identity(&names()).unwrap();
-    let again = Pki::open_at(&first.dir, start).unwrap();
+    let again = Pki::open_or_create(&first.dir, sure_start).unwrap();
     assert_eq!(again.ca_certificate(), first.ca_certificate());
     assert_eq!(again.server_identity(&names()).unwrap().chain(), server.chain());
 }
@@ -47,7 +51,7 @@ fn keys_are_private_and_the_directory_too() {
         assert_eq!(std::fs::metadata(pki.dir.join(key)).unwrap().mode() & 0o7777, 0o600, "{key}");
     }
     std::fs::set_permissions(pki.dir.join("ca.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
-    let error = Pki::open_or_create(&pki.dir).unwrap_err();
+    let error = Pki::open_or_create(&pki.dir, sure_start).unwrap_err();
     assert!(error.to_string().contains("chmod 600"), "{error}");
 }
 
@@ -77,7 +81,7 @@ fn a_server_certificate_is_renewed_when_it_should_be() {
     let first = pki.server_identity(&names()).unwrap();
     assert_eq!(first.facts().names, names());
 
-    let later = Pki::open_at(&pki.dir, nine_months_later).unwrap();
+    let later = Pki::open_or_create(&pki.dir, || Time::Sure(nine_months_later())).unwrap();
     let renewed = later.server_identity(&names()).unwrap();
     assert!(renewed.ends_at() > first.ends_at(), "two thirds of its life were over");
 
@@ -86,6 +90,35 @@ fn a_server_certificate_is_renewed_when_it_should_be() {
     assert_eq!(renamed.facts().names, other_names);
     assert!(matches!(later.server_identity(&[]), Err(PkiError::NoServerName)));
     assert!(matches!(later.server_identity(&["bad name\u{e9}".to_owned()]), Err(PkiError::Issue { .. })));
+}
+
+#[test]
+fn what_a_clock_far_ahead_made_is_made_again_once_the_time_is_believed() {
+    let (_dir, pki) = fresh();
+    pki.server_identity(&names()).unwrap();
+    let ahead = Pki::open_or_create(&pki.dir, || Time::Sure(nine_months_later())).unwrap();
+    let made_ahead = ahead.server_identity(&names()).unwrap();
+    assert!(made_ahead.facts().starts_at > start());
+    let doubting = Pki::open_or_create(&pki.dir, || Time::Doubted(start())).unwrap();
+    assert_eq!(doubting.server_identity(&names()).unwrap().chain(), made_ahead.chain(), "it can wait");
+    let right = pki.server_identity(&names()).unwrap();
+    assert!(right.facts().starts_at <= start() && right.ends_at() < made_ahead.ends_at());
+    assert_eq!(pki.server_identity(&names()).unwrap().chain(), right.chain(), "once is enough");
+}
+
+#[test]
+fn while_the_time_is_in_doubt_no_certificate_is_made_that_can_wait() {
+    let (_dir, pki) = fresh();
+    let first = pki.server_identity(&names()).unwrap();
+    let doubting = Pki::open_or_create(&pki.dir, || Time::Doubted(nine_months_later())).unwrap();
+    assert_eq!(doubting.server_identity(&names()).unwrap().chain(), first.chain(), "due, and still good");
+    // These cannot wait: without them nobody is served.
+    assert!(doubting.enrolment_identity(&names()).is_ok(), "there is none");
+    let other_names = vec!["broker.example".to_owned()];
+    assert_eq!(doubting.server_identity(&other_names).unwrap().facts().names, other_names);
+    let after_its_end = || Time::Doubted(start().saturating_add(Seconds::days(2_000)));
+    let long_after = Pki::open_or_create(&pki.dir, after_its_end).unwrap();
+    assert!(long_after.server_identity(&other_names).unwrap().ends_at() > after_its_end().at());
 }
 
 #[test]
@@ -105,7 +138,7 @@ fn whatever_a_crash_left_the_next_start_repairs() {
     assert!(pki.server_identity(&names()).is_ok());
     // The authority's key before its certificate.
     std::fs::remove_file(pki.dir.join("ca.crt")).unwrap();
-    let reopened = Pki::open_at(&pki.dir, start).unwrap();
+    let reopened = Pki::open_or_create(&pki.dir, sure_start).unwrap();
     assert!(is_signed_by(reopened.server_identity(&names()).unwrap().chain().first().unwrap(), &reopened.ca));
 }
 
@@ -114,7 +147,7 @@ fn without_its_key_an_authority_still_serves_and_says_so() {
     let (_dir, pki) = fresh();
     pki.server_identity(&names()).unwrap();
     std::fs::remove_file(pki.dir.join("ca.key")).unwrap();
-    let pki = Pki::open_at(&pki.dir, start).unwrap();
+    let pki = Pki::open_or_create(&pki.dir, sure_start).unwrap();
     assert!(pki.server_identity(&names()).is_ok());
     assert!(matches!(pki.device_certificate(&device("cam-1"), OURS), Err(PkiError::NoAuthorityKey { .. })));
 }
@@ -124,7 +157,7 @@ fn a_foreign_key_is_noticed_at_once() {
     let (_dir, pki) = fresh();
     let (_other_dir, other) = fresh();
     std::fs::copy(other.dir.join("ca.key"), pki.dir.join("ca.key")).unwrap();
-    assert!(matches!(Pki::open_at(&pki.dir, start), Err(PkiError::AuthorityMismatch { .. })));
+    assert!(matches!(Pki::open_or_create(&pki.dir, sure_start), Err(PkiError::AuthorityMismatch { .. })));
 }
 
 #[test]
@@ -133,7 +166,8 @@ fn two_programs_starting_together_agree() {
     let path = dir.path().join("pki");
     std::fs::create_dir(&path).unwrap();
     let authorities: Vec<_> = std::thread::scope(|scope| {
-        let opened: Vec<_> = (0..8).map(|_| scope.spawn(|| Pki::open_at(&path, start).unwrap())).collect();
+        let opened: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| Pki::open_or_create(&path, sure_start).unwrap())).collect();
         opened.into_iter().map(|thread| thread.join().unwrap().ca).collect()
     });
     assert!(authorities.windows(2).all(|pair| pair[0] == pair[1]));

@@ -6,7 +6,7 @@ use crate::mqtt::external::LinkStatus;
 use crate::ports::{BoxFuture, Owners};
 use crate::reconcile::{DeviceStatus, Held, Link, Reconciler};
 use crate::signer::Trust;
-use coterm_certs::{Pki, PkiError};
+use coterm_certs::{Pki, PkiError, Time};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
@@ -119,7 +119,16 @@ fn shown(status: &DeviceStatus) -> Value {
     })
 }
 
-/// Cloud time, at which certificates are judged: a clock in doubt locks nobody out.
+/// The time at which our certificates are made, and made anew. What was made by a clock that ran ahead does not stay once that
+/// clock is put right and confirmed, though cloud time never goes back.
+pub(super) fn time_of_making(books: &Books) -> Time {
+    match books.believed() {
+        (now, None) => Time::Sure(now),
+        (now, Some(_)) => Time::Doubted(now),
+    }
+}
+
+/// Cloud time, at which others' certificates are judged: a clock in doubt locks nobody out.
 #[derive(Debug)]
 pub(super) struct CloudTime(pub(super) Books);
 

@@ -7,7 +7,7 @@ use crate::config::{Config, Mqtt};
 use crate::signer::Status;
 use crate::store::Reads;
 use crate::store::sqlite::{SqliteStore, is_owned};
-use coterm_certs::{FileState, Identity, Pki};
+use coterm_certs::{FileState, Identity, Pki, Time};
 use coterm_shared::time::Timestamp;
 use std::fs;
 use std::io::ErrorKind;
@@ -119,7 +119,7 @@ fn certificates(config: &Config, now: Timestamp, add: &mut impl FnMut(&'static s
         add("certificates", Ok(String::from("will be made at the first start")));
         return;
     }
-    match Pki::open_or_create(&dir) {
+    match Pki::open_or_create(&dir, move || Time::Sure(now)) {
         Ok(pki) => {
             for file in pki.files() {
                 match file.state {

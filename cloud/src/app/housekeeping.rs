@@ -2,7 +2,7 @@
 //! certificate renewed, revocations read, alarms raised; and connections ended whose devices changed hands.
 
 use super::ends;
-use super::mqtt::Started;
+use super::mqtt::{Started, reload_external};
 use crate::alarms::{AlarmCode, Alarms, Condition};
 use crate::books::{Books, Touch};
 use crate::config::Config;
@@ -50,7 +50,7 @@ pub(super) fn start(
                 // A new certificate took the place of another, which must not serve a moment longer.
                 () = revoked.notified() => {
                     renew(&pki, &mqtt).await;
-                    renew_for_other_brokers(&pki).await;
+                    renew_for_other_brokers(&pki, &mqtt).await;
                 }
                 touches = feed.changed() => change_hands(&mqtt, touches).await,
                 _ = looks.tick() => {
@@ -62,7 +62,7 @@ pub(super) fn start(
                 _ = rounds.tick() => {
                     rotate(&books, &trust).await;
                     renew(&pki, &mqtt).await;
-                    renew_for_other_brokers(&pki).await;
+                    renew_for_other_brokers(&pki, &mqtt).await;
                     alarm(&config, &books, &trust, &pki, &alarms).await;
                 }
             }
@@ -139,9 +139,17 @@ pub(super) fn for_other_brokers(pki: &Pki) {
 }
 
 /// The same in the background.
-async fn renew_for_other_brokers(pki: &Pki) {
-    let pki = pki.clone();
-    if let Err(error) = tokio::task::spawn_blocking(move || for_other_brokers(&pki)).await {
+async fn renew_for_other_brokers(pki: &Pki, mqtt: &Started) {
+    let (pki, external) = (pki.clone(), mqtt.external.clone());
+    let renewed = tokio::task::spawn_blocking(move || {
+        for_other_brokers(&pki);
+        if let Some((broker, config)) = external
+            && let Err(error) = reload_external(&broker, &config)
+        {
+            tracing::error!(%error, "the external broker is shown the certificate read before; tried again");
+        }
+    });
+    if let Err(error) = renewed.await {
         tracing::error!(%error, "what other brokers need was not renewed; tried again");
     }
 }

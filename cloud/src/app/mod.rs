@@ -30,7 +30,7 @@ use crate::ports::{Broker, Inbox, Owners};
 use crate::reconcile::{Counters, LatestInbox, Reconciler, Settings, SigningLedger, TokenPolicy};
 use crate::signer::{Trust, TrustPolicy, Vault};
 use crate::store::sqlite::SqliteStore;
-use adapters::{Claims, CloudTime, DeviceKits, Obstacles, Statuses};
+use adapters::{Claims, CloudTime, DeviceKits, Obstacles, Statuses, time_of_making};
 use coterm_certs::Pki;
 use rustls::time_provider::TimeProvider;
 use std::fs;
@@ -118,7 +118,10 @@ async fn serve(
     {
         tracing::error!(%error, "the token key was not rotated; tried again");
     }
-    let pki = Pki::open_or_create(&data_dir.join("pki"))?;
+    let pki = Pki::open_or_create(&data_dir.join("pki"), {
+        let books = books.clone();
+        move || time_of_making(&books)
+    })?;
     // For a broker elsewhere, and for the first start with one: the configuration names files that nobody else makes.
     housekeeping::for_other_brokers(&pki);
     let tokens = Arc::new(TokenStore::open(&data_dir.join(DATABASE_FILE))?);

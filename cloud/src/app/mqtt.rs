@@ -26,6 +26,8 @@ pub(super) struct Started {
     pub(super) retained: bool,
     /// How the connection to an external broker is.
     pub(super) status: Option<watch::Receiver<LinkStatus>>,
+    /// The external broker itself, to which a renewed certificate is to be shown, and which files it is in.
+    pub(super) external: Option<(Arc<ExternalBroker>, ExternalMqtt)>,
     /// The embedded broker itself, whose certificate has to be renewed.
     #[cfg(feature = "embedded-broker")]
     pub(super) embedded: Option<(Arc<EmbeddedBroker>, Vec<String>)>,
@@ -41,7 +43,7 @@ pub(super) async fn start(
 ) -> Result<Started, StartError> {
     match config {
         Mqtt::Embedded(config) => start_embedded(config, pki, inbox, owners, time).await,
-        Mqtt::External(config) => start_external(config, deadline, inbox),
+        Mqtt::External(config) => start_external(config, deadline, inbox, time),
     }
 }
 
@@ -78,7 +80,7 @@ async fn start_embedded(
     let port = broker.local_addr().map_or(config.listen.port(), |address| address.port());
     let address = BrokerAddress { host: name.clone(), port, server_name: name, ca_pem: pki.ca_pem()? };
     let embedded = Some((Arc::clone(&broker), config.server_names.clone()));
-    Ok(Started { broker, address, retained: false, status: None, embedded })
+    Ok(Started { broker, address, retained: false, status: None, external: None, embedded })
 }
 
 #[cfg(not(feature = "embedded-broker"))]
@@ -96,25 +98,39 @@ fn start_external(
     config: &ExternalMqtt,
     deadline: Seconds,
     inbox: Arc<dyn Inbox>,
+    time: Arc<dyn TimeProvider>,
 ) -> Result<Started, StartError> {
     let identity = Identity::load(&config.certificate_file, &config.key_file)?;
     let (authorities, ca_pem) = authorities(config)?;
     let settings = ExternalConfig {
         publish_timeout: Duration::from_secs(deadline.0),
+        time,
         ..ExternalConfig::new(config.host.clone(), config.port)
     };
-    let broker = ExternalBroker::start(settings, &identity, &authorities, inbox)?;
+    let broker = Arc::new(ExternalBroker::start(settings, &identity, &authorities, inbox)?);
     let status = Some(broker.status());
     let server_name = config.host.clone();
     let address = BrokerAddress { host: config.host.clone(), port: config.port, server_name, ca_pem };
+    let external = Some((Arc::clone(&broker), config.clone()));
     Ok(Started {
-        broker: Arc::new(broker),
+        broker,
         address,
         retained: true,
         status,
+        external,
         #[cfg(feature = "embedded-broker")]
         embedded: None,
     })
+}
+
+/// Reads our certificate for the external broker anew, and its authorities, for the next connection.
+///
+/// # Errors
+/// A file cannot be read or used; what was read before stays.
+pub(super) fn reload_external(broker: &ExternalBroker, config: &ExternalMqtt) -> Result<(), StartError> {
+    let identity = Identity::load(&config.certificate_file, &config.key_file)?;
+    let (authorities, _) = authorities(config)?;
+    Ok(broker.reload(&identity, &authorities)?)
 }
 
 /// When our client certificate for the external broker ends, if it can be read.

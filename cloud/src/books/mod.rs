@@ -224,6 +224,14 @@ impl Books {
         self.shared.now()
     }
 
+    /// What time it is by the clock, and the doubt there is about it: in doubt, the time goes on without the clock. Unlike
+    /// cloud time it goes back when an operator confirms a clock that was ahead and is put right.
+    #[must_use]
+    pub fn believed(&self) -> (Timestamp, Option<TimeDoubt>) {
+        let (millis, doubt) = self.shared.watch().look(&*self.shared.clock);
+        (Timestamp::from_secs_clamped(millis / 1000), doubt)
+    }
+
     /// Cloud time in milliseconds since 1970: no sequence issued from now on is below it.
     #[must_use]
     pub fn now_millis(&self) -> u64 {

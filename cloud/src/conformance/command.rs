@@ -17,7 +17,7 @@ use crate::ports::{Broker, Inbox};
 use crate::store::sqlite::is_owned;
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
-use coterm_certs::{Identity, Pki, read_bounded_file, stranger_certificate};
+use coterm_certs::{Identity, Pki, Time, read_bounded_file, stranger_certificate};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::Seconds;
@@ -282,7 +282,7 @@ fn cast(
     let (own, other, foreign) = match args.devices.as_slice() {
         [own, other] => (given(place, Who::Device, own)?, given(place, Who::Device, other)?, None),
         [] if made_here => {
-            let pki = Pki::open_or_create(&pki_dir)?;
+            let pki = Pki::open_or_create(&pki_dir, move || Time::Sure(now))?;
             let make = |part: &str, organization| -> anyhow::Result<Face> {
                 let made = pki.device_certificate_from(&name(part)?, organization, now, LIFE)?;
                 Ok(itself(

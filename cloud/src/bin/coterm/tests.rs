@@ -4,7 +4,7 @@ mod places;
 
 use super::*;
 use crate::failure::Exit;
-use coterm_certs::{Pki, PkiError};
+use coterm_certs::{Pki, PkiError, Time};
 use coterm_cloud::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};
 use coterm_cloud::books::{Books, Mode};
 use coterm_cloud::clock::SystemClock;
@@ -50,7 +50,9 @@ impl Server {
         let books = Books::start(store, Arc::new(SystemClock), Mode::Production).unwrap();
         let tokens = Arc::new(TokenStore::open(&dir.path().join("tokens.db")).unwrap());
         bootstrap(&tokens, dir.path(), books.now()).unwrap();
-        let provisioner = Arc::new(Kits(Pki::open_or_create(&dir.path().join("pki")).unwrap()));
+        let now = books.now();
+        let pki = Pki::open_or_create(&dir.path().join("pki"), move || Time::Sure(now)).unwrap();
+        let provisioner = Arc::new(Kits(pki));
         let api = Api::new(Deps {
             books,
             tokens,

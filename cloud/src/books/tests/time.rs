@@ -58,6 +58,11 @@ async fn a_clock_that_goes_back_does_not_take_time_back() {
     run(&books, [create_group(1, 4)]).await;
     let instants: Vec<_> = story(&books, 1).await.into_iter().map(|(_, at)| at).collect();
     assert!(instants.is_sorted(), "{instants:?}");
+    // What is made anew, such as certificates, is not made in a future that is none, once somebody confirmed the clock.
+    assert!(matches!(books.believed(), (at, Some(_)) if at >= latest));
+    books.confirm_time().await.unwrap();
+    assert_eq!(books.believed(), (NOW.parse().unwrap(), None));
+    assert_eq!(books.now(), latest);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use crate::store::sqlite::SqliteStore;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use coterm_certs::{Pki, PkiError};
+use coterm_certs::{Pki, PkiError, Time};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Timestamp;
 use serde_json::{Value, json};
@@ -78,10 +78,12 @@ fn assemble(dir: &Path, clock: &ManualClock) -> (Router, Books, Arc<TokenStore>)
     let store = SqliteStore::open(&dir.join("books.db")).unwrap();
     let books = Books::start(store, Arc::new(clock.clone()), Mode::Production).unwrap();
     let tokens = Arc::new(TokenStore::open(&dir.join("tokens.db")).unwrap());
+    let time = books.clone();
+    let pki = Pki::open_or_create(&dir.join("pki"), move || Time::Sure(time.now())).unwrap();
     let api = Api::new(Deps {
         books: books.clone(),
         tokens: tokens.clone(),
-        provisioner: Arc::new(TestProvisioner(Pki::open_or_create(&dir.join("pki")).unwrap())),
+        provisioner: Arc::new(TestProvisioner(pki)),
         fleet: Arc::new(Unknown),
         readiness: Arc::new(Unknown),
         alarms: Arc::default(),

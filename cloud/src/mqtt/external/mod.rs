@@ -5,7 +5,8 @@
 //! thrown away, everything not yet acknowledged fails, and a new pair is made after a pause with full jitter. Nothing
 //! counts as sent before its PUBACK, and every publish has a deadline. The broker keeps our session, so reports that
 //! arrive while the daemon restarts are not lost. **Deliberately absent:** a queue for messages that cannot go out; the
-//! reconciler compares again when the device reports.
+//! reconciler compares again when the device reports. The broker's certificate is judged at the time the caller trusts, and
+//! a renewed one of ours is shown from the next connection on.
 
 mod link;
 mod run;
@@ -15,10 +16,12 @@ use crate::ports::{BoxFuture, Broker, Inbox, Outgoing, PublishError};
 use coterm_certs::Identity;
 use coterm_shared::id::DeviceId;
 use link::Link;
+use rustls::client::Resumption;
 use rustls::crypto::ring;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::CertificateDer;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -39,10 +42,12 @@ pub struct ExternalConfig {
     pub keep_alive: Duration,
     /// The longest pause between two attempts to connect.
     pub max_backoff: Duration,
+    /// The time at which the broker's certificate is judged.
+    pub time: Arc<dyn TimeProvider>,
 }
 
 impl ExternalConfig {
-    /// The usual settings for a broker at this address.
+    /// The usual settings for a broker at this address; time is that of this machine.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> ExternalConfig {
         ExternalConfig {
@@ -52,6 +57,7 @@ impl ExternalConfig {
             publish_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(30),
             max_backoff: Duration::from_secs(30),
+            time: Arc::new(DefaultTimeProvider),
         }
     }
 }
@@ -79,13 +85,16 @@ pub enum LinkStatus {
 /// The daemon as a client of an external broker.
 pub struct ExternalBroker {
     link: Arc<Link>,
+    shown: Arc<RwLock<Shown>>,
+    time: Arc<dyn TimeProvider>,
     publish_timeout: Duration,
     status: watch::Receiver<LinkStatus>,
     stop: watch::Sender<bool>,
 }
 
 impl ExternalBroker {
-    /// Starts connecting, and goes on by itself until [`Broker::stop`]. The client id is the certificate's common name.
+    /// Starts connecting, and goes on by itself until [`Broker::stop`]. The client id is the certificate's common name; the
+    /// broker's certificate is judged at the configured time.
     ///
     /// # Errors
     /// [`ExternalError`] when the certificates cannot be used; an unreachable broker is no error but a [`LinkStatus`].
@@ -95,7 +104,9 @@ impl ExternalBroker {
         server_authorities: &[CertificateDer<'static>],
         inbox: Arc<dyn Inbox>,
     ) -> Result<ExternalBroker, ExternalError> {
-        let tls = client_config(identity, server_authorities)?;
+        let time = Arc::clone(&config.time);
+        let shown = Shown::new(identity, server_authorities, Arc::clone(&time))?;
+        let shown = Arc::new(RwLock::new(shown));
         let link = Arc::new(Link::new());
         let (status_set, status) =
             watch::channel(LinkStatus::Down { reason: "connecting for the first time".to_owned() });
@@ -103,8 +114,7 @@ impl ExternalBroker {
         let publish_timeout = config.publish_timeout;
         let runner = run::Runner {
             config,
-            client_id: identity.facts().common_name.clone(),
-            tls,
+            shown: Arc::clone(&shown),
             link: Arc::clone(&link),
             inbox,
             status: status_set,
@@ -112,7 +122,21 @@ impl ExternalBroker {
             offences: Offences::default(),
         };
         tokio::spawn(runner.run());
-        Ok(ExternalBroker { link, publish_timeout, status, stop })
+        Ok(ExternalBroker { link, shown, time, publish_timeout, status, stop })
+    }
+
+    /// Shows this identity from the next connection on, and trusts these authorities; the connection that stands stays.
+    ///
+    /// # Errors
+    /// [`ExternalError`] when they cannot be used; the old ones stay.
+    pub fn reload(
+        &self,
+        identity: &Identity,
+        server_authorities: &[CertificateDer<'static>],
+    ) -> Result<(), ExternalError> {
+        let shown = Shown::new(identity, server_authorities, Arc::clone(&self.time))?;
+        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = shown;
+        Ok(())
     }
 
     /// How the connection is now; `changed` on the receiver tells when it changes.
@@ -122,20 +146,41 @@ impl ExternalBroker {
     }
 }
 
+/// As whom the daemon connects, and whom it trusts.
+#[derive(Clone)]
+struct Shown {
+    client_id: String,
+    tls: Arc<rustls::ClientConfig>,
+}
+
+impl Shown {
+    fn new(
+        identity: &Identity,
+        server_authorities: &[CertificateDer<'static>],
+        time: Arc<dyn TimeProvider>,
+    ) -> Result<Shown, rustls::Error> {
+        let client_id = identity.facts().common_name.clone();
+        Ok(Shown { client_id, tls: client_config(identity, server_authorities, time)? })
+    }
+}
+
 /// Mutual TLS 1.3 as a client.
-pub(crate) fn client_config(
+fn client_config(
     identity: &Identity,
     server_authorities: &[CertificateDer<'static>],
+    time: Arc<dyn TimeProvider>,
 ) -> Result<Arc<rustls::ClientConfig>, rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
     for authority in server_authorities {
         roots.add(authority.clone())?;
     }
     // The provider is named: whatever another library installs as the default must not matter.
-    let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = rustls::ClientConfig::builder_with_details(Arc::new(ring::default_provider()), time)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_root_certificates(roots)
         .with_client_auth_cert(identity.chain().to_vec(), identity.key())?;
+    // Every connection verifies the broker's certificate, its end included.
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 

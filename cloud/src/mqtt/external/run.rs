@@ -1,7 +1,7 @@
 //! The task that keeps the connection: connect, subscribe, poll, and after any error start over.
 
 use super::link::{CHANNEL_CAPACITY, Link, MAX_IN_FLIGHT};
-use super::{ExternalConfig, LinkStatus};
+use super::{ExternalConfig, LinkStatus, Shown};
 use crate::mqtt::{Offences, UPWARD_PACKET_MAX_BYTES, understand};
 use crate::ports::{Inbox, Incoming};
 use coterm_shared::id::DeviceId;
@@ -11,7 +11,7 @@ use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish, SubAck, SubscribeReaso
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -30,8 +30,7 @@ const MAX_SEEN: usize = 1_000_000;
 /// Everything the task owns.
 pub(super) struct Runner {
     pub(super) config: ExternalConfig,
-    pub(super) client_id: String,
-    pub(super) tls: Arc<rustls::ClientConfig>,
+    pub(super) shown: Arc<RwLock<Shown>>,
     pub(super) link: Arc<Link>,
     pub(super) inbox: Arc<dyn Inbox>,
     pub(super) status: watch::Sender<LinkStatus>,
@@ -147,12 +146,13 @@ impl Runner {
     }
 
     fn options(&self) -> MqttOptions {
-        let mut options = MqttOptions::new(&self.client_id, &self.config.host, self.config.port);
+        let Shown { client_id, tls } = self.shown.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut options = MqttOptions::new(client_id, &self.config.host, self.config.port);
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         network.set_connection_timeout(CONNECT_TIMEOUT_SECS);
         options
-            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::clone(&self.tls))))
+            .set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls)))
             .set_network_options(network)
             .set_connection_timeout(CONNECT_TIMEOUT_SECS)
             .set_keep_alive(self.config.keep_alive)

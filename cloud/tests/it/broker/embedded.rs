@@ -1,7 +1,7 @@
 //! The suite against the embedded broker, and what only it promises.
 
 use super::suite::suite;
-use super::{Bench, OURS, id, report, within};
+use super::{Bench, OURS, id, report, time, within};
 use coterm_certs::{DeviceCertificate, Pki, Revoked};
 use coterm_cloud::broker::embedded::{EmbeddedBroker, EmbeddedConfig};
 use coterm_cloud::conformance::Ear;
@@ -41,7 +41,7 @@ pub(super) async fn launch(config: EmbeddedConfig) -> (Bench, Arc<EmbeddedBroker
 
 async fn launch_for(config: EmbeddedConfig, owner: Arc<Owner>) -> (Bench, Arc<EmbeddedBroker>) {
     let dir = tempfile::tempdir().unwrap();
-    let pki = Pki::open_or_create(dir.path()).unwrap();
+    let pki = Pki::open_or_create(dir.path(), time).unwrap();
     let inbox = Arc::new(Ear::default());
     let identity = pki.server_identity(&["localhost".to_owned()]).unwrap();
     let broker = EmbeddedBroker::start(

@@ -8,7 +8,7 @@ mod matrix;
 mod mosquitto;
 mod suite;
 
-use coterm_certs::{DeviceCertificate, Pki, stranger_certificate};
+use coterm_certs::{DeviceCertificate, Pki, Time, stranger_certificate};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::conformance::client::{Login, Mqtt, PATIENCE, Place};
 use coterm_cloud::conformance::matrix::{Kind, Who};
@@ -28,6 +28,11 @@ const OURS: OrganizationId = OrganizationId::from_bytes([1; 16]);
 const THEIRS: OrganizationId = OrganizationId::from_bytes([2; 16]);
 /// How long certificates of tests are good for.
 const LIFE: Seconds = Seconds(3_600);
+
+/// When certificates are made.
+fn time() -> Time {
+    Time::Sure(SystemClock.now())
+}
 
 async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("no {what} within {PATIENCE:?}"))

@@ -1,17 +1,22 @@
 //! The suite against a real Mosquitto, run with the committed configuration.
 
 use super::suite::suite;
-use super::{Bench, OURS, id, report, within};
+use super::{Bench, OURS, id, report, time, within};
 use coterm_certs::Pki;
 use coterm_cloud::conformance::Ear;
 use coterm_cloud::conformance::client::{Login, PATIENCE};
 use coterm_cloud::mqtt::external::{ExternalBroker, ExternalConfig, LinkStatus};
 use coterm_cloud::ports::{Broker, Inbox, Incoming, Outgoing, PublishError};
 use coterm_shared::protocol::Topic;
+use coterm_shared::time::Seconds;
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::UnixTime;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const CONFIGURATION: &str = include_str!("../../../brokers/mosquitto/mosquitto.conf");
@@ -94,7 +99,7 @@ impl Drop for Mosquitto {
 
 fn config(port: u16) -> ExternalConfig {
     let mut config = ExternalConfig::new("localhost", port);
-    config.max_backoff = std::time::Duration::from_millis(200);
+    config.max_backoff = Duration::from_millis(200);
     config.publish_timeout = PATIENCE;
     config
 }
@@ -110,7 +115,7 @@ async fn launch() -> (Bench, Arc<ExternalBroker>, Mosquitto) {
 
 async fn launch_with(shared: bool) -> (Bench, Arc<ExternalBroker>, Mosquitto) {
     let dir = tempfile::tempdir().unwrap();
-    let pki = Pki::open_or_create(dir.path()).unwrap();
+    let pki = Pki::open_or_create(dir.path(), time).unwrap();
     launch_from(pki, dir, shared).await
 }
 
@@ -146,7 +151,7 @@ async fn start() -> Bench {
 #[tokio::test]
 async fn r7_the_matrix_holds_with_the_documented_configuration() {
     let dir = tempfile::tempdir().unwrap();
-    let pki = Pki::open_or_create(dir.path()).unwrap();
+    let pki = Pki::open_or_create(dir.path(), time).unwrap();
     let revoked = pki.device_certificate(&id("cam-1"), OURS).unwrap();
     pki.revoke(&revoked.facts.serial).unwrap();
     let (bench, _external, _mosquitto) = launch_from(pki, dir, false).await;
@@ -199,6 +204,56 @@ async fn after_a_broker_restart_the_cloud_hears_and_speaks_again() {
     assert_eq!(device.message().await.unwrap().1.payload.as_ref(), b"again");
     device.publish("coterm/v1/d/cam-1/report", &report(7).to_payload().unwrap()).await.unwrap();
     bench.hears("cam-1", &Incoming::Report(report(7))).await;
+}
+
+/// The time the cloud trusts, in seconds since 1970.
+#[derive(Debug)]
+struct Trusted(AtomicU64);
+
+impl TimeProvider for Trusted {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Ordering::Relaxed))))
+    }
+}
+
+#[tokio::test]
+async fn the_broker_is_judged_at_the_time_the_cloud_trusts_not_at_the_clock_of_the_machine() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::open_or_create(dir.path(), time).unwrap();
+    let mosquitto = Mosquitto::start(&pki, dir);
+    let now = time().at();
+    let trusted = Arc::new(Trusted(AtomicU64::new(now.saturating_add(Seconds::days(1_000)).as_secs())));
+    let external = ExternalBroker::start(
+        ExternalConfig { time: Arc::clone(&trusted) as Arc<dyn TimeProvider>, ..config(mosquitto.port) },
+        &pki.cloud_identity().unwrap(),
+        &[pki.ca_certificate().clone()],
+        Arc::new(Ear::default()),
+    )
+    .unwrap();
+    let mut status = external.status();
+    let ended =
+        |status: &LinkStatus| matches!(status, LinkStatus::Down { reason } if reason.contains("expired"));
+    within("refusal of a certificate that ended", status.wait_for(ended)).await.unwrap();
+    trusted.0.store(now.as_secs(), Ordering::Relaxed);
+    up(&external).await;
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_of_ours_is_shown_at_the_next_connection() {
+    let (bench, external, mut mosquitto) = launch().await;
+    mosquitto.kill();
+    let mut status = external.status();
+    within("news of the loss", status.wait_for(|status| *status != LinkStatus::Up)).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let strangers = Pki::open_or_create(other.path(), time).unwrap();
+    let authorities = [bench.pki.ca_certificate().clone()];
+    external.reload(&strangers.cloud_identity().unwrap(), &authorities).unwrap();
+    mosquitto.restart();
+    let refused =
+        |status: &LinkStatus| matches!(status, LinkStatus::Down { reason } if reason.contains("alert"));
+    within("refusal of what is shown now", status.wait_for(refused)).await.unwrap();
+    external.reload(&bench.pki.cloud_identity().unwrap(), &authorities).unwrap();
+    up(&external).await;
 }
 
 #[tokio::test]
