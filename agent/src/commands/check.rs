@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// From when on an ending certificate or key is worth a word.
 const SOON: Seconds = Seconds::days(14);
 
+/// What helps where the files a device was given are of no use.
+const ANEW: &str = "enrol the device again with `coterm-agent enroll`, or provision it again";
+
 /// How a line turned out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -221,13 +224,16 @@ fn certificate(config: &Config, now: Timestamp) -> (Verdict, String) {
         return bad(error.to_string());
     }
     match first.and_then(|certificate| ends_at(&certificate)) {
-        None => bad(format!(
-            "{} holds no certificate; provision the device again",
-            config.broker.certificate_file.display()
-        )),
-        Some(end) if end <= now => bad(format!("ended at {end}; provision the device again")),
+        None => bad(format!("{} holds no certificate; {ANEW}", config.broker.certificate_file.display())),
+        Some(end) if end <= now => bad(format!("ended at {end}; {ANEW}")),
         Some(end) if end <= now.saturating_add(SOON) => {
-            warning(format!("ends soon, at {end}; provision the device again"))
+            // It should have renewed itself long before: at two thirds of its life.
+            warning(match config.enrolment {
+                Some(_) => format!(
+                    "ends soon, at {end}; it renews itself while `coterm-agent run` reaches enrolment.server: see its log; or {ANEW}"
+                ),
+                None => format!("ends soon, at {end}; {ANEW}"),
+            })
         }
         Some(end) => good(format!("ends at {end}")),
     }
@@ -235,8 +241,7 @@ fn certificate(config: &Config, now: Timestamp) -> (Verdict, String) {
 
 fn root(config: &Config) -> Result<Root, String> {
     let bytes = files::read(&config.trust.root_file).map_err(|error| error.to_string())?;
-    let root = Root::pinned(&bytes)
-        .map_err(|refusal| format!("{}: {refusal}; provision the device again", refusal.code()))?;
+    let root = Root::pinned(&bytes).map_err(|refusal| format!("{}: {refusal}; {ANEW}", refusal.code()))?;
     if *root.trust_domain() == config.trust_domain {
         Ok(root)
     } else {
@@ -254,7 +259,7 @@ fn keyring(config: &Config, root: &Root, now: Timestamp) -> (Verdict, String) {
         Err(error) => return bad(error.to_string()),
     };
     match Keyring::verify(&bytes, root, None) {
-        Err(refusal) => bad(format!("{}: {refusal}; provision the device again", refusal.code())),
+        Err(refusal) => bad(format!("{}: {refusal}; {ANEW}", refusal.code())),
         Ok(keyring) => {
             let last = keyring.keys().iter().map(|key| key.not_after_at).max();
             let text = format!("version {}, {} key(s)", keyring.version(), keyring.keys().len());
