@@ -5,6 +5,7 @@ use coterm_tests::cloud::Cloud;
 use coterm_tests::device::{Device, Obeys};
 use coterm_tests::operator::{CAMERA, Tenant};
 use coterm_tests::process::run;
+use coterm_tests::secrets::Secrets;
 use coterm_tests::wait::{eventually, holds};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ const MODULES: [&str; 3] = [
     "/usr/lib/softhsm/libsofthsm2.so",
 ];
 const YEAR: u64 = 365 * 86_400;
+/// Long enough that no number in a log is one of them by chance.
+const PIN: &str = "98765432-the-right-one";
+const WRONG_PIN: &str = "00000000-the-wrong-one";
 
 /// A directory with a software HSM in it.
 struct Hsm {
@@ -33,6 +37,7 @@ impl Hsm {
             "signer.pkcs11.pin_file=pin",
             // Rounds of a second: the daemon looks at its hardware as often.
             "tokens.lease_secs=4",
+            "log.filter=trace",
         ]);
         let hsm = Hsm { dir: cloud.dir().join("hsm") };
         std::fs::create_dir_all(hsm.tokens()).unwrap();
@@ -41,20 +46,11 @@ impl Hsm {
         std::fs::write(&conf, text).unwrap();
         cloud.set_environment("SOFTHSM2_CONF", conf.to_str().unwrap());
         let mut init = Command::new("softhsm2-util");
-        init.args([
-            "--init-token",
-            "--free",
-            "--label",
-            "coterm",
-            "--so-pin",
-            "12345678",
-            "--pin",
-            "98765432",
-        ]);
+        init.args(["--init-token", "--free", "--label", "coterm", "--so-pin", "12345678", "--pin", PIN]);
         init.env("SOFTHSM2_CONF", conf);
         let said = run(init);
         assert_eq!(said.code, 0, "{said:?}");
-        set_pin(&cloud, "98765432");
+        set_pin(&cloud, PIN);
         (hsm, cloud)
     }
 
@@ -67,6 +63,22 @@ fn set_pin(cloud: &Cloud, pin: &str) {
     let path = cloud.dir().join("pin");
     std::fs::write(&path, format!("{pin}\n")).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Neither the right PIN nor a wrong one, in what the daemon and its commands say at any level.
+#[track_caller]
+fn no_pin_is_said(cloud: &Cloud) {
+    let mut secrets = Secrets::default();
+    secrets.text("the PIN", PIN);
+    secrets.text("a wrong PIN", WRONG_PIN);
+    let commands = [cloud.run("check"), cloud.run("config"), cloud.keys(&["status"])];
+    let said =
+        commands.map(|said| ("a command".to_owned(), format!("{}{}", said.stdout, said.stderr).into_bytes()));
+    assert!(cloud.log().contains("TRACE"), "it is looked at where most is said");
+    let log = [("the log".to_owned(), cloud.log().into_bytes())];
+    for (place, text) in said.into_iter().chain(log) {
+        assert_eq!(secrets.found_in(&place, &text), Vec::<String>::new());
+    }
 }
 
 fn licensed(cloud: &Cloud) -> (Tenant, String, Device) {
@@ -155,12 +167,13 @@ fn hardware_that_is_gone_or_refuses_its_pin_costs_no_device_anything() {
 
     // A wrong PIN is tried once: the token does not lock, and a corrected file is enough.
     cloud.stop();
-    set_pin(&cloud, "00000000");
+    set_pin(&cloud, WRONG_PIN);
     cloud.restart();
     until_alarmed(&cloud, true);
     let said = cloud.keys(&["status"]);
     assert!(said.code == 4 && said.stdout.contains("SIGNER_UNAVAILABLE"), "{said:?}");
-    set_pin(&cloud, "98765432");
+    no_pin_is_said(&cloud);
+    set_pin(&cloud, PIN);
     until_alarmed(&cloud, false);
     gets_a_newer_token(&camera);
 
@@ -169,5 +182,6 @@ fn hardware_that_is_gone_or_refuses_its_pin_costs_no_device_anything() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
     let said = cloud.keys(&["status"]);
     assert!(said.stdout.contains("chmod 600"), "{said:?}");
+    no_pin_is_said(&cloud);
     assert_eq!(camera.workload.starts(), 1);
 }

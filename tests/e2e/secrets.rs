@@ -1,6 +1,7 @@
 //! Secrets: never said, never shown, in files of their owner alone, and on the wire by TLS 1.3 only.
 
 use coterm_shared::enforcement::OperatingMode;
+use coterm_tests::broker::OwnBroker;
 use coterm_tests::cloud::{Cloud, ENROLMENT_PORT, MQTT_PORT};
 use coterm_tests::device::{Device, Obeys};
 use coterm_tests::operator::{CAMERA, Operator, Tenant};
@@ -72,10 +73,8 @@ fn tell() -> Story {
     for arguments in [&["device", "list"][..], &["key", "list"], &["log", "list"], &["group", "show", &group]]
     {
         let said = tenant.coterm(arguments);
-        // Key codes are what `key list` and the log are about.
-        if !matches!(arguments[0], "key" | "log" | "group") {
-            story.hears(&arguments.join(" "), &said);
-        }
+        assert_eq!(said.code, 0, "{arguments:?}: {said:?}");
+        story.hears(&arguments.join(" "), &said);
     }
     for command in ["check", "config"] {
         let said = story.cloud.run(command);
@@ -246,6 +245,30 @@ fn a_systemd_credential_serves_as_a_key_file_of_the_agent_and_of_the_cloud() {
     let mut command = device.command(&["check"]);
     command.env("CREDENTIALS_DIRECTORY", &credentials);
     assert_eq!(run(command).code, 1, "others may not read it anywhere");
+
+    // The cloud's key for a broker elsewhere, which it is shown by the daemon as it starts.
+    let mut cloud = Cloud::prepare(&[
+        "mqtt.mode=external",
+        "mqtt.external.ca_file=data/pki/ca.crt",
+        "mqtt.external.certificate_file=data/pki/cloud.crt",
+    ]);
+    let _broker = OwnBroker::documented(&cloud);
+    let credentials = cloud.dir().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    let key = credentials.join("cloud.key");
+    std::fs::copy(cloud.data_dir().join("pki/cloud.key"), &key).unwrap();
+    set_mode(&key, 0o440);
+    cloud.set_environment("COTERM_CLOUD_MQTT__EXTERNAL__KEY_FILE", key.to_str().unwrap());
+    let refusal = cloud.refuses_to_start().expect("anywhere else it is too open");
+    assert!(refusal.stderr.contains("chmod 600"), "{refusal:?}");
+    cloud.set_environment("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap());
+    assert_eq!(cloud.run("check").code, 0, "{:?}", cloud.run("check"));
+    // Ready is who reaches its broker.
+    cloud.restart();
+    cloud.stop();
+    set_mode(&key, 0o444);
+    let refusal = cloud.refuses_to_start().expect("others may not read it anywhere");
+    assert!(refusal.stderr.contains("cloud.key"), "{refusal:?}");
 }
 
 /// What openssl says to a listener, with this version of TLS.
