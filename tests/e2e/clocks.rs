@@ -114,7 +114,7 @@ fn a_cloud_whose_clock_jumps_signs_nothing_until_someone_confirms() {
     let alarms = cloud.vendor().get("/platform/alarms").to_string();
     assert!(alarms.contains("TIME_IN_DOUBT"), "{alarms}");
     clock.off_by(0);
-    assert_eq!(cloud.vendor().coterm(&["time", "confirm"]).code, 0);
+    assert_eq!(cloud.vendor().coterm(&["time", "confirm", "--yes"]).code, 0);
     camera.reaches(OperatingMode::Stopped);
     assert!(is_now(&camera.state().unwrap()), "no signed time of the jump ever reached the device");
     cloud.kill();
@@ -146,7 +146,7 @@ fn a_cloud_that_starts_with_a_wrong_clock_asks_and_serves_its_devices_meanwhile(
         let state = camera.state().unwrap();
         assert_eq!((state.mode, state.token), (OperatingMode::Full, Some(held)), "{state:?}");
         clock.off_by(0);
-        assert_eq!(cloud.vendor().coterm(&["time", "confirm"]).code, 0);
+        assert_eq!(cloud.vendor().coterm(&["time", "confirm", "--yes"]).code, 0);
         // What follows is signed at the true time.
         let _ = tenant.json(&["site", "create", &format!("Site {years}"), "--yes"]);
         tenant.device("cam-2", "North", CAMERA);
@@ -161,6 +161,6 @@ fn a_cloud_that_starts_with_a_wrong_clock_asks_and_serves_its_devices_meanwhile(
         cloud.restart();
         in_doubt(&cloud, "stepped");
         clock.off_by(0);
-        assert_eq!(cloud.vendor().coterm(&["time", "confirm"]).code, 0);
+        assert_eq!(cloud.vendor().coterm(&["time", "confirm", "--yes"]).code, 0);
     }
 }

@@ -232,6 +232,12 @@ impl Books {
         (Timestamp::from_secs_clamped(millis / 1000), doubt)
     }
 
+    /// What the clock of this machine says, believed or not.
+    #[must_use]
+    pub fn machine_clock(&self) -> Timestamp {
+        Timestamp::from_secs_clamped(self.shared.clock.unix_millis() / 1000)
+    }
+
     /// Cloud time in milliseconds since 1970: no sequence issued from now on is below it.
     #[must_use]
     pub fn now_millis(&self) -> u64 {

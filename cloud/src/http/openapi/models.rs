@@ -369,7 +369,17 @@ fn others() -> Vec<Named> {
                 ("halts", flag()),
             ]),
         ),
-        ("Time", object([("now", instant()), ("doubt", maybe(text()))])),
+        (
+            "Time",
+            object([
+                ("now", instant()),
+                (
+                    "machine",
+                    said(instant(), "what the clock of the machine says, which a confirmation adopts"),
+                ),
+                ("doubt", maybe(text())),
+            ]),
+        ),
         ("Status", object([("status", text())])),
         (
             "Fault",

@@ -127,7 +127,8 @@ pub(super) async fn time(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ManagePlatform)?;
     ask.no_query()?;
     let doubt = api.books().time_doubt().await.map_err(|error| refused(&error))?;
-    Ok(Json(json!({ "now": ask.now, "doubt": doubt.map(|doubt| doubt.to_string()) })).into_response())
+    let (machine, doubt) = (api.books().machine_clock(), doubt.map(|doubt| doubt.to_string()));
+    Ok(Json(json!({ "now": ask.now, "machine": machine, "doubt": doubt })).into_response())
 }
 
 /// `POST /time/confirm`: the clock of the machine was looked at and is right; signing goes on.
