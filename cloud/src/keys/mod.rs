@@ -295,6 +295,18 @@ fn in_office(
                 told(office.next_root(&plan, now)?, draft)?;
             }
             Rotated::Root => {
+                let role = office.status(now)?.root_role;
+                if role.keys.len() != 1 || !role.is_online() {
+                    // One key kept here in the place of those would undo what they were made for.
+                    return Err(anyhow::anyhow!(
+                        "ROOT_KEPT_ELSEWHERE: root has {} keys, of which {} must sign, and {} are here. Nothing was changed.\n  \
+                         Name the keys of the next root: `coterm-cloud keys draft-root --root-key PUB ... --root-threshold N`.",
+                        role.keys.len(),
+                        role.threshold,
+                        role.here()
+                    )
+                    .into());
+                }
                 let plan = RootPlan { new_root_key: true, ..RootPlan::default() };
                 sure.ask(
                     &["The next root names a new root key, kept here, instead of the present ones."],
@@ -418,9 +430,14 @@ fn write_draft(draft: &Draft, file: &DraftFile) -> anyhow::Result<()> {
 }
 
 fn done(installed: &Installed) -> anyhow::Result<()> {
-    let Installed { root, keyring, keyring_root, token_key } = installed;
+    let Installed { root, keyring, keyring_root, token_key, token_key_signs } = installed;
     if let Some(kid) = token_key {
-        show::line(&format!("Tokens are signed by the new token key {kid}."))?;
+        show::line(&match token_key_signs {
+            true => format!("Tokens are signed by the new token key {kid}."),
+            false => {
+                format!("Announced: the token key {kid}, which signs when the present one nears its end.")
+            }
+        })?;
     }
     if *keyring == 0 {
         show::line(&format!("In force: root {root}. There is no keyring yet."))?;

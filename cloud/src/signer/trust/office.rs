@@ -43,6 +43,8 @@ pub struct Installed {
     pub keyring_root: u64,
     /// The token key made on the way.
     pub token_key: Option<String>,
+    /// Whether that key signs from now on; else it is announced, and signs when the present one nears its end.
+    pub token_key_signs: bool,
 }
 
 /// The public documents.
@@ -130,7 +132,10 @@ impl Office {
         let keyring = self.store.sign_keyring(&lock, root, Some(&chain.keyring), &document, &signers)?;
         self.store.forget(last, keyring.document(), now);
         let chain = chain.with_keyring(keyring);
-        Ok(Drafted::Done(installed(&chain, Some(key.kid().to_string()))))
+        let signing = plan::choose(&chain.keyring, self.store.policy.lease, now).map(|key| key.key.kid());
+        let token_key_signs = signing == Some(key.kid());
+        let installed = installed(&chain, Some(key.kid().to_string()));
+        Ok(Drafted::Done(Installed { token_key_signs, ..installed }))
     }
 
     /// The next root as a draft. Keys asked to be made here are made, and wait here for it.
@@ -330,9 +335,13 @@ impl Office {
         match self.store.first_keyring(lock, root, now) {
             Ok(chain) => Ok(installed(&chain, None)),
             // Its keys are elsewhere: `draft-keyring` is the next step.
-            Err(TrustError::NotRenewable { .. }) => {
-                Ok(Installed { root: version, keyring: 0, keyring_root: 0, token_key: None })
-            }
+            Err(TrustError::NotRenewable { .. }) => Ok(Installed {
+                root: version,
+                keyring: 0,
+                keyring_root: 0,
+                token_key: None,
+                token_key_signs: false,
+            }),
             Err(error) => Err(error),
         }
     }
@@ -430,5 +439,6 @@ fn installed(chain: &Chain, token_key: Option<String>) -> Installed {
         keyring: chain.keyring.version(),
         keyring_root: chain.under.version(),
         token_key,
+        token_key_signs: false,
     }
 }
