@@ -140,8 +140,10 @@ impl Pki {
                 .and_then(|params| params.self_signed(&*key))
                 .map_err(|source| PkiError::Issue { subject: CA_NAME.to_owned(), source })?;
             match create_secret_file(&certificate_file, issued.pem().as_bytes()) {
+                // Public, like the other certificates: a broker that runs as another user reads a copy of it.
+                Ok(()) => replace_file(&certificate_file, issued.pem().as_bytes(), 0o644)?,
                 // Somebody else was faster: theirs counts.
-                Ok(()) | Err(FileError::Exists { .. }) => {}
+                Err(FileError::Exists { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }

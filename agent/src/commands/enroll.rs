@@ -6,7 +6,8 @@ use crate::enrolment::join::{Admission, Joined, join};
 use crate::enrolment::place::Place;
 use crate::enrolment::talk::Server;
 use crate::{DONE, FAILED, USAGE};
-use coterm_shared::enrolment::code::ClaimText;
+use coterm_shared::enrolment::code::{ClaimText, KeyPrint};
+use rcgen::PublicKeyData;
 use std::time::{Duration, Instant};
 
 pub(crate) fn enroll(source: &ConfigSource, arguments: &Enroll) -> u8 {
@@ -76,8 +77,10 @@ fn work(
             Ok(Joined::Waiting(wait)) => {
                 if !waits {
                     eprintln!(
-                        "waiting for approval as device {}; it is safe to stop and to start again",
-                        wait.device
+                        "waiting for approval as device {}, with the key {}: whoever approves it compares that key \
+                         (`coterm enrol code list`); it is safe to stop and to start again",
+                        wait.device,
+                        KeyPrint::of(&key.subject_public_key_info())
                     );
                 }
                 waits = true;

@@ -50,6 +50,8 @@ fn keys_are_private_and_the_directory_too() {
     for key in ["ca.key", "server.key", "cloud.key"] {
         assert_eq!(std::fs::metadata(pki.dir.join(key)).unwrap().mode() & 0o7777, 0o600, "{key}");
     }
+    // Public, as the other certificates are: a broker that runs as another user reads a copy of it.
+    assert_eq!(std::fs::metadata(pki.dir.join("ca.crt")).unwrap().mode() & 0o7777, 0o644);
     std::fs::set_permissions(pki.dir.join("ca.key"), std::fs::Permissions::from_mode(0o644)).unwrap();
     let error = Pki::open_or_create(&pki.dir, sure_start).unwrap_err();
     assert!(error.to_string().contains("chmod 600"), "{error}");

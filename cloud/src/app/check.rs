@@ -37,6 +37,9 @@ pub fn check(config: &Config, now: Timestamp) -> Vec<Outcome> {
         certificates(config, now, &mut add);
     }
     add("http.listen", port(config, config.http.listen));
+    if let Some(enrolment) = &config.enrolment {
+        add("enrolment.listen", port(config, enrolment.listen));
+    }
     match &config.mqtt {
         Mqtt::Embedded(mqtt) => add("mqtt.embedded.listen", port(config, mqtt.listen)),
         Mqtt::External(mqtt) => {

@@ -176,6 +176,7 @@ impl Desk {
         let hash = request.secret.hash();
         let Some(organization) = self.whose(&hash) else {
             self.wrong.count(&peer.address);
+            tracing::info!(from = %peer.address, "a device showed a claim code nobody made");
             return unusable();
         };
         if let Some(secs) = self.codes.wait(&hash) {
@@ -192,6 +193,13 @@ impl Desk {
             Ok(committed) => committed,
             Err(BooksError::Refused(refusals)) => {
                 self.wrong.count(&peer.address);
+                // Who asked with which code: an attempt with a stolen one can be traced, and the device is told none of it.
+                let books = self.books.organization(organization);
+                let code = books.as_ref().and_then(|books| books.enrolment().code_by_hash(&hash));
+                tracing::info!(
+                    %organization, code = code.map(|code| code.id.to_string()), state = ?code.map(|code| &code.state),
+                    %key, from = %peer.address, reason = %refusals, "a device was not enrolled"
+                );
                 return refused(&refusals);
             }
             Err(BooksError::Busy | BooksError::Closed) => return later(BUSY_SECS),
@@ -369,7 +377,6 @@ fn refused(refusals: &Refusals) -> Body {
         RefusalCode::OrganizationNotFound,
     ];
     let Some(first) = refusals.all().first() else { return unusable() };
-    tracing::info!(code = first.code.as_str(), reason = %refusals, "a device was not enrolled");
     if refusals.all().iter().any(|refusal| hidden.contains(&refusal.code)) {
         return unusable();
     }
