@@ -225,6 +225,9 @@ fn tokens(report: &mut Report) {
     report.add("P5 refuse junk", "us", us(junk), of_verify, Goal::RatioAtMost(0.05));
     let of_sign = Some((us(raw_sign), "raw signature"));
     report.add("P6 issue a token: 0.7 of the raw rate", "us", us(issue), of_sign, Goal::RatioAtMost(1.43));
+    assert_eq!(claims.findings.len(), 2);
+    let bytes = f64::from(u32::try_from(token.len()).unwrap());
+    report.add("P10 a token with two findings", "bytes", bytes, None, Goal::AtMost(352.0));
 }
 
 fn main() {
