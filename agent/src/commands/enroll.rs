@@ -78,7 +78,7 @@ fn work(
                 if !waits {
                     eprintln!(
                         "waiting for approval as device {}, with the key {}: whoever approves it compares that key \
-                         (`coterm enrol code list`); it is safe to stop and to start again",
+                         (`coterm enrol pending`); it is safe to stop and to start again",
                         wait.device,
                         KeyPrint::of(&key.subject_public_key_info())
                     );
