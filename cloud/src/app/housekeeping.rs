@@ -54,7 +54,7 @@ pub(super) fn start(
                 }
                 touches = feed.changed() => change_hands(&mqtt, touches).await,
                 _ = looks.tick() => {
-                    suspect(&books, &reconciler, &alarms).await;
+                    suspect(&books, &reconciler, &alarms);
                     if take_over(&books, &trust).await {
                         alarm(&config, &books, &trust, &pki, &alarms).await;
                     }
@@ -100,18 +100,17 @@ async fn alarm(config: &Config, books: &Books, trust: &Arc<Trust>, pki: &Pki, al
 }
 
 /// Settles what operators have to know about devices, other signers and the time.
-async fn suspect(books: &Books, reconciler: &Reconciler, alarms: &Alarms) {
+fn suspect(books: &Books, reconciler: &Reconciler, alarms: &Alarms) {
     let now = books.now();
     alarms.settle(Reconciler::CODES, reconciler.conditions(), now);
-    if let Ok(doubt) = books.time_doubt().await {
-        let doubts = doubt.map(|doubt| Condition::new(AlarmCode::TimeInDoubt, "", doubt.to_string()));
-        alarms.settle(&[AlarmCode::TimeInDoubt], doubts.into_iter().collect(), now);
-    }
+    let doubt = books.time_doubt();
+    let doubts = doubt.map(|doubt| Condition::new(AlarmCode::TimeInDoubt, "", doubt.to_string()));
+    alarms.settle(&[AlarmCode::TimeInDoubt], doubts.into_iter().collect(), now);
 }
 
 async fn rotate(books: &Books, trust: &Arc<Trust>) {
     // In doubt nothing is signed, so no key is needed; one made now would have the wrong window.
-    if !matches!(books.time_doubt().await, Ok(None)) {
+    if books.time_doubt().is_some() {
         return;
     }
     let (now, trust) = (books.now(), Arc::clone(trust));

@@ -113,7 +113,7 @@ async fn serve(
     let data_dir = config.data_dir.clone();
     let trust = Arc::new(Trust::open_or_create(&data_dir, trust_policy(config), vault(config), now)?);
     // While the time is in doubt nothing is signed, so no key is needed, and one made now would have the wrong window.
-    if books.time_doubt().await?.is_none()
+    if books.time_doubt().is_none()
         && let Err(error) = trust.rotate_if_due(now)
     {
         tracing::error!(%error, "the token key was not rotated; tried again");

@@ -206,7 +206,7 @@ async fn after_a_long_silence_nothing_is_signed_until_someone_confirms_the_clock
     let running = start(&dir, &clock).await.unwrap();
     until(&running, "the first sweep was tried", |running| running.reconciler.counters().plans.get() >= 6)
         .await;
-    assert!(running.books.time_doubt().await.unwrap().is_some());
+    assert!(running.books.time_doubt().is_some());
     assert_eq!(running.reconciler.counters().signatures.get(), 0);
     running.confirm_time().await.unwrap();
     until(&running, "the leases are renewed", |running| running.reconciler.counters().signatures.get() == 6)

@@ -10,7 +10,6 @@
 use super::group::Answer;
 use super::issue::{Sign, Signed, ToIssue};
 use super::request::{BooksError, Request};
-use crate::clock::TimeDoubt;
 use crate::store::{DeviceStatus, NoteChange, StoreError};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -42,8 +41,6 @@ pub(super) enum Message {
     Notes(Vec<NoteChange>, oneshot::Sender<Result<(), BooksError>>),
     /// Answer the timers that are due.
     Tick(oneshot::Sender<()>),
-    /// Tell why nothing is issued.
-    TimeDoubt(oneshot::Sender<Option<TimeDoubt>>),
     /// The time is right.
     ConfirmTime(oneshot::Sender<Result<(), StoreError>>),
     /// Stop after what was asked before.
@@ -134,7 +131,6 @@ impl Iterator for Intake<'_> {
                 | Message::Statuses(..)
                 | Message::Notes(..)
                 | Message::Tick(_)
-                | Message::TimeDoubt(_)
                 | Message::ConfirmTime(_)) => self.others.push(other),
             }
         }

@@ -235,7 +235,7 @@ impl Books {
     /// What the clock of this machine says, believed or not.
     #[must_use]
     pub fn machine_clock(&self) -> Timestamp {
-        Timestamp::from_secs_clamped(self.shared.clock.unix_millis() / 1000)
+        self.shared.clock.now()
     }
 
     /// Cloud time in milliseconds since 1970: no sequence issued from now on is below it.
@@ -247,18 +247,20 @@ impl Books {
     /// Whether the organization claims the device now or, if nobody does, was the last to.
     #[must_use]
     pub fn is_owner(&self, organization: OrganizationId, device: &DeviceId) -> bool {
-        let claim = |id| self.organization(id).and_then(|books| Some(books.device(device)?.state.clone()));
-        let retired_at = match claim(organization) {
-            None => return false,
-            Some(DeviceState::Active | DeviceState::Trial(_)) => return true,
-            Some(DeviceState::Retired { at, .. }) => at,
-        };
-        // Nobody's device is still its last owner's, so that it can be told of its retirement. When two let it go in
-        // the same second it is neither's: no token of the one may reach the other.
-        let others = self.organizations().into_iter().filter(|other| *other != organization);
-        others.filter_map(claim).all(|state| match state {
-            DeviceState::Active | DeviceState::Trial(_) => false,
-            DeviceState::Retired { at, .. } => at < retired_at,
+        self.shared.read(|ledger| {
+            let claim = |books: &Organization| Some(books.device(device)?.state.clone());
+            let retired_at = match ledger.organizations.get(&organization).and_then(claim) {
+                None => return false,
+                Some(DeviceState::Active | DeviceState::Trial(_)) => return true,
+                Some(DeviceState::Retired { at, .. }) => at,
+            };
+            // Nobody's device is still its last owner's, so that it can be told of its retirement. When two let it go in
+            // the same second it is neither's: no token of the one may reach the other.
+            let others = ledger.organizations.iter().filter(|(other, _)| **other != organization);
+            others.filter_map(|(_, books)| claim(books)).all(|state| match state {
+                DeviceState::Active | DeviceState::Trial(_) => false,
+                DeviceState::Retired { at, .. } => at < retired_at,
+            })
         })
     }
 
@@ -384,15 +386,13 @@ impl Books {
     /// The clock or cloud time, whichever is later: by this, what ends has ended even while the time is in doubt.
     #[must_use]
     pub fn latest(&self) -> Timestamp {
-        self.now().max(self.shared.clock.now())
+        self.now().max(self.machine_clock())
     }
 
     /// Why nothing is issued at present, if so (token §3).
-    ///
-    /// # Errors
-    /// If the books are closed or busy.
-    pub async fn time_doubt(&self) -> Result<Option<TimeDoubt>, BooksError> {
-        self.ask(Message::TimeDoubt).await
+    #[must_use]
+    pub fn time_doubt(&self) -> Option<TimeDoubt> {
+        self.believed().1
     }
 
     /// An operator says that the time is right: issuing goes on, also after a restart.

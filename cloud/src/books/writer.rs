@@ -162,9 +162,6 @@ impl<S: EventStore> Writer<S> {
                 while self.tick(std::iter::empty()) {}
                 let _unheard = reply.send(());
             }
-            Message::TimeDoubt(reply) => {
-                let _unheard = reply.send(self.shared.now_millis().1);
-            }
             Message::ConfirmTime(reply) => {
                 let _unheard = reply.send(self.confirm_time());
             }

@@ -113,12 +113,16 @@ impl Ledger for SigningLedger {
 
     fn devices(&self, organization: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId> {
         let Some(organization) = self.books.organization(organization) else { return Vec::new() };
-        organization.devices_after(after).take(limit).map(|device| device.id.clone()).collect()
+        // A retired device is looked at when it is retired and whenever it speaks. Asking of each, at every sweep, whether
+        // another organization claims it by now would cost as many lookups as there are organizations.
+        let active = organization.devices_after(after).filter(|device| device.is_active());
+        active.take(limit).map(|device| device.id.clone()).collect()
     }
 
     fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId> {
         let Some(organization) = self.books.organization(organization) else { return Vec::new() };
-        organization.devices_in_group(group).map(|device| device.id.clone()).collect()
+        let active = organization.devices_in_group(group).filter(|device| device.is_active());
+        active.map(|device| device.id.clone()).collect()
     }
 
     fn wanted(&self, organization: OrganizationId, device: &DeviceId) -> Option<Wanted> {

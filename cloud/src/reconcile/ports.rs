@@ -22,7 +22,7 @@ pub trait Ledger: Send + Sync + 'static {
     fn now_millis(&self) -> u64;
     /// Every organization.
     fn organizations(&self) -> Vec<OrganizationId>;
-    /// At most `limit` devices an organization claims or claimed, by id, those above `after`.
+    /// At most `limit` devices an organization claims now, by id, those above `after`.
     fn devices(&self, organization: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId>;
     /// The devices in a license group now.
     fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId>;

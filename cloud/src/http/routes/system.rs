@@ -92,7 +92,7 @@ pub(super) async fn alarms(State(api): State<Api>, ask: Ask) -> Result<Response>
 pub(super) async fn halts(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ManagePlatform)?;
     let page: Page<usize> = ask.page()?;
-    // The cursor is the place in the list: what is confirmed meanwhile moves the rest up, as with alarms.
+    // The cursor is the place in the list: what is confirmed between two pages moves the rest up.
     let seen = page.after.map_or(0, |place| place.saturating_add(1));
     let suspicions = api.fleet().suspicions().into_iter().enumerate().skip(seen);
     Ok(Json(page::of(suspicions, &page, |(place, _)| *place, |(_, halt)| halt.clone())).into_response())
@@ -126,8 +126,8 @@ pub(super) async fn confirm_halt(
 pub(super) async fn time(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ManagePlatform)?;
     ask.no_query()?;
-    let doubt = api.books().time_doubt().await.map_err(|error| refused(&error))?;
-    let (machine, doubt) = (api.books().machine_clock(), doubt.map(|doubt| doubt.to_string()));
+    let (machine, doubt) = (api.books().machine_clock(), api.books().time_doubt());
+    let doubt = doubt.map(|doubt| doubt.to_string());
     Ok(Json(json!({ "now": ask.now, "machine": machine, "doubt": doubt })).into_response())
 }
 
