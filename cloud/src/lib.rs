@@ -3,6 +3,7 @@
 pub mod alarms;
 pub mod app;
 pub mod auth;
+pub mod backup;
 pub mod books;
 pub mod broker;
 pub mod clock;

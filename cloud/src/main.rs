@@ -6,6 +6,7 @@
 use anyhow::{Context, anyhow};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use coterm_cloud::app::{App, Outcome, StartError, check, migrate};
+use coterm_cloud::backup::{self, BackupError};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example, in_force};
 use coterm_cloud::conformance::{self, BrokerArgs};
@@ -70,6 +71,23 @@ enum Command {
     /// Rotate, revoke and recover keys: no device has to be touched, and the daemon may run or not.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Copy everything the daemon keeps into a new directory, consistently, while it runs, and read the copy back.
+    Backup {
+        /// The directory the backup becomes a directory in, best on another disk.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Leave out private keys and API secrets: for those who keep them elsewhere. Such a backup alone cannot be started.
+        #[arg(long)]
+        without_keys: bool,
+    },
+    /// Put a backup in the place of the data directory; the daemon must be stopped. Checks all of it first, deletes nothing.
+    Restore {
+        /// The directory that `backup` made.
+        from: PathBuf,
+        /// Move what is in the data directory aside.
+        #[arg(long)]
+        replace: bool,
+    },
     /// Bring the database to the schema of this program.
     Migrate,
     /// A workload for the demonstration's devices.
@@ -162,6 +180,12 @@ enum Failure {
 impl From<ConfigFindings> for Failure {
     fn from(findings: ConfigFindings) -> Failure {
         Failure::Config(findings)
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Failure {
+        Failure::Running(error.into())
     }
 }
 
@@ -281,6 +305,12 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             KeysFailure::Failed(error) => Failure::Running(error),
             KeysFailure::Found => Failure::Found,
         }),
+        Command::Backup { to, without_keys } => {
+            say(&backup::take_and_tell(&load()?, to, !without_keys, SystemClock.now())?)
+        }
+        Command::Restore { from, replace } => {
+            say(&backup::restore_and_tell(&load()?, from, *replace, SystemClock.now())?)
+        }
         Command::Migrate => say(&format!("{}\n", migrate(&load()?)?)),
         Command::Man(args) => manual::run(Cli::command(), NOTES, args)
             .context("the manual cannot be written")

@@ -4,6 +4,7 @@ use coterm_shared::enforcement::OperatingMode;
 use coterm_shared::enrolment::code::ClaimText;
 use coterm_tests::cloud::Cloud;
 use coterm_tests::device::{Device, Obeys};
+use coterm_tests::files::copy_dir;
 use coterm_tests::middle::Middle;
 use coterm_tests::operator::{CAMERA, Tenant};
 use coterm_tests::process::Said;
@@ -183,22 +184,10 @@ fn g9_g10_a_stolen_or_replaced_device_cannot_come_back() {
         eventually("the renewal to be refused", || holds(device.log().contains(gone), device.log()));
         // By its old code, as who lost the answer; and by a fresh one.
         let again = fresh(&cloud, &format!("{name}-again"));
-        copy(&device.dir().join("enrolment"), &again.dir().join("enrolment"));
+        copy_dir(&device.dir().join("enrolment"), &again.dir().join("enrolment"));
         refused(&enroll(&again, &cloud.enrolment(), &code, &["--device-id", name]), gone);
         let (code, _) = make_code(&tenant, &[]);
         refused(&enroll(&again, &cloud.enrolment(), &code, &["--device-id", name]), gone);
-    }
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

@@ -4,10 +4,11 @@ use coterm_shared::enforcement::OperatingMode;
 use coterm_shared::token::TokenVersion;
 use coterm_tests::cloud::Cloud;
 use coterm_tests::device::{Device, Obeys};
+use coterm_tests::files::copy_dir;
 use coterm_tests::operator::{CAMERA, Operator, Tenant};
+use coterm_tests::process::run;
 use coterm_tests::wait::{eventually, holds, never};
 use serde_json::Value;
-use std::path::Path;
 use std::time::Duration;
 
 const YEAR: u64 = 365 * 86_400;
@@ -25,21 +26,6 @@ fn fleet(cloud: &Cloud) -> (Tenant, String, Vec<Device>) {
         device
     });
     (tenant, group, devices.into())
-}
-
-/// Copies a directory with everything in it; what was there is gone.
-fn copy(from: &Path, to: &Path) {
-    let _ = std::fs::remove_dir_all(to);
-    std::fs::create_dir_all(to).unwrap();
-    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().flatten() {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// The state of a device: always licensed, and its token never older than the newest seen so far.
@@ -72,10 +58,11 @@ fn alarms(vendor: &Operator) -> Vec<String> {
 fn a_database_restored_from_a_backup_heals_by_itself_and_no_device_ever_goes_back() {
     let mut cloud = Cloud::start();
     let (tenant, group, mut devices) = fleet(&cloud);
-    cloud.stop();
-    let backup = cloud.dir().join("backup");
-    copy(&cloud.data_dir(), &backup);
-    cloud.restart();
+    // While it runs and serves.
+    let to = cloud.dir().join("backups");
+    let said = cloud.run_with("backup", &["--to", to.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let backup = said.stdout.lines().next().expect("the first line names it").to_owned();
 
     // Life goes on: two devices get tokens the backup knows nothing of; one sleeps and keeps an old one.
     devices[2].kill();
@@ -93,14 +80,14 @@ fn a_database_restored_from_a_backup_heals_by_itself_and_no_device_ever_goes_bac
         })
         .collect();
 
-    cloud.stop();
-    // The database alone: keys and certificates stay as they are.
-    for file in ["coterm.db", "coterm.db-wal", "coterm.db-shm"] {
-        let _ = std::fs::remove_file(cloud.data_dir().join(file));
-        if backup.join(file).exists() {
-            std::fs::copy(backup.join(file), cloud.data_dir().join(file)).unwrap();
-        }
-    }
+    let running = cloud.run_with("restore", &[&backup, "--replace"]);
+    assert!(running.code == 1 && running.stderr.contains("stop it first"), "{running:?}");
+    cloud.kill();
+    let unasked = cloud.run_with("restore", &[&backup]);
+    assert!(unasked.code == 1 && unasked.stderr.contains("--replace"), "{unasked:?}");
+    let said = cloud.run_with("restore", &[&backup, "--replace"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.stdout.contains(".before-restore-"), "{said:?}");
     cloud.restart();
     devices[2].start();
     for (n, device) in devices.iter().enumerate() {
@@ -122,6 +109,24 @@ fn a_database_restored_from_a_backup_heals_by_itself_and_no_device_ever_goes_bac
     tenant.device("cam-4", "North", CAMERA);
     tenant.device("cam-5", "North", CAMERA);
     devices[0].reaches(OperatingMode::Stopped);
+}
+
+/// A disk that fills up: the system refuses to let files grow.
+#[test]
+fn a_backup_onto_a_full_disk_says_so_and_leaves_nothing() {
+    let cloud = Cloud::start();
+    let to = cloud.dir().join("backups");
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", "ulimit -f 64; trap '' XFSZ; exec \"$0\" \"$@\""]);
+    let backup = cloud.command("backup");
+    command.arg(backup.get_program()).args(backup.get_args()).arg("--to").arg(&to);
+    command.envs(backup.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let said = run(command);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.stderr.contains("disk"), "{said:?}");
+    assert_eq!(std::fs::read_dir(&to).unwrap().count(), 0, "nothing half-made");
+    let said = cloud.run_with("backup", &["--to", to.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "the same with room: {said:?}");
 }
 
 /// Moves a device to the other daemon's broker.
@@ -163,7 +168,7 @@ fn two_daemons_on_copies_of_one_database_stop_signing_and_no_device_flaps() {
     let (tenant, group, mut devices) = fleet(&first);
     first.stop();
     let mut second = Cloud::prepare(&[]);
-    copy(&first.data_dir(), &second.data_dir());
+    copy_dir(&first.data_dir(), &second.data_dir());
     first.restart();
     second.restart();
     let there = Tenant { operator: second.vendor(), id: tenant.id.clone() };

@@ -135,6 +135,15 @@ impl Cloud {
         run(self.command(command))
     }
 
+    /// The same with more arguments.
+    #[track_caller]
+    #[must_use]
+    pub fn run_with(&self, command: &str, arguments: &[&str]) -> Said {
+        let mut line = self.command(command);
+        line.args(arguments);
+        run(line)
+    }
+
     /// A command of the daemon's program with this daemon's settings, to be run as the caller likes.
     #[must_use]
     pub fn command(&self, command: &str) -> Command {

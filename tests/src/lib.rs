@@ -15,6 +15,7 @@ pub mod citations;
 pub mod clock;
 pub mod cloud;
 pub mod device;
+pub mod files;
 pub mod forge;
 pub mod hostile;
 pub mod middle;

@@ -32,6 +32,12 @@ pub enum StartError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Half of a backup is there.
+    #[error("a restore of {path} was interrupted: run `coterm-cloud restore` with the same backup again")]
+    RestoreUnfinished {
+        /// The directory.
+        path: PathBuf,
+    },
     /// Somebody else listens where the API should.
     #[error(
         "cannot listen for HTTP on {address}: {source}; set http.listen to a free address, or stop what uses it"

@@ -21,6 +21,7 @@ pub(crate) use mqtt::authorities;
 
 use crate::alarms::Alarms;
 use crate::auth::{ADMIN_TOKEN_FILE, TokenStore, bootstrap};
+use crate::backup;
 use crate::books::{Books, Mode};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -89,6 +90,9 @@ impl App {
         let http_addr = listener.local_addr().map_err(failed)?;
 
         open_data_dir(&config.data_dir)?;
+        if backup::unfinished(&config.data_dir) {
+            return Err(StartError::RestoreUnfinished { path: config.data_dir });
+        }
         let mode = if config.demonstration { Mode::Demonstration } else { Mode::Production };
         let database = config.data_dir.join(DATABASE_FILE);
         let books = Books::start(SqliteStore::open(&database)?, clock, mode)?;

@@ -5,6 +5,7 @@
 //! daemon out; if that lock fails (network file systems), appending at an expected version still keeps the log right.
 //! **Deliberately absent:** repair. A damaged file is reported, never rewritten.
 
+mod copy;
 mod migrations;
 mod read;
 mod write;
