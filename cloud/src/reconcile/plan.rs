@@ -207,8 +207,10 @@ pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
 fn ahead(facts: &Facts<'_>, held: TokenVersion, policy: &Policy, now: Timestamp) -> Action {
     let settled = facts.settled.is_some_and(|settled| held <= settled);
     let from_before = held.seq < policy.started_millis || settled;
-    // Whole seconds: what is issued now is above it for certain.
-    let outdone = held.epoch <= policy.epoch && held.seq / 1_000 < now.as_secs();
+    // What is issued now is above it for certain: `now` is in whole seconds, and sequences are never below the start, which
+    // may have been a moment ago, after a crash, in the second of the token that a device shows.
+    let since_start = held.seq < policy.started_millis && policy.started_millis / 1_000 <= now.as_secs();
+    let outdone = held.epoch <= policy.epoch && (held.seq / 1_000 < now.as_secs() || since_start);
     if from_before && outdone {
         Action::Issue(Why::HeldAhead)
     } else if facts.proven && !settled {
@@ -384,6 +386,14 @@ mod tests {
         check(|f, _, _| f.held = lost, Action::Issue(Why::HeldAhead));
         // Shown or not: it was issued here, before the books lost it.
         check(|f, _, _| (f.held, f.proven) = (lost, true), Action::Issue(Why::HeldAhead));
+        // Killed and started again within a second: what a device shows is from that second, and not from another signer.
+        check(
+            |f, p, n| {
+                (f.held, f.proven, *n) = (Held::Version(version(NOW * 1_000 + 300)), true, at(NOW));
+                p.started_millis = NOW * 1_000 + 500;
+            },
+            Action::Issue(Why::HeldAhead),
+        );
         // Restored onto a machine whose clock is behind: nothing issued now would be newer.
         check(|f, _, n| (f.held, *n) = (lost, at(NOW - 90)), Action::Quarantine);
     }
