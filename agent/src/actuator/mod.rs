@@ -12,7 +12,7 @@ pub(crate) mod command;
 pub(crate) mod dry_run;
 mod process;
 pub(crate) mod supervise;
-pub(crate) mod worker;
+pub mod worker;
 
 use crate::config::ActuatorConfig;
 use coterm_shared::enforcement::OperatingMode;
@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 /// What the device is to be, with what its own programs may want to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Order {
+pub struct Order {
     /// The mode to drive the device to.
     pub mode: OperatingMode,
     /// `COTERM_…` variables for hooks and workload: state, reason, instants. Never secrets.
@@ -30,7 +30,7 @@ pub(crate) struct Order {
 
 /// What an actuator sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Observation {
+pub enum Observation {
     /// The device is in this mode.
     At(OperatingMode),
     /// The device functions; this actuator cannot tell `full` from `management-locked`, and need not.
@@ -41,7 +41,7 @@ pub(crate) enum Observation {
 
 impl Observation {
     /// Whether there is nothing left to do for an order of `mode`.
-    pub(crate) fn satisfies(self, mode: OperatingMode) -> bool {
+    pub fn satisfies(self, mode: OperatingMode) -> bool {
         match self {
             Observation::At(at) => at == mode,
             Observation::Functioning => match mode {
@@ -55,7 +55,8 @@ impl Observation {
 
 /// Why an actuator could not observe or set; every sentence says where to look.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ActuatorError {
+#[expect(missing_docs, reason = "each variant is its sentence")]
+pub enum ActuatorError {
     #[error("{program} could not be run: {source}; check that it exists and is executable")]
     Spawn { program: PathBuf, source: io::Error },
     #[error(
@@ -82,7 +83,7 @@ pub(crate) enum ActuatorError {
 }
 
 /// A way to make the device obey (a port).
-pub(crate) trait Actuator: Send {
+pub trait Actuator: Send {
     /// Its name in logs and reports.
     fn name(&self) -> &str;
     /// The mode the device is really in.
@@ -107,7 +108,7 @@ pub(crate) fn build(configs: &[ActuatorConfig], run_dir: &Path) -> Vec<Box<dyn A
 }
 
 /// Observes and, where needed, drives every actuator once; one that fails does not keep the others from their turn.
-pub(crate) fn drive(actuators: &mut [Box<dyn Actuator>], order: &Order) -> Vec<Fault> {
+pub fn drive(actuators: &mut [Box<dyn Actuator>], order: &Order) -> Vec<Fault> {
     let mut faults = Vec::new();
     for actuator in actuators {
         let outcome = drive_one(actuator.as_mut(), order);
@@ -120,7 +121,7 @@ pub(crate) fn drive(actuators: &mut [Box<dyn Actuator>], order: &Order) -> Vec<F
 
 /// An actuator that is not where it was ordered to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
+pub struct Fault {
     /// Which one.
     pub actuator: String,
     /// Why, and what to do.

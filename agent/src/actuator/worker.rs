@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 /// What the last round of driving came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// The serial number of the order that was driven.
     pub serial: u64,
     /// The order itself.
@@ -44,7 +44,7 @@ impl Shared {
 
 /// The handle the driver holds.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub struct Worker {
     shared: Arc<Shared>,
     outcomes: watch::Receiver<Option<Outcome>>,
     serial: u64,
@@ -52,7 +52,7 @@ pub(crate) struct Worker {
 
 impl Worker {
     /// Starts the thread; `interval` is the time between rounds without a new order.
-    pub(crate) fn start(mut actuators: Vec<Box<dyn Actuator>>, interval: Duration) -> io::Result<Worker> {
+    pub fn start(mut actuators: Vec<Box<dyn Actuator>>, interval: Duration) -> io::Result<Worker> {
         let shared = Arc::new(Shared::default());
         let (outcome, outcomes) = watch::channel(None);
         let mailbox = Arc::clone(&shared);
@@ -71,7 +71,7 @@ impl Worker {
     }
 
     /// Orders a mode, replacing an order not yet taken; returns the order's serial number.
-    pub(crate) fn order(&mut self, order: Order) -> u64 {
+    pub fn order(&mut self, order: Order) -> u64 {
         self.serial = self.serial.saturating_add(1);
         self.shared.lock().order = Some((self.serial, order));
         self.shared.changed.notify_one();
@@ -79,7 +79,7 @@ impl Worker {
     }
 
     /// Waits for the next outcome that differs from the last one seen.
-    pub(crate) async fn outcome(&mut self) -> Option<Outcome> {
+    pub async fn outcome(&mut self) -> Option<Outcome> {
         // An error means the thread is gone; then nothing will ever come.
         self.outcomes.changed().await.ok()?;
         self.outcomes.borrow_and_update().clone()

@@ -24,7 +24,7 @@ mod saved;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use saved::StoredState;
+pub use saved::StoredState;
 
 use crate::actuator::Order;
 use crate::actuator::worker::Outcome;
@@ -40,7 +40,7 @@ use saved::{Pair, Saved};
 
 /// Who this device is.
 #[derive(Clone, Debug)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// Whose tokens count.
     pub expected: Expected,
     /// What the device is.
@@ -53,9 +53,16 @@ pub(crate) struct Identity {
 
 /// What can happen to a device.
 #[derive(Clone, Debug)]
-pub(crate) enum Input {
+pub enum Input {
     /// A message arrived; the ticket acknowledges it.
-    Message { ticket: u64, topic: String, payload: Vec<u8> },
+    Message {
+        /// What acknowledges it, by [`Effects::acknowledge`].
+        ticket: u64,
+        /// Where it was published.
+        topic: String,
+        /// Its bytes, not looked at by anybody yet.
+        payload: Vec<u8>,
+    },
     /// A session with the broker began.
     Connected,
     /// It ended.
@@ -70,7 +77,7 @@ pub(crate) enum Input {
 
 /// What is to be done now, in this order.
 #[derive(Debug, Default)]
-pub(crate) struct Effects {
+pub struct Effects {
     /// Tickets of messages that are dealt with for good.
     pub acknowledge: Vec<u64>,
     /// What to drive the device to.
@@ -108,7 +115,7 @@ struct StoreHealth {
 }
 
 /// The state of the device, as of the last input.
-pub(crate) struct Driver<S> {
+pub struct Driver<S> {
     identity: Identity,
     root: Root,
     /// The digest of the root file, from which `root` was reached.
@@ -155,7 +162,7 @@ const LONGEST_WAIT: Seconds = Seconds(900);
 
 impl<S: StateStore> Driver<S> {
     /// Takes one input at these clocks.
-    pub(crate) fn handle(&mut self, input: Input, reading: ClockReading) -> Effects {
+    pub fn handle(&mut self, input: Input, reading: ClockReading) -> Effects {
         self.reading = reading;
         self.clock.observe(&reading);
         let mut effects = Effects::default();
@@ -189,7 +196,7 @@ impl<S: StateStore> Driver<S> {
     }
 
     /// The time of the last input, for whoever else has to judge by it.
-    pub(crate) fn trusted_time(&self) -> TrustedTime {
+    pub fn trusted_time(&self) -> TrustedTime {
         self.clock.time()
     }
 

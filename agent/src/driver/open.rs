@@ -9,7 +9,7 @@ use coterm_shared::token::{Keyring, Root, TrustRefusal, VerifiedToken, reopen_st
 
 /// Why there can be no driver; the device is left in its mode.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum OpenError {
+pub enum OpenError {
     #[error("the root document is refused ({}): {_0}; provision the device again", .0.code())]
     Root(TrustRefusal),
     #[error(transparent)]
@@ -18,7 +18,7 @@ pub(crate) enum OpenError {
 
 impl<S: StateStore> Driver<S> {
     /// The device as it was when the record was saved, with the keyring file taken in if it is newer.
-    pub(crate) fn open(
+    pub fn open(
         identity: Identity,
         root: &[u8],
         keyring_file: Option<&[u8]>,

@@ -13,12 +13,12 @@ use coterm_shared::token::{Keyring, Root};
 
 impl<S: StateStore> Driver<S> {
     /// The root and the keyring the device believes now.
-    pub(crate) fn trust(&self) -> (Root, Option<Keyring>) {
+    pub fn trust(&self) -> (Root, Option<Keyring>) {
         (self.root.clone(), self.keyring.clone())
     }
 
     /// The one root this device listens for: the version after the newest it holds or keeps pending.
-    pub(crate) fn next_root(&self) -> u64 {
+    pub fn next_root(&self) -> u64 {
         self.pending.as_ref().unwrap_or(&self.root).version().saturating_add(1)
     }
 

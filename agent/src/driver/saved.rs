@@ -87,12 +87,21 @@ impl Saved {
 }
 
 /// What is on disk, in words for `check`.
-pub(crate) struct StoredState(Saved);
+pub struct StoredState(Saved);
 
 impl StoredState {
     /// Reads a slot's content; says why if it is none.
-    pub(crate) fn read(bytes: &[u8]) -> Result<StoredState, String> {
+    ///
+    /// # Errors
+    /// The bytes are no state of this program.
+    pub fn read(bytes: &[u8]) -> Result<StoredState, String> {
         Saved::decode(bytes).map(StoredState).map_err(|error| error.to_string())
+    }
+
+    /// The record: token, high-water mark, clock, mode and trust as they survive a power cut.
+    #[must_use]
+    pub fn record(&self) -> &Record {
+        &self.0.record
     }
 }
 

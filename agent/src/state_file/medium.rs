@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 /// One of the two slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
+pub enum Slot {
     /// `state.0`
     Zero,
     /// `state.1`
@@ -16,10 +16,10 @@ pub(crate) enum Slot {
 
 impl Slot {
     /// Both.
-    pub(crate) const BOTH: [Slot; 2] = [Slot::Zero, Slot::One];
+    pub const BOTH: [Slot; 2] = [Slot::Zero, Slot::One];
 
     /// Its file name.
-    pub(crate) fn file_name(self) -> &'static str {
+    pub fn file_name(self) -> &'static str {
         match self {
             Slot::Zero => "state.0",
             Slot::One => "state.1",
@@ -27,7 +27,7 @@ impl Slot {
     }
 
     /// The one that is not this one.
-    pub(crate) fn other(self) -> Slot {
+    pub fn other(self) -> Slot {
         match self {
             Slot::Zero => Slot::One,
             Slot::One => Slot::Zero,
@@ -36,7 +36,7 @@ impl Slot {
 }
 
 /// What two slots are kept on.
-pub(crate) trait Medium {
+pub trait Medium {
     /// Everything in the slot; a slot never written is empty.
     fn read(&mut self, slot: Slot) -> io::Result<Vec<u8>>;
     /// Overwrites the slot in place. Until [`Medium::sync`] returns, any part of it may be lost.
@@ -47,7 +47,7 @@ pub(crate) trait Medium {
 
 /// Slots in a directory that already exists.
 #[derive(Debug)]
-pub(crate) struct FileMedium {
+pub struct FileMedium {
     dir: PathBuf,
     /// Whose name this process has made durable; overwriting in place does not change it.
     named: [bool; 2],
@@ -57,7 +57,8 @@ pub(crate) struct FileMedium {
 const MAX_SLOT_BYTES: u64 = 256 * 1024;
 
 impl FileMedium {
-    pub(crate) fn new(dir: PathBuf) -> FileMedium {
+    /// The slots in this directory, which exists.
+    pub fn new(dir: PathBuf) -> FileMedium {
         FileMedium { dir, named: [false; 2] }
     }
 

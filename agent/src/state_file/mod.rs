@@ -14,7 +14,7 @@ mod medium;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use medium::{FileMedium, Medium, Slot};
+pub use medium::{FileMedium, Medium, Slot};
 
 use sha2::{Digest, Sha256};
 use std::io;
@@ -24,11 +24,12 @@ const FORMAT: u32 = 1;
 const HEADER_BYTES: usize = 8 + 4 + 8 + 4 + 32;
 const BLOCK_BYTES: usize = 4096;
 /// The longest record a slot takes, in bytes: a token, a keyring, and room to grow.
-pub(crate) const MAX_RECORD_BYTES: usize = 192 * 1024;
+pub const MAX_RECORD_BYTES: usize = 192 * 1024;
 
 /// Why the state could not be read or written; every sentence says what to do.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum StoreError {
+#[expect(missing_docs, reason = "each variant is its sentence")]
+pub enum StoreError {
     #[error("the state could not be read: {0}; check the state directory and the disk")]
     Read(io::Error),
     #[error("the state could not be written: {0}; free space in the state directory or replace the disk")]
@@ -42,7 +43,7 @@ pub(crate) enum StoreError {
 }
 
 /// Where the agent keeps its one record (a port: the driver's tests put a failing memory behind it).
-pub(crate) trait StateStore {
+pub trait StateStore {
     /// The last record that was saved completely, or `None` if there never was one that survives.
     fn load(&mut self) -> Result<Option<Vec<u8>>, StoreError>;
     /// Saves the record; on `Ok` it survives a power cut, on `Err` the one before it still does.
@@ -64,7 +65,7 @@ enum Content {
 
 /// Two slots on a medium.
 #[derive(Debug)]
-pub(crate) struct TwoSlots<M> {
+pub struct TwoSlots<M> {
     medium: M,
     /// Known after the first load or save.
     next: Option<Next>,
@@ -78,12 +79,13 @@ struct Next {
 }
 
 impl<M: Medium> TwoSlots<M> {
-    pub(crate) fn new(medium: M) -> TwoSlots<M> {
+    /// The slots on this medium.
+    pub fn new(medium: M) -> TwoSlots<M> {
         TwoSlots { medium, next: None, damaged: false }
     }
 
     /// Whether the last load found bytes in a slot that were not a whole record: a power cut, or a dying disk.
-    pub(crate) fn found_damage(&self) -> bool {
+    pub fn found_damage(&self) -> bool {
         self.damaged
     }
 
