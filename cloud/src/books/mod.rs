@@ -37,13 +37,15 @@ use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
 use feed::Feeds;
 use intake::Message;
-use ledger::Ledger;
+use ledger::{Frozen, Ledger};
 pub use rules::Mode;
 use rules::View;
+use snapshots::Snapshots;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::oneshot;
 use writer::Writer;
@@ -94,6 +96,21 @@ pub struct Books {
     shared: Arc<Shared>,
     /// For what is read from the store itself: log pages and token bytes.
     reader: Arc<Mutex<dyn Reads + Send>>,
+    /// The writer, if whoever asks does its work.
+    by_hand: Option<Arc<Mutex<dyn ByHand>>>,
+}
+
+/// A writer without a thread.
+trait ByHand: Send {
+    /// Takes what is asked, and what is due.
+    fn turn(&mut self);
+}
+
+impl<S: EventStore> ByHand for (Writer<S>, Receiver<Message>) {
+    fn turn(&mut self) {
+        let (writer, inbox) = self;
+        let _closing = writer.turn(inbox, None);
+    }
 }
 
 impl fmt::Debug for Books {
@@ -121,6 +138,37 @@ impl Books {
     /// # Errors
     /// If the store cannot be read, or its log cannot be replayed.
     pub fn start<S: EventStore>(store: S, clock: Arc<dyn Clock>, mode: Mode) -> Result<Books, StoreError> {
+        let (books, writer, receiver) = Books::open(store, clock, mode, Snapshots::new)?;
+        std::thread::Builder::new()
+            .name("books".to_owned())
+            .spawn(move || writer.run(&receiver))
+            .map_err(|error| StoreError::Failed(Box::new(error)))?;
+        Ok(books)
+    }
+
+    /// The same without any thread: who asks does the writer's work, and [`Books::turn`] stands for its look at the clock
+    /// every second. The same questions at the same times then have the same effects, to the byte; for simulations.
+    ///
+    /// # Errors
+    /// As [`Books::start`].
+    pub fn by_hand<S: EventStore>(store: S, clock: Arc<dyn Clock>, mode: Mode) -> Result<Books, StoreError> {
+        let (books, writer, receiver) = Books::open(store, clock, mode, Snapshots::at_once)?;
+        Ok(Books { by_hand: Some(Arc::new(Mutex::new((writer, receiver)))), ..books })
+    }
+
+    /// Lets books kept by hand answer the timers that are due; others do so by themselves.
+    pub fn turn(&self) {
+        if let Some(writer) = &self.by_hand {
+            writer.lock().unwrap_or_else(PoisonError::into_inner).turn();
+        }
+    }
+
+    fn open<S: EventStore>(
+        store: S,
+        clock: Arc<dyn Clock>,
+        mode: Mode,
+        snapshots: impl FnOnce(HashMap<StreamId, Frozen>) -> Snapshots,
+    ) -> Result<(Books, Writer<S>, Receiver<Message>), StoreError> {
         let reader = store.reader()?;
         let (ledger, frozen) = Ledger::load(store.reads())?;
         let floor = store.reads().last_event_at()?;
@@ -134,12 +182,8 @@ impl Books {
             mode,
         });
         let (sender, receiver) = std::sync::mpsc::sync_channel(QUEUE);
-        let writer = Writer::new(store, shared.clone(), frozen, tick);
-        std::thread::Builder::new()
-            .name("books".to_owned())
-            .spawn(move || writer.run(&receiver))
-            .map_err(|error| StoreError::Failed(Box::new(error)))?;
-        Ok(Books { sender, shared, reader: Arc::new(Mutex::new(reader)) })
+        let writer = Writer::new(store, shared.clone(), snapshots(frozen), tick);
+        Ok((Books { sender, shared, reader: Arc::new(Mutex::new(reader)), by_hand: None }, writer, receiver))
     }
 
     /// Carries out a request; returns when it is on disk.
@@ -158,7 +202,7 @@ impl Books {
     /// The refusals the change itself would meet.
     pub async fn preview(&self, change: Change) -> Result<Option<Preview>, BooksError> {
         let books = self.clone();
-        blocking(move || {
+        self.beside(move || {
             let now = books.now();
             let present = Present(books.platform(), &books, now);
             let holder = |name: &Reservation| books.look(|reader| reader.holder(&name.kind, &name.value));
@@ -429,6 +473,7 @@ impl Books {
             TrySendError::Full(_) => BooksError::Busy,
             TrySendError::Disconnected(_) => BooksError::Closed,
         })?;
+        self.turn();
         answer.await.map_err(|_| BooksError::Closed)
     }
 
@@ -444,7 +489,15 @@ impl Books {
         look: impl FnOnce(&(dyn Reads + Send)) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, BooksError> {
         let books = self.clone();
-        blocking(move || books.look(look)).await
+        self.beside(move || books.look(look)).await
+    }
+
+    /// Reads where it holds up nobody.
+    async fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, BooksError> + Send + 'static,
+    ) -> Result<T, BooksError> {
+        if self.by_hand.is_some() { work() } else { blocking(work).await }
     }
 }
 

@@ -59,6 +59,8 @@ pub(super) struct Snapshots {
     /// `None` if the helper thread could not be started: then there are no snapshots, and starts are slower.
     subjects: Option<SyncSender<Subject>>,
     made: Receiver<(StreamId, Snapshot)>,
+    /// Where they go if whoever asks makes them, too.
+    at_once: Option<SyncSender<(StreamId, Snapshot)>>,
 }
 
 impl Snapshots {
@@ -74,7 +76,13 @@ impl Snapshots {
                 }
             }
         });
-        Snapshots { last, subjects: helper.ok().map(|_| subjects), made }
+        Snapshots { last, subjects: helper.ok().map(|_| subjects), made, at_once: None }
+    }
+
+    /// Made at once, without a thread: the same requests give the same snapshots at the same places.
+    pub(super) fn at_once(last: HashMap<StreamId, Frozen>) -> Snapshots {
+        let (done, made) = sync_channel(WAITING);
+        Snapshots { last, subjects: None, made, at_once: Some(done) }
     }
 
     /// Has a snapshot made of what was just committed, if one is due.
@@ -83,6 +91,12 @@ impl Snapshots {
         let last = self.last.get(&stream).copied().unwrap_or_default();
         let worth = u64::try_from(last.bytes / BYTES_PER_EVENT).unwrap_or(u64::MAX).max(EVERY);
         if version.saturating_sub(last.version) < worth {
+            return;
+        }
+        if let (Some(done), Some(snapshot)) =
+            (&self.at_once, self.at_once.as_ref().and_then(|_| subject.freeze()))
+        {
+            let _full = done.try_send((stream, snapshot));
             return;
         }
         if self.subjects.as_ref().is_some_and(|subjects| subjects.try_send(subject).is_ok()) {

@@ -5,21 +5,20 @@ use super::feed::{Touch, Touches, merge};
 use super::group::{Answer, Group, carry_out};
 use super::intake::{Intake, Job, Message, Pace};
 use super::issue::{self, Sign, Signed, ToIssue};
-use super::ledger::{Frozen, Tail};
+use super::ledger::Tail;
 use super::request::{BooksError, Change, Request};
 use super::snapshots::{Snapshots, Subject};
 use super::ticks;
 use super::timers::Timers;
 use crate::clock::{Tick, TimeDoubt};
-use crate::store::{DeviceStatus, EventStore, NoteChange, Reads, StoreError, StreamId, Transaction};
+use crate::store::{DeviceStatus, EventStore, NoteChange, Reads, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::Command;
 use coterm_shared::time::{Seconds, Timestamp};
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Most organizations whose timers are answered in one commit.
@@ -49,24 +48,19 @@ pub(super) struct Writer<S> {
     /// The clocks as they are on disk.
     tick: Option<Tick>,
     /// When a tick could not be written.
-    untold: Option<Instant>,
+    untold: Option<Duration>,
     forgot_at: Timestamp,
-    tidied: Instant,
+    tidied: Duration,
     pace: Pace,
 }
 
 impl<S: EventStore> Writer<S> {
-    pub(super) fn new(
-        store: S,
-        shared: Arc<Shared>,
-        frozen: HashMap<StreamId, Frozen>,
-        tick: Option<Tick>,
-    ) -> Writer<S> {
+    pub(super) fn new(store: S, shared: Arc<Shared>, snapshots: Snapshots, tick: Option<Tick>) -> Writer<S> {
+        let tidied = shared.clock.monotonic();
         let mut timers = Timers::default();
         shared.read(|ledger| {
             ledger.organizations.values().for_each(|state| timers.set(state.id(), state.next_due()));
         });
-        let snapshots = Snapshots::new(frozen);
         Writer {
             store,
             shared,
@@ -76,7 +70,7 @@ impl<S: EventStore> Writer<S> {
             tick,
             untold: None,
             forgot_at: Timestamp::EPOCH,
-            tidied: Instant::now(),
+            tidied,
             pace: Pace::default(),
         }
     }
@@ -90,24 +84,34 @@ impl<S: EventStore> Writer<S> {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            self.look_at_the_clock();
-            let mut intake = Intake::new(inbox, first, self.pace);
-            let _more = self.tick(&mut intake);
-            self.pace = intake.pace();
-            let Intake { others, closing: asked_to_close, .. } = intake;
-            closing = asked_to_close;
-            others.into_iter().for_each(|message| self.serve(message));
-            // Also under constant load: the log replayed at a start must stay short.
-            if self.tidied.elapsed() >= TICK {
-                self.tidied = Instant::now();
-                self.tidy();
-            }
+            closing = self.turn(inbox, first);
         }
         let Writer { store, .. } = self;
         drop(store);
         if let Some(closed) = closing {
             let _nobody_waits = closed.send(());
         }
+    }
+
+    /// One turn: what is asked now, and what is due. Returns who asked to close the books.
+    pub(super) fn turn(
+        &mut self,
+        inbox: &Receiver<Message>,
+        first: Option<Message>,
+    ) -> Option<oneshot::Sender<()>> {
+        self.look_at_the_clock();
+        let mut intake = Intake::new(inbox, first, self.pace);
+        let _more = self.tick(&mut intake);
+        self.pace = intake.pace();
+        let Intake { others, closing, .. } = intake;
+        others.into_iter().for_each(|message| self.serve(message));
+        // Also under constant load: the log replayed at a start must stay short.
+        let up = self.shared.clock.monotonic();
+        if up.saturating_sub(self.tidied) >= TICK {
+            self.tidied = up;
+            self.tidy();
+        }
+        closing
     }
 
     /// Says once that the time is in doubt.
@@ -123,7 +127,8 @@ impl<S: EventStore> Writer<S> {
             self.doubt = doubt;
         }
         let tick = self.shared.watch().tick();
-        let failed_lately = self.untold.is_some_and(|at| at.elapsed() < TICK_RETRY);
+        let up = self.shared.clock.monotonic();
+        let failed_lately = self.untold.is_some_and(|at| up.saturating_sub(at) < TICK_RETRY);
         if !failed_lately && self.tick.as_ref().is_none_or(|kept| tick.is_due(kept)) {
             self.untold = self
                 .keep_tick(tick)
@@ -131,7 +136,7 @@ impl<S: EventStore> Writer<S> {
                     tracing::warn!(%error, "the clocks were not noted; a restart knows less about the time");
                 })
                 .err()
-                .map(|_| Instant::now());
+                .map(|_| up);
         }
     }
 

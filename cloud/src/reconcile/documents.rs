@@ -8,9 +8,10 @@ use crate::ports::{Broker, Outgoing, PublishError};
 use crate::signer::Documents;
 use coterm_shared::protocol::Topic;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// The least time between two publishes of the same documents, whatever devices claim to lack.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);

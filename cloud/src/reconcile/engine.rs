@@ -19,9 +19,9 @@ use coterm_shared::protocol::Proof;
 use coterm_shared::token::TokenVersion;
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 /// Devices looked at, and tokens issued in one transaction, before anything else gets its turn.
 const BATCH: usize = 500;

@@ -4,7 +4,7 @@ use super::counters::Counters;
 use crate::ports::{Inbox, Incoming};
 use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::{Report, Request};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -27,7 +27,8 @@ pub(super) struct Unread {
 /// The reconciler's side of [`Inbox`].
 #[derive(Debug)]
 pub struct LatestInbox {
-    unread: Mutex<HashMap<DeviceId, Unread>>,
+    /// In the order of ids: what is done about them must not hang on the order of a hash table.
+    unread: Mutex<BTreeMap<DeviceId, Unread>>,
     arrived: Notify,
     counters: Arc<Counters>,
 }
@@ -45,7 +46,7 @@ impl LatestInbox {
     }
 
     /// Takes everything there is.
-    pub(super) fn take(&self) -> HashMap<DeviceId, Unread> {
+    pub(super) fn take(&self) -> BTreeMap<DeviceId, Unread> {
         std::mem::take(&mut *self.lock())
     }
 
@@ -53,7 +54,7 @@ impl LatestInbox {
         &self.counters
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Unread>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DeviceId, Unread>> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

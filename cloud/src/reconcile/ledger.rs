@@ -7,13 +7,13 @@ use super::ports::{
 };
 use crate::books::{self, Allocated, Books, BooksError, Feed, Note, NoteChange, SignError, ToIssue, Touch};
 use crate::ports::BoxFuture;
-use crate::signer::{Signer, Trust};
+use crate::signer::{Signer, Trust, TrustError};
 use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
 use coterm_shared::licensing::{Wanted, Wants};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{
-    Claims, Expected, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, reopen_stored,
+    Claims, Expected, Keyring, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, reopen_stored,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -37,11 +37,38 @@ pub struct TokenPolicy {
     pub offline_budget: Seconds,
 }
 
+/// Where the keys of tokens come from: the trust directory, or whoever stands in for it.
+pub trait TokenKeys: Send + Sync + 'static {
+    /// The epoch to issue in.
+    fn epoch(&self) -> u64;
+    /// The keyring as it is now.
+    fn keyring(&self) -> Keyring;
+    /// The key that signs tokens now.
+    ///
+    /// # Errors
+    /// It is out of reach, and why.
+    fn signer(&self) -> Result<Arc<dyn Signer>, TrustError>;
+}
+
+impl TokenKeys for Trust {
+    fn epoch(&self) -> u64 {
+        Trust::epoch(self)
+    }
+
+    fn keyring(&self) -> Keyring {
+        Trust::keyring(self)
+    }
+
+    fn signer(&self) -> Result<Arc<dyn Signer>, TrustError> {
+        Trust::signer(self)
+    }
+}
+
 /// The books, with the key that signs.
 pub struct SigningLedger {
     books: Books,
     feed: Mutex<Feed>,
-    trust: Arc<Trust>,
+    trust: Arc<dyn TokenKeys>,
     policy: TokenPolicy,
     /// What the organization looked at last wants, as long as it does not change.
     wants: std::sync::Mutex<Option<Wants>>,
@@ -56,7 +83,7 @@ impl fmt::Debug for SigningLedger {
 impl SigningLedger {
     /// The books seen from now on, signed for under this policy.
     #[must_use]
-    pub fn new(books: Books, trust: Arc<Trust>, policy: TokenPolicy) -> SigningLedger {
+    pub fn new<K: TokenKeys>(books: Books, trust: Arc<K>, policy: TokenPolicy) -> SigningLedger {
         SigningLedger {
             feed: Mutex::new(books.subscribe()),
             books,

@@ -24,7 +24,7 @@ mod tests;
 pub use counters::{Counter, Counters};
 pub use digest::{WantedDigest, digest};
 pub use inbox::LatestInbox;
-pub use ledger::{SigningLedger, TokenPolicy};
+pub use ledger::{SigningLedger, TokenKeys, TokenPolicy};
 pub use plan::{Action, Facts, HEAL_INTERVAL, Held, Issued, Policy, RESEND_AFTER, Sent, Why, plan};
 pub use ports::{
     Confirmation, Fresh, Kept, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touched, Wish,
