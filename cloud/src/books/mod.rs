@@ -110,6 +110,7 @@ impl<S: EventStore> ByHand for (Writer<S>, Receiver<Message>) {
     fn turn(&mut self) {
         let (writer, inbox) = self;
         let _closing = writer.turn(inbox, None);
+        writer.tidy();
     }
 }
 

@@ -18,7 +18,7 @@ use coterm_shared::time::{Seconds, Timestamp};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Most organizations whose timers are answered in one commit.
@@ -50,13 +50,11 @@ pub(super) struct Writer<S> {
     /// When a tick could not be written.
     untold: Option<Duration>,
     forgot_at: Timestamp,
-    tidied: Duration,
     pace: Pace,
 }
 
 impl<S: EventStore> Writer<S> {
     pub(super) fn new(store: S, shared: Arc<Shared>, snapshots: Snapshots, tick: Option<Tick>) -> Writer<S> {
-        let tidied = shared.clock.monotonic();
         let mut timers = Timers::default();
         shared.read(|ledger| {
             ledger.organizations.values().for_each(|state| timers.set(state.id(), state.next_due()));
@@ -70,14 +68,13 @@ impl<S: EventStore> Writer<S> {
             tick,
             untold: None,
             forgot_at: Timestamp::EPOCH,
-            tidied,
             pace: Pace::default(),
         }
     }
 
     /// Works until closed, or until nobody is left who could ask.
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
-        let mut closing = None;
+        let (mut closing, mut tidied) = (None, Instant::now());
         while closing.is_none() {
             let first = match inbox.recv_timeout(TICK) {
                 Ok(message) => Some(message),
@@ -85,6 +82,11 @@ impl<S: EventStore> Writer<S> {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             closing = self.turn(inbox, first);
+            // Also under constant load: the log replayed at a start must stay short.
+            if tidied.elapsed() >= TICK {
+                tidied = Instant::now();
+                self.tidy();
+            }
         }
         let Writer { store, .. } = self;
         drop(store);
@@ -105,12 +107,6 @@ impl<S: EventStore> Writer<S> {
         self.pace = intake.pace();
         let Intake { others, closing, .. } = intake;
         others.into_iter().for_each(|message| self.serve(message));
-        // Also under constant load: the log replayed at a start must stay short.
-        let up = self.shared.clock.monotonic();
-        if up.saturating_sub(self.tidied) >= TICK {
-            self.tidied = up;
-            self.tidy();
-        }
         closing
     }
 
@@ -336,7 +332,7 @@ impl<S: EventStore> Writer<S> {
     }
 
     /// What nobody waits for.
-    fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         if let Err(error) = self.try_tidy() {
             tracing::warn!(%error, "housekeeping of the store failed; it is tried again");
         }
