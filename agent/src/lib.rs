@@ -2,7 +2,7 @@
 //!
 //! `shared` decides, this crate does: files, sockets, processes and clocks live here, rules do not. A panic ends the
 //! process after saying where, and leaves the device in its mode: nothing is cleaned up, nothing is stopped.
-//! **Public** are the parts that touch the outside through ports alone ([`driver`], [`state_file`], [`actuator`]), so that a
+//! **Public** are the parts that touch the outside through ports alone ([`driver`], [`state_file`], [`actuator`], [`line`]), so that a
 //! simulated fleet runs the very code devices run; everything else is reached through [`main`].
 
 pub mod actuator;
@@ -13,6 +13,7 @@ mod config;
 pub mod driver;
 mod enrolment;
 mod files;
+pub mod line;
 mod local_state;
 mod mqtt;
 mod run;

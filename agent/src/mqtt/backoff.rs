@@ -6,26 +6,26 @@
 use std::time::Duration;
 
 /// For how long a session must have lived for the pause to begin anew.
-pub(crate) const HEALTHY: Duration = Duration::from_secs(60);
+pub const HEALTHY: Duration = Duration::from_secs(60);
 const FIRST_CEILING: Duration = Duration::from_secs(1);
 
 /// The pause before the next attempt to connect.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     longest: Duration,
     failures: u32,
 }
 
 impl Backoff {
     /// No failure yet; pauses never exceed `longest`.
-    pub(crate) fn new(longest: Duration) -> Backoff {
+    pub fn new(longest: Duration) -> Backoff {
         Backoff { longest, failures: 0 }
     }
 
     /// A session, or an attempt at one, ended after living for `lived`.
     ///
     /// Returns the pause, anywhere between nothing and the ceiling: `random` 0 is nothing, `u32::MAX` the ceiling.
-    pub(crate) fn ended(&mut self, lived: Option<Duration>, random: u32) -> Duration {
+    pub fn ended(&mut self, lived: Option<Duration>, random: u32) -> Duration {
         if lived.is_some_and(|lived| lived >= HEALTHY) {
             self.failures = 0;
         }

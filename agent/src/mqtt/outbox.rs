@@ -5,7 +5,7 @@
 
 /// Which message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
+pub enum Slot {
     /// To the report topic.
     Report,
     /// To the request topic.
@@ -14,7 +14,7 @@ pub(crate) enum Slot {
 
 /// The two slots.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Outbox {
+pub struct Outbox {
     report: Option<Vec<u8>>,
     request: Option<Vec<u8>>,
     /// Handed to the session and not yet acknowledged.
@@ -23,12 +23,12 @@ pub(crate) struct Outbox {
 
 impl Outbox {
     /// Replaces what waits in the slot.
-    pub(crate) fn put(&mut self, slot: Slot, payload: Vec<u8>) {
+    pub fn put(&mut self, slot: Slot, payload: Vec<u8>) {
         *self.waiting(slot) = Some(payload);
     }
 
     /// The next message to hand to the session, if none is under way.
-    pub(crate) fn next(&mut self) -> Option<(Slot, Vec<u8>)> {
+    pub fn next(&mut self) -> Option<(Slot, Vec<u8>)> {
         if self.under_way.is_some() {
             return None;
         }
@@ -40,19 +40,19 @@ impl Outbox {
     }
 
     /// The broker has what was under way.
-    pub(crate) fn acknowledged(&mut self) -> Option<Slot> {
+    pub fn acknowledged(&mut self) -> Option<Slot> {
         self.under_way.take().map(|(slot, _)| slot)
     }
 
     /// The session ended: what was under way waits again, unless something newer does already.
-    pub(crate) fn lost(&mut self) {
+    pub fn lost(&mut self) {
         if let Some((slot, payload)) = self.under_way.take() {
             self.waiting(slot).get_or_insert(payload);
         }
     }
 
     /// Forgets a request nobody waits for any more.
-    pub(crate) fn forget_request(&mut self) {
+    pub fn forget_request(&mut self) {
         self.request = None;
     }
 

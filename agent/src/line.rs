@@ -1,0 +1,4 @@
+//! What the line to the broker is made of that needs no socket: what waits to be sent, and when to connect again.
+
+pub use crate::mqtt::backoff::{Backoff, HEALTHY};
+pub use crate::mqtt::{Outbox, Slot};
