@@ -14,4 +14,4 @@ mod outbox;
 pub(crate) mod tls;
 
 pub(crate) use link::{Link, LinkEvent, Message, Session, start};
-pub(crate) use outbox::{Outbox, Slot};
+pub use outbox::{Outbox, Slot};
