@@ -6,6 +6,7 @@
 //! **Deliberately absent:** storage, time, randomness, and everything that spans organizations
 //! ([`crate::platform`]).
 
+pub mod access;
 mod ahead;
 mod apply;
 mod asked;

@@ -21,8 +21,9 @@ const PRODUCTS: [ProductType; 3] =
 /// The organization keys are given to.
 const ELSEWHERE: OrganizationId = OrganizationId::from_bytes([3; 16]);
 
+/// One thing that happens in a history.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Wait(u64),
     Claim {
         group: Option<u8>,
@@ -79,6 +80,18 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..20_usize).prop_map(|nth| Step::Transfer { nth }),
         11 => super::histories_of_places::place().prop_map(Step::Place),
     ]
+}
+
+/// A random history, up to `length` steps.
+pub(super) fn history(length: usize) -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 1..length)
+}
+
+/// The world after a history.
+pub(super) fn lived(steps: &[Step]) -> World {
+    let mut both = Both::new();
+    steps.iter().for_each(|step| both.run(step));
+    both.world
 }
 
 fn id(n: u32) -> KeyId {

@@ -1,5 +1,6 @@
 //! The books, tested as their users see them: every test names the rule it holds to.
 
+mod access;
 mod asked;
 mod bounds;
 mod calendar;
@@ -18,6 +19,7 @@ mod invariants;
 mod keys;
 mod ladder;
 mod moves;
+mod outlook;
 mod paper;
 mod preview;
 mod refusals;
