@@ -1,5 +1,6 @@
 //! The cloud side of Coterm: the books, the reconciler, the broker and the interfaces to people and programs.
 
+pub mod access;
 pub mod alarms;
 pub mod app;
 pub mod auth;

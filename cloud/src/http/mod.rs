@@ -32,6 +32,7 @@ pub use bundle::{BrokerAddress, Trust};
 pub use openapi::document as openapi;
 pub use ports::{Fleet, Provisioned, Provisioner, Readiness, Unknown};
 
+use crate::access::Desk;
 use crate::alarms::Alarms;
 use crate::auth::TokenStore;
 use crate::books::Books;
@@ -40,10 +41,15 @@ use coterm_shared::time::Timestamp;
 use limiter::Limiter;
 use std::fmt;
 use std::sync::Arc;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 /// Exports of the log that are sent at the same time; more are told to come back.
 const MAX_EXPORTS: usize = 16;
+/// Questions that wait for a change at the same time; more are told to come back. Each keeps one of the slots of requests.
+const MAX_WAITING: usize = 128;
+
+/// A place among those who wait for a change.
+type Waiting = OwnedSemaphorePermit;
 
 /// What the interface works with.
 pub struct Deps {
@@ -66,6 +72,8 @@ struct Inner {
     redeeming: Limiter,
     turns: Mutex<()>,
     exports: Arc<Semaphore>,
+    access: Arc<Desk>,
+    waiting: Arc<Semaphore>,
 }
 
 /// The state handlers share.
@@ -87,6 +95,8 @@ impl Api {
             redeeming: Limiter::default(),
             turns: Mutex::default(),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
+            access: Arc::default(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         }))
     }
 
@@ -124,6 +134,15 @@ impl Api {
 
     fn exports(&self) -> &Arc<Semaphore> {
         &self.0.exports
+    }
+
+    fn access(&self) -> &Arc<Desk> {
+        &self.0.access
+    }
+
+    /// A place among those who wait for a change; held until it is dropped.
+    fn wait_for_access(&self) -> problem::Result<Waiting> {
+        self.0.waiting.clone().try_acquire_owned().map_err(|_| layers::busy())
     }
 
     fn now(&self) -> Timestamp {

@@ -5,8 +5,8 @@
 
 use super::problem::Result;
 use axum::Json;
-use axum::http::header::{ETAG, IF_NONE_MATCH};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use coterm_shared::time::Timestamp;
 use serde::Serialize;
@@ -14,6 +14,9 @@ use serde_json::{Value, json};
 use std::fmt::Display;
 
 pub(super) use super::ask::Page;
+
+/// Until when an answer stays as it is if nobody changes anything.
+const VALID_UNTIL: HeaderName = HeaderName::from_static("valid-until");
 
 /// One page: the first of `items`, which begin after the page before it and come in ascending order of `key`.
 pub(super) fn of<T, K: Display, V: Serialize>(
@@ -44,6 +47,31 @@ fn tag(text: &str) -> HeaderValue {
 /// An answer about something that has a version.
 pub(super) fn tagged(version: u64, headers: &HeaderMap, body: &impl Serialize) -> Result<Response> {
     answer(etag(version), headers, body)
+}
+
+/// An answer with a tag of its own: the print of what it says.
+pub(super) fn tagged_as(print: &str, headers: &HeaderMap, body: &impl Serialize) -> Result<Response> {
+    answer(tag(print), headers, body)
+}
+
+/// An answer that has no tag.
+pub(super) fn plain(body: &impl Serialize) -> Response {
+    Json(body).into_response()
+}
+
+/// Seconds for which an answer may be kept without asking again, at most: whoever claims a license is let in at once.
+const KEPT_SECS: u64 = 10;
+
+/// An answer that may be kept for a moment, and that stays as it is until `until` if nobody changes anything.
+pub(super) fn fresh(mut response: Response, now: Timestamp, until: Option<Timestamp>) -> Response {
+    let left = until.map_or(KEPT_SECS, |until| until.since(now).0.min(KEPT_SECS));
+    let kept = format!("private, max-age={left}, must-revalidate");
+    let until = until.map(|until| until.to_string());
+    let headers = response.headers_mut();
+    headers.extend(HeaderValue::try_from(kept).ok().map(|value| (CACHE_CONTROL, value)));
+    let until = until.and_then(|until| HeaderValue::try_from(until).ok());
+    headers.extend(until.map(|value| (VALID_UNTIL, value)));
+    response
 }
 
 /// An answer about something that has a version and shows how long something still takes: it is another one every

@@ -143,6 +143,12 @@ fn operation(path: &str, op: &Op) -> Value {
             if op.tagged || op.kind == Kind::Change {
                 fields.insert(String::from("ETag"), json!({ "$ref": "#/components/headers/ETag" }));
             }
+            if op.fresh {
+                for name in ["Cache-Control", "Valid-Until"] {
+                    let header = json!({ "$ref": format!("#/components/headers/{name}") });
+                    fields.insert(name.to_owned(), header);
+                }
+            }
             if op.kind != Kind::Read {
                 let replayed = json!({ "$ref": "#/components/headers/Idempotent-Replayed" });
                 fields.insert(String::from("Idempotent-Replayed"), replayed);
@@ -234,9 +240,11 @@ fn parameters() -> Value {
 fn headers() -> Value {
     let one = |what: &str, schema: Value| json!({ "description": what, "schema": schema });
     json!({
+        "Cache-Control": one("for how long it may be kept without asking again", schema::text()),
         "ETag": one("the version, for If-Match and If-None-Match", schema::text()),
         "Idempotent-Replayed": one("true: the answer of an earlier request with the same Idempotency-Key", schema::text()),
         "Retry-After": one("seconds to wait", schema::count()),
+        "Valid-Until": one("until when it stays as it is if nobody changes anything; absent: for good", schema::instant()),
         "X-Request-Id": one("the name of the request", schema::text()),
     })
 }

@@ -1,5 +1,6 @@
 //! What the interface shows, as schemas: the views of the licensing rules, and the interface's own documents.
 
+mod outlook;
 mod told;
 
 use super::codes;
@@ -16,6 +17,7 @@ pub(super) fn all() -> Value {
         .chain(keys())
         .chain(told::explanations())
         .chain(told::previews())
+        .chain(outlook::access())
         .chain(others());
     parts.map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<String, Value>>().into()
 }

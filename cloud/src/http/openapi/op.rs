@@ -61,6 +61,7 @@ pub(in crate::http) struct Op {
     pub(super) kind: Kind,
     pub(super) tagged: bool,
     pub(super) guesses: bool,
+    pub(super) fresh: bool,
     pub(super) query: Vec<(&'static str, Value, &'static str)>,
     pub(super) body: Option<Value>,
     pub(super) answer: Answer,
@@ -69,7 +70,7 @@ pub(in crate::http) struct Op {
 impl Op {
     fn new(kind: Kind, who: Who, id: &'static str, summary: &'static str) -> Op {
         let (query, body, answer) = (Vec::new(), None, Answer::Nothing);
-        Op { id, summary, who, kind, tagged: false, guesses: false, query, body, answer }
+        Op { id, summary, who, kind, tagged: false, guesses: false, fresh: false, query, body, answer }
     }
 
     /// It reads something.
@@ -133,6 +134,19 @@ impl Op {
     /// Its answer has a version as `ETag`, and `If-None-Match` is honoured.
     pub(in crate::http) fn tagged(self) -> Op {
         Op { tagged: true, ..self }
+    }
+
+    /// Its answer says until when it stays as it is, and may be kept for a moment.
+    pub(in crate::http) fn fresh(self) -> Op {
+        Op { fresh: true, ..self }
+    }
+
+    /// Its page has more fields beside its items.
+    pub(in crate::http) fn and_fields<const N: usize>(mut self, fields: [(&str, Value); N]) -> Op {
+        if let Answer::Json(_, page) = &mut self.answer {
+            *page = json!({ "allOf": [page.take(), super::schema::object(fields)] });
+        }
+        self
     }
 
     /// Wrong license keys are counted (domain K1).

@@ -1,5 +1,6 @@
 //! The routes: one file per noun, each handler one request.
 
+mod access;
 mod devices;
 mod enrolment;
 mod explain;
@@ -56,6 +57,7 @@ pub(super) fn table() -> Routes {
         .and(explain::routes())
         .and(sites::routes())
         .and(devices::routes())
+        .and(access::routes())
         .and(enrolment::routes())
         .and(keys::routes())
         .and(transactions::routes());

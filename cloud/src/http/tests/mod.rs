@@ -1,5 +1,6 @@
 //! The interface in process: real books on a real file, requests through every layer.
 
+mod access;
 mod at_once;
 mod bad_input;
 mod changes;
