@@ -39,7 +39,7 @@ impl FromStr for DeniedDigest {
 
     fn from_str(text: &str) -> Result<Self, DeniedDigestError> {
         let hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
-        if text.len() != 32 || !text.as_bytes().iter().all(|byte| hex(byte)) {
+        if text.len() != 32 || !text.as_bytes().iter().all(hex) {
             return Err(DeniedDigestError);
         }
         let number = u128::from_str_radix(text, 16).map_err(|_| DeniedDigestError)?;
