@@ -28,6 +28,7 @@ mod group;
 mod ladders;
 pub mod license_key;
 mod name;
+mod notice;
 mod organization;
 mod plain;
 mod preview;
@@ -66,6 +67,10 @@ pub use group::{DateMoved, Group};
 pub use ladders::{EarlyDevices, EarlyHolder};
 pub use license_key::{IssuedKey, KeyLine, KeyPast, KeyPlace, KeyState, LicenseKey, OrderLine};
 pub use name::{ModelName, Name, OrderNumber, Zone};
+pub use notice::{
+    About, Changed, Item, KeyWaiting, Mark, NAMED_MAX, Notice, NoticeFacts, NoticeHead, NoticeKind,
+    SiteWaiting, Topic, TrialEnding, next_notice_at, notices, still_true, test_notice,
+};
 pub use organization::Organization;
 pub(crate) use organization::above;
 pub use plain::{hidden_in, is_hidden, plain};

@@ -94,7 +94,7 @@ pub(in crate::licensing) fn missing(group: &Group) -> Units {
 }
 
 /// The ways out, the cheapest first; none for a compliant group.
-pub(super) fn cures(organization: &Organization, group: &Group, now: Timestamp) -> Vec<Cure> {
+pub(in crate::licensing) fn cures(organization: &Organization, group: &Group, now: Timestamp) -> Vec<Cure> {
     if group.assessment.is_compliant() {
         return Vec::new();
     }

@@ -13,7 +13,7 @@ mod text;
 
 pub use carried::{CarriedClock, CarriedExplanation};
 pub use cure::Cure;
-pub(super) use cure::missing;
+pub(super) use cure::{cures, missing};
 pub use date::{DateExplanation, DateLine, Direction, MoveExplanation, RenewalExplanation};
 pub(super) use date::{Distance, distance};
 pub use ladder::{Cause, CauseExplanation, LadderStep, PausedClock};
@@ -101,7 +101,7 @@ impl GroupExplanation {
             paused: ladder::paused(group),
             carried: carried::carried(organization, group, now),
             carried_count: judged.carried.len(),
-            cures: cure::cures(organization, group, now),
+            cures: cures(organization, group, now),
             text: Vec::new(),
         };
         explanation.text = text::page(&explanation);

@@ -19,6 +19,7 @@ mod invariants;
 mod keys;
 mod ladder;
 mod moves;
+mod notices;
 mod outlook;
 mod paper;
 mod preview;

@@ -1,0 +1,306 @@
+//! What is to be told about one group: its term, its renewals, its compliance, and the ladder (domain N1, K3).
+
+use super::{
+    Mark, NAMED_MAX, Notice, NoticeFacts, NoticeHead, NoticeKind, Topic, is_current, is_same_date, passed,
+};
+use crate::enforcement::{EnforcementState, Schedule};
+use crate::finding::Finding;
+use crate::licensing::clock::CauseClock;
+use crate::licensing::compliance::Term;
+use crate::licensing::explain::{cures, units};
+use crate::licensing::group::Group;
+use crate::licensing::ladders::{Ladders, SharedStep, in_words, of_devices};
+use crate::licensing::organization::Organization;
+use crate::licensing::view::FindingView;
+use crate::time::Timestamp;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Adds what is to be told about `group`.
+pub(super) fn look<E>(
+    organization: &Organization,
+    group: &Group,
+    now: Timestamp,
+    told: &mut impl FnMut(&Topic) -> Result<Option<Mark>, E>,
+    found: &mut Vec<Notice>,
+) -> Result<(), E> {
+    let scene = Scene { organization, group, now };
+    let topic = Topic::of(group.id, "compliance");
+    let last = told(&topic)?;
+    let was_told_of = last.is_some_and(|mark| mark.kind == NoticeKind::Noncompliant);
+    // Who is told that a group is noncompliant reads the dates of lock and stop there, and not a second time.
+    let mut with_it = Vec::new();
+    match (group.assessment.is_compliant(), was_told_of) {
+        (false, false) => {
+            let notice = scene.noncompliant(topic);
+            with_it.extend(notice.marks.iter().map(|(topic, _)| topic.clone()));
+            found.push(notice);
+        }
+        (true, true) => found.push(scene.compliant(topic)),
+        (true, false) | (false, true) => {}
+    }
+    let mut untold = |topic: &Topic, mark: &Mark| -> Result<bool, E> {
+        Ok(!told(topic)?.is_some_and(|last| mark.repeats(&last)))
+    };
+    if let Term::Running { coterm } = group.figures.term {
+        let at = coterm.floor();
+        if let Some(days) = passed(NoticeKind::TermEnds, at, now) {
+            let mark = Mark { kind: NoticeKind::TermEnds, days: Some(days), about: at };
+            let topic = Topic::of(group.id, "term");
+            if untold(&topic, &mark)? {
+                found.push(scene.term_ends(topic, mark));
+            }
+        }
+        if scene.renewal_short().is_some_and(|short| !short.is_empty()) && at > now {
+            let mark = Mark { kind: NoticeKind::RenewalTooSmall, days: None, about: at };
+            let topic = Topic::of(group.id, "renewal");
+            if untold(&topic, &mark)? {
+                found.push(scene.renewal_too_small(topic, mark));
+            }
+        }
+    }
+    for kind in [NoticeKind::LockAhead, NoticeKind::StopAhead] {
+        // The group's own figures say whether a date can be near at all; only then are its devices looked at.
+        if !dates(group, kind).any(|at| passed(kind, at, now).is_some()) {
+            continue;
+        }
+        let Some((mark, step)) = scene.step(kind) else { continue };
+        let topic = scene.topic(kind);
+        if !with_it.contains(&topic) && untold(&topic, &mark)? {
+            found.push(scene.step_ahead(topic, mark, &step));
+        }
+    }
+    Ok(())
+}
+
+/// Whether what a notice says about `group` is still so.
+pub(super) fn still_true(
+    organization: &Organization,
+    group: &Group,
+    notice: &NoticeHead,
+    now: Timestamp,
+) -> bool {
+    let scene = Scene { organization, group, now };
+    let runs_until = match group.figures.term {
+        Term::Running { coterm } => Some(coterm.floor()),
+        Term::NeverLicensed | Term::Ended { .. } | Term::Emptied => None,
+    };
+    match notice.kind {
+        NoticeKind::TermEnds => is_current(notice, runs_until, now),
+        NoticeKind::RenewalTooSmall => {
+            let short = scene.renewal_short().is_some_and(|short| !short.is_empty());
+            short && runs_until.is_some_and(|at| at > now && is_same_date(at, notice.about))
+        }
+        NoticeKind::Noncompliant => !group.assessment.is_compliant(),
+        NoticeKind::Compliant => group.assessment.is_compliant(),
+        NoticeKind::LockAhead | NoticeKind::StopAhead => {
+            is_current(notice, scene.next_step(notice.kind).map(|step| step.at), now)
+        }
+        NoticeKind::CountdownEnds | NoticeKind::TrialEnds | NoticeKind::Test => false,
+    }
+}
+
+/// Every instant at which a device of the group could lock or stop, by the clocks of the group and of whoever came with
+/// its own; a device follows one of them, or by its scope none.
+pub(super) fn dates(group: &Group, kind: NoticeKind) -> impl Iterator<Item = Timestamp> + '_ {
+    let judged = &group.assessment;
+    let all = core::iter::once(&judged.ahead).chain(judged.carried.iter().map(|carried| &carried.ahead));
+    all.flat_map(|ahead| [ahead.expiry, ahead.capacity]).filter_map(move |schedule| match kind {
+        NoticeKind::LockAhead => schedule.lock_at,
+        NoticeKind::StopAhead => schedule.stop_at,
+        NoticeKind::TermEnds
+        | NoticeKind::RenewalTooSmall
+        | NoticeKind::Noncompliant
+        | NoticeKind::Compliant
+        | NoticeKind::CountdownEnds
+        | NoticeKind::TrialEnds
+        | NoticeKind::Test => None,
+    })
+}
+
+/// A group at an instant.
+struct Scene<'a> {
+    organization: &'a Organization,
+    group: &'a Group,
+    now: Timestamp,
+}
+
+impl Scene<'_> {
+    fn ladders(&self) -> Ladders {
+        Ladders::of(self.organization, self.group)
+    }
+
+    fn topic(&self, kind: NoticeKind) -> Topic {
+        Topic::of(self.group.id, kind.name())
+    }
+
+    /// The next lock or stop of any device.
+    fn next_step(&self, kind: NoticeKind) -> Option<SharedStep> {
+        let state = match kind {
+            NoticeKind::LockAhead => EnforcementState::ManagementLocked,
+            NoticeKind::StopAhead => EnforcementState::Stopped,
+            NoticeKind::TermEnds
+            | NoticeKind::RenewalTooSmall
+            | NoticeKind::Noncompliant
+            | NoticeKind::Compliant
+            | NoticeKind::CountdownEnds
+            | NoticeKind::TrialEnds
+            | NoticeKind::Test => return None,
+        };
+        self.ladders().steps().into_iter().find(|step| step.at > self.now && step.state == state)
+    }
+
+    /// The same with its mark, if a threshold before it has passed.
+    fn step(&self, kind: NoticeKind) -> Option<(Mark, SharedStep)> {
+        let step = self.next_step(kind)?;
+        let days = passed(kind, step.at, self.now)?;
+        Some((Mark { kind, days: Some(days), about: step.at }, step))
+    }
+
+    /// What the waiting renewals will be short of; `None` if none wait.
+    fn renewal_short(&self) -> Option<Vec<Finding>> {
+        let figures = &self.group.figures;
+        figures.renewal.as_ref().map(|renewal| figures.shortfalls(&renewal.capacity).collect())
+    }
+
+    fn renewed_until(&self) -> Option<Timestamp> {
+        let figures = &self.group.figures;
+        let ends_at = figures.term.coterm_at()?;
+        Some(figures.renewal.as_ref()?.coterm_if_activated_at(ends_at)?.floor())
+    }
+
+    fn schedule(&self) -> Schedule {
+        self.ladders().schedule()
+    }
+
+    fn notice(&self, mark: Mark, title: String, text: Vec<String>, marks: Vec<(Topic, Mark)>) -> Notice {
+        let (organization, group) = (self.organization, self.group);
+        let Mark { kind, days, about } = mark;
+        let findings = group.assessment.findings.iter();
+        let facts = NoticeFacts::Group {
+            group: group.id,
+            group_name: group.name.to_string(),
+            coterm_at: group.figures.term.coterm_at(),
+            capacity: group.figures.capacity.clone(),
+            in_use: group.figures.in_use.clone(),
+            findings: findings.map(|f| FindingView { finding: *f, sentence: f.sentence() }).collect(),
+            schedule: self.schedule(),
+            renewal_short: self.renewal_short(),
+            renewed_until: self.renewed_until(),
+            cures: cures(organization, group, self.now),
+        };
+        let head = NoticeHead { kind, group: Some(group.id), days, about, items: Vec::new() };
+        Notice { head, title: format!("{}: {title}", group.name), text, facts, marks }
+    }
+
+    fn noncompliant(&self, topic: Topic) -> Notice {
+        let clocks = &self.group.assessment.clocks;
+        let since = |clock: &CauseClock| match clock {
+            CauseClock::Running(run) => Some(run.since),
+            CauseClock::Fresh | CauseClock::Paused(_) => None,
+        };
+        let since = [since(&clocks.expiry), since(&clocks.capacity)].into_iter().flatten().min();
+        let mark = Mark { kind: NoticeKind::Noncompliant, days: None, about: since.unwrap_or(self.now) };
+        let mut text =
+            Vec::from([format!("Group {} is noncompliant since {}.", self.group.name, mark.about)]);
+        text.extend(
+            self.group.assessment.findings.iter().map(|f| format!("{}: {}.", f.code(), f.sentence())),
+        );
+        text.push(format!("What follows: {}.", in_words(&self.schedule())));
+        self.add_cures(&mut text);
+        let near = [NoticeKind::LockAhead, NoticeKind::StopAhead].into_iter();
+        let near = near.filter_map(|kind| Some((self.topic(kind), self.step(kind)?.0)));
+        let marks = core::iter::once((topic, mark)).chain(near).collect();
+        self.notice(mark, String::from("noncompliant"), text, marks)
+    }
+
+    fn add_cures(&self, text: &mut Vec<String>) {
+        let cures = cures(self.organization, self.group, self.now);
+        if cures.is_empty() {
+            return;
+        }
+        text.push(String::from("Any of these makes it compliant again:"));
+        text.extend(cures.iter().take(NAMED_MAX).map(|cure| cure.sentence().to_string()));
+    }
+
+    fn compliant(&self, topic: Topic) -> Notice {
+        let group = self.group;
+        let about = group.assessment.compliant_since.unwrap_or(self.now);
+        let mark = Mark { kind: NoticeKind::Compliant, days: None, about };
+        let mut text = Vec::from([format!(
+            "Group {} is compliant again since {about}; all its devices have their full function as soon as they hear of it.",
+            group.name
+        )]);
+        text.extend(group.figures.term.coterm_at().map(|at| format!("Its term ends at {at}.")));
+        self.notice(mark, String::from("compliant again"), text, Vec::from([(topic, mark)]))
+    }
+
+    fn term_ends(&self, topic: Topic, mark: Mark) -> Notice {
+        let group = self.group;
+        let mut text =
+            Vec::from([format!("All licenses of group {} end together at {}.", group.name, mark.about)]);
+        match (self.renewed_until(), self.renewal_short()) {
+            (Some(until), short) => {
+                text.push(format!("Renewals wait and begin then; they last until {until}."));
+                text.extend(short.and_then(|short| too_small(&short)));
+            }
+            (None, _) if group.figures.active_devices == 0 => {
+                text.push(String::from("No device is in use in it, so nothing will be locked."));
+            }
+            (None, _) => {
+                text.push(format!("In use: {}.", units(&group.figures.in_use)));
+                text.push(format!(
+                    "Without new licenses: {}. Claim a renewal before.",
+                    in_words(&self.schedule())
+                ));
+            }
+        }
+        let title = format!("the term ends at {}", mark.about);
+        self.notice(mark, title, text, Vec::from([(topic, mark)]))
+    }
+
+    fn renewal_too_small(&self, topic: Topic, mark: Mark) -> Notice {
+        let mut text = Vec::from([format!(
+            "The term of group {} ends at {}, and the renewals that wait begin.",
+            self.group.name, mark.about
+        )]);
+        text.extend(self.renewal_short().and_then(|short| too_small(&short)));
+        text.push(String::from("Claim another key as a renewal, or retire devices before then."));
+        self.notice(mark, String::from("the renewal will be too small"), text, Vec::from([(topic, mark)]))
+    }
+
+    fn step_ahead(&self, topic: Topic, mark: Mark, step: &SharedStep) -> Notice {
+        let all = self.group.figures.active_devices;
+        let what = match mark.kind {
+            NoticeKind::StopAhead => of_devices(step.devices, all, "stops", "stop"),
+            NoticeKind::LockAhead
+            | NoticeKind::TermEnds
+            | NoticeKind::RenewalTooSmall
+            | NoticeKind::Noncompliant
+            | NoticeKind::Compliant
+            | NoticeKind::CountdownEnds
+            | NoticeKind::TrialEnds
+            | NoticeKind::Test => match (step.devices, all) {
+                (devices, all) if devices == all => String::from("management of its devices locks"),
+                (devices, all) => format!("management of {devices} of its {all} devices locks"),
+            },
+        };
+        let mut text = Vec::from([format!("Group {}: {what} at {}.", self.group.name, step.at)]);
+        text.extend(
+            self.group.assessment.findings.iter().map(|f| format!("{}: {}.", f.code(), f.sentence())),
+        );
+        self.add_cures(&mut text);
+        let title = format!("{what} at {}", step.at);
+        self.notice(mark, title, text, Vec::from([(topic, mark)]))
+    }
+}
+
+/// What renewals will be short of, in a sentence; `None` if of nothing.
+fn too_small(short: &[Finding]) -> Option<String> {
+    let each: Vec<String> = short.iter().map(Finding::sentence).collect();
+    let each = each.join(", ");
+    (!short.is_empty()).then(|| {
+        format!("They license less than is in use: {each}. The group will be noncompliant from then on.")
+    })
+}

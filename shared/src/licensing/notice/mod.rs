@@ -1,0 +1,357 @@
+//! What people have to be told about an organization, before and when it hurts (domain N1, N2, G3, K3).
+//!
+//! **Problem.** A mail too many teaches people to read none, and one too few stops a door; and the daemon that sends them
+//! may be down for days. **Method.** Level-triggered: [`notices`] is a pure function of the organization at an instant and
+//! of what was told before. A date is told at its closest threshold that has passed, so who looks late tells what is still
+//! true, once. What was told is remembered as one [`Mark`] for each [`Topic`]: a date that moves by less than a day is the
+//! same date, one that moves more is told anew; a group is told to be compliant only after it was told not to be.
+//! [`next_notice_at`] says when to look again, so nobody is looked at whose dates are far. [`still_true`] is asked once more
+//! before a notice leaves the house. **Deliberately absent:** who is told, by which way, and the memory itself.
+
+mod facts;
+mod group;
+mod items;
+mod wake;
+
+pub use facts::{KeyWaiting, NoticeFacts, SiteWaiting, TrialEnding};
+pub use wake::next_notice_at;
+
+use super::organization::Organization;
+use super::{Event, KeyPlace};
+use crate::id::{DeviceId, GroupId, KeyId, SiteId};
+use crate::time::{DAY_SECS, Seconds, Timestamp};
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// A date that moved by less than this is the same date.
+const SAME_DATE: Seconds = Seconds(DAY_SECS);
+/// Days before the end of a term at which it is told (domain N1).
+const TERM: &[u32] = &[30, 7, 1];
+/// Days before a lock, a stop, or the end of a countdown or a trial (domain N1, G3).
+const SOON: &[u32] = &[7, 1];
+/// The most keys, sites or devices that are named in one notice; the rest is counted.
+pub const NAMED_MAX: usize = 20;
+
+/// What a notice is about: a closed list of stable names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeKind {
+    /// The term of a group ends in 30, 7 or 1 days.
+    TermEnds,
+    /// The renewals that wait in a group will license less than is in use (domain K3).
+    RenewalTooSmall,
+    /// A group became noncompliant.
+    Noncompliant,
+    /// A group is compliant again.
+    Compliant,
+    /// Management of devices of a group locks in 7 days or 1.
+    LockAhead,
+    /// Devices of a group stop in 7 days or 1.
+    StopAhead,
+    /// The countdown of unassigned keys or sites ends in 7 days or 1 (domain G3).
+    CountdownEnds,
+    /// The trial of devices ends in 7 days or 1 (domain G8).
+    TrialEnds,
+    /// An operator tries whether notices arrive.
+    Test,
+}
+
+impl NoticeKind {
+    /// Every kind, in the order of the documentation.
+    pub const ALL: [NoticeKind; 9] = [
+        NoticeKind::TermEnds,
+        NoticeKind::RenewalTooSmall,
+        NoticeKind::Noncompliant,
+        NoticeKind::Compliant,
+        NoticeKind::LockAhead,
+        NoticeKind::StopAhead,
+        NoticeKind::CountdownEnds,
+        NoticeKind::TrialEnds,
+        NoticeKind::Test,
+    ];
+
+    /// Its stable name, as in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            NoticeKind::TermEnds => "term-ends",
+            NoticeKind::RenewalTooSmall => "renewal-too-small",
+            NoticeKind::Noncompliant => "noncompliant",
+            NoticeKind::Compliant => "compliant",
+            NoticeKind::LockAhead => "lock-ahead",
+            NoticeKind::StopAhead => "stop-ahead",
+            NoticeKind::CountdownEnds => "countdown-ends",
+            NoticeKind::TrialEnds => "trial-ends",
+            NoticeKind::Test => "test",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<NoticeKind> {
+        NoticeKind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// The days before its date at which it is told; none if it has no date ahead.
+    const fn thresholds(self) -> &'static [u32] {
+        match self {
+            NoticeKind::TermEnds => TERM,
+            NoticeKind::LockAhead
+            | NoticeKind::StopAhead
+            | NoticeKind::CountdownEnds
+            | NoticeKind::TrialEnds => SOON,
+            NoticeKind::RenewalTooSmall
+            | NoticeKind::Noncompliant
+            | NoticeKind::Compliant
+            | NoticeKind::Test => &[],
+        }
+    }
+}
+
+impl fmt::Display for NoticeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What is remembered to have been told, one thing each: the term of a group, the countdown of a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Topic(String);
+
+impl Topic {
+    fn of(subject: impl fmt::Display, what: &str) -> Topic {
+        Topic(format!("{subject}/{what}"))
+    }
+
+    /// Its text, unique within the organization.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What was last told of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Which notice.
+    pub kind: NoticeKind,
+    /// At which threshold, in days; `None` if it has none.
+    pub days: Option<u32>,
+    /// The date it was about.
+    pub about: Timestamp,
+}
+
+impl Mark {
+    /// Whether telling `self` would tell again what `told` told: the same date, at the same or a closer threshold.
+    fn repeats(&self, told: &Mark) -> bool {
+        self.kind == told.kind && is_same_date(self.about, told.about) && self.days >= told.days
+    }
+}
+
+/// A key, site or device that a notice names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Item {
+    /// A key.
+    Key(KeyId),
+    /// A site.
+    Site(SiteId),
+    /// A device.
+    Device(DeviceId),
+}
+
+/// What must be known of a notice to say whether it is still true.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoticeHead {
+    /// What it is about.
+    pub kind: NoticeKind,
+    /// The group, if it is about one.
+    pub group: Option<GroupId>,
+    /// The threshold that passed, in days before the date.
+    pub days: Option<u32>,
+    /// The date it is about: ahead, or since when it is so.
+    pub about: Timestamp,
+    /// The keys, sites and devices it names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
+}
+
+/// One thing to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// What it is, and about what.
+    pub head: NoticeHead,
+    /// The whole in a line.
+    pub title: String,
+    /// The whole for people, sentence by sentence.
+    pub text: Vec<String>,
+    /// The whole for programs.
+    pub facts: NoticeFacts,
+    /// What is to be remembered when it is told.
+    pub marks: Vec<(Topic, Mark)>,
+}
+
+/// Whose notices are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Everything whose date may be near: for whoever comes by because it is time.
+    Everything,
+    /// What a change touched.
+    Changed(Changed),
+}
+
+/// What a change touched, as far as notices go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Groups that were judged anew.
+    pub groups: BTreeSet<GroupId>,
+    /// Keys that were put somewhere.
+    pub keys: BTreeSet<KeyId>,
+    /// Sites that were put somewhere.
+    pub sites: BTreeSet<SiteId>,
+    /// Devices that came with a trial.
+    pub devices: BTreeSet<DeviceId>,
+}
+
+impl Changed {
+    /// Whether nothing was touched.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.keys.is_empty() && self.sites.is_empty() && self.devices.is_empty()
+    }
+
+    /// Adds what an event touched.
+    pub fn add(&mut self, event: &Event) {
+        match event {
+            Event::GroupAssessed { group, .. } => {
+                self.groups.insert(*group);
+            }
+            Event::KeyClaimed { key, place: KeyPlace::Unassigned { .. }, .. } => {
+                self.keys.insert(key.id);
+            }
+            Event::KeyPlaced { key, place: KeyPlace::Unassigned { .. } } => {
+                self.keys.insert(*key);
+            }
+            Event::KeySplit { parts, .. } => self.keys.extend(parts.iter().map(|part| part.key.id)),
+            Event::SiteCreated { site, .. } | Event::SiteMoved { site, .. } => {
+                self.sites.insert(*site);
+            }
+            Event::DeviceClaimed { device, trial: Some(_), .. } => {
+                self.devices.insert(device.clone());
+            }
+            Event::OrganizationFounded { .. }
+            | Event::GroupsEnabled
+            | Event::SettingsChanged { .. }
+            | Event::GroupCreated { .. }
+            | Event::GroupRenamed { .. }
+            | Event::GroupSettingsChanged { .. }
+            | Event::GroupDeleted { .. }
+            | Event::SiteRenamed { .. }
+            | Event::SiteDeleted { .. }
+            | Event::DeviceClaimed { trial: None, .. }
+            | Event::DoorsConfigured { .. }
+            | Event::UnitsCounted { .. }
+            | Event::DeviceMoved { .. }
+            | Event::TrialConverted { .. }
+            | Event::TrialEnded { .. }
+            | Event::DeviceRetired { .. }
+            | Event::KeyClaimed { .. }
+            | Event::KeyPlaced { .. }
+            | Event::KeyExpired { .. }
+            | Event::KeyTransferred { .. }
+            | Event::RenewalsActivated { .. }
+            | Event::TermEnded { .. }
+            | Event::Enrolment(_) => {}
+        }
+    }
+}
+
+/// What is to be told of `organization` at `now` and was not told yet (domain N1, N2, G3, K3).
+///
+/// `told` is the memory: what was last told of a topic. Whoever tells a notice remembers its marks with it.
+///
+/// # Errors
+/// What `told` fails with.
+pub fn notices<E>(
+    organization: &Organization,
+    now: Timestamp,
+    about: &About,
+    mut told: impl FnMut(&Topic) -> Result<Option<Mark>, E>,
+) -> Result<Vec<Notice>, E> {
+    let mut found = Vec::new();
+    match about {
+        About::Everything => {
+            for one in organization.groups() {
+                group::look(organization, one, now, &mut told, &mut found)?;
+            }
+        }
+        About::Changed(changed) => {
+            for one in changed.groups.iter().filter_map(|id| organization.group(*id)) {
+                group::look(organization, one, now, &mut told, &mut found)?;
+            }
+        }
+    }
+    items::look(organization, now, about, &mut told, &mut found)?;
+    Ok(found)
+}
+
+/// Whether what a notice says is still so at `now`, and no closer threshold has passed (domain N2): if not, it is not sent.
+#[must_use]
+pub fn still_true(organization: &Organization, notice: &NoticeHead, now: Timestamp) -> bool {
+    match notice.kind {
+        NoticeKind::Test => true,
+        NoticeKind::TermEnds
+        | NoticeKind::RenewalTooSmall
+        | NoticeKind::Noncompliant
+        | NoticeKind::Compliant
+        | NoticeKind::LockAhead
+        | NoticeKind::StopAhead => {
+            let group = notice.group.and_then(|id| organization.group(id));
+            group.is_some_and(|group| group::still_true(organization, group, notice, now))
+        }
+        NoticeKind::CountdownEnds | NoticeKind::TrialEnds => items::still_true(organization, notice, now),
+    }
+}
+
+/// A notice with which an operator tries whether notices arrive.
+#[must_use]
+pub fn test_notice(organization: &Organization, now: Timestamp) -> Notice {
+    let head = NoticeHead { kind: NoticeKind::Test, group: None, days: None, about: now, items: Vec::new() };
+    Notice {
+        head,
+        title: format!("{}: a test", organization.name()),
+        text: Vec::from([String::from("Somebody tried whether notices arrive here. Nothing else happened.")]),
+        facts: NoticeFacts::Nothing {},
+        marks: Vec::new(),
+    }
+}
+
+/// The closest threshold before `at` that has passed at `now`; none after it.
+fn passed(kind: NoticeKind, at: Timestamp, now: Timestamp) -> Option<u32> {
+    if at <= now {
+        return None;
+    }
+    let has_passed = |days: &u32| begins(at, *days) <= now;
+    kind.thresholds().iter().copied().filter(has_passed).min()
+}
+
+/// When the threshold so many days before an instant begins.
+fn begins(at: Timestamp, days: u32) -> Timestamp {
+    at.saturating_sub(Seconds::days(u64::from(days)))
+}
+
+fn is_same_date(one: Timestamp, other: Timestamp) -> bool {
+    one.since(other).max(other.since(one)) < SAME_DATE
+}
+
+/// Whether a notice about `at` speaks of the date it has now, which is ahead, with no closer threshold passed.
+fn is_current(notice: &NoticeHead, at: Option<Timestamp>, now: Timestamp) -> bool {
+    at.is_some_and(|at| {
+        let closer = passed(notice.kind, at, now).is_some_and(|days| Some(days) < notice.days);
+        at > now && is_same_date(at, notice.about) && !closer
+    })
+}
