@@ -16,6 +16,7 @@ pub mod http;
 pub mod keys;
 pub mod manual;
 pub mod mqtt;
+pub mod notify;
 pub mod ports;
 pub mod reconcile;
 pub mod signer;

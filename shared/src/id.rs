@@ -108,6 +108,14 @@ uuid_id!(
     /// A claim code, whatever its text.
     ClaimCodeId, "clm", "a claim code"
 );
+uuid_id!(
+    /// A notice: the same in every copy and repetition, so that a receiver can tell them.
+    NoticeId, "ntc", "a notice"
+);
+uuid_id!(
+    /// Where notices of an organization go: a mail address or a webhook.
+    EndpointId, "ept", "an endpoint"
+);
 
 /// A device: its certificate's common name, its MQTT client id and a level of its topics.
 ///

@@ -9,8 +9,9 @@ use super::request::{BooksError, Committed, Request, StoredResponse};
 use super::rules::{self, Mode, Plan, View};
 use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::Organization;
+use coterm_shared::licensing::{Changed, Organization};
 use coterm_shared::time::Timestamp;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a request is answered.
@@ -24,13 +25,23 @@ pub(super) struct Group {
     pub(super) tail: Tail,
     pub(super) touches: Touches,
     pub(super) answers: Vec<Answer>,
+    /// What changed, as far as notices go.
+    pub(super) changed: BTreeMap<OrganizationId, Changed>,
     /// Whether anything was written at all.
     pub(super) wrote: bool,
 }
 
 impl Group {
     pub(super) fn at(now: Timestamp, mode: Mode) -> Group {
-        Group { now, mode, tail: Tail::default(), touches: Touches::new(), answers: Vec::new(), wrote: false }
+        Group {
+            now,
+            mode,
+            tail: Tail::default(),
+            touches: Touches::new(),
+            answers: Vec::new(),
+            changed: BTreeMap::new(),
+            wrote: false,
+        }
     }
 }
 
@@ -99,6 +110,8 @@ pub(super) fn carry_out(
             for plan in plan.organizations() {
                 let touch = Touch::from(&plan.decision.touched);
                 merge(&mut group.touches, &Touches::from([(plan.id, touch)]));
+                let changed = group.changed.entry(plan.id).or_default();
+                plan.decision.events.iter().for_each(|dated| changed.add(&dated.event));
             }
             Ok(Ok(committed))
         }

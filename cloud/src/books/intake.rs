@@ -10,6 +10,7 @@
 use super::group::Answer;
 use super::issue::{Sign, Signed, ToIssue};
 use super::request::{BooksError, Request};
+use crate::store::outbox::OutboxChange;
 use crate::store::{DeviceStatus, NoteChange, StoreError};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ pub(super) enum Message {
     Statuses(Vec<DeviceStatus>, oneshot::Sender<Result<(), BooksError>>),
     /// Keep or forget notes, all of them or none.
     Notes(Vec<NoteChange>, oneshot::Sender<Result<(), BooksError>>),
+    /// Change the outbox, all of it or nothing; answered with how many rows each change found.
+    Outbox(Vec<OutboxChange>, oneshot::Sender<Result<Vec<usize>, BooksError>>),
     /// Answer the timers that are due.
     Tick(oneshot::Sender<()>),
     /// The time is right.
@@ -130,6 +133,7 @@ impl Iterator for Intake<'_> {
                 other @ (Message::Issue { .. }
                 | Message::Statuses(..)
                 | Message::Notes(..)
+                | Message::Outbox(..)
                 | Message::Tick(_)
                 | Message::ConfirmTime(_)) => self.others.push(other),
             }

@@ -17,6 +17,7 @@ mod ledger;
 mod request;
 mod rules;
 mod snapshots;
+mod tell;
 #[cfg(test)]
 mod tests;
 mod ticks;
@@ -47,7 +48,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use writer::Writer;
 
 /// How much may wait for the writer; beyond it requests are refused with `BUSY`.
@@ -64,6 +65,8 @@ struct Shared {
     /// Whether the clock may be believed; everything that asks for the time asks here.
     watch: Mutex<JumpWatch>,
     mode: Mode,
+    /// Something was put into the outbox.
+    told: Notify,
     /// Cloud time is never before this: the newest recorded instant, in seconds.
     floor_secs: AtomicU64,
 }
@@ -181,6 +184,7 @@ impl Books {
             watch: Mutex::new(JumpWatch::start(&*clock, floor, tick.as_ref())),
             clock,
             mode,
+            told: Notify::new(),
         });
         let (sender, receiver) = std::sync::mpsc::sync_channel(QUEUE);
         let writer = Writer::new(store, shared.clone(), snapshots(frozen), tick);

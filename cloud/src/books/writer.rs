@@ -5,16 +5,20 @@ use super::feed::{Touch, Touches, merge};
 use super::group::{Answer, Group, carry_out};
 use super::intake::{Intake, Job, Message, Pace};
 use super::issue::{self, Sign, Signed, ToIssue};
-use super::ledger::Tail;
+use super::ledger::{Ledger, Overlay, Tail};
 use super::request::{BooksError, Change, Request};
+use super::rules::View;
 use super::snapshots::{Snapshots, Subject};
+use super::tell;
 use super::ticks;
 use super::timers::Timers;
 use crate::clock::{Tick, TimeDoubt};
+use crate::store::outbox::{OutboxChange, OutboxWrites};
 use crate::store::{DeviceStatus, EventStore, NoteChange, Reads, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::Command;
+use coterm_shared::licensing::{About, Command};
 use coterm_shared::time::{Seconds, Timestamp};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
@@ -31,7 +35,9 @@ const TICK_RETRY: Duration = Duration::from_secs(60);
 const RETRY: Seconds = Seconds(60);
 /// How long responses are kept for repetitions: a week.
 const RESPONSES_KEPT: Seconds = Seconds::days(7);
-/// How often old responses are forgotten, and how many at a time.
+/// How long notices are kept when all their deliveries have ended.
+const NOTICES_KEPT: Seconds = Seconds::days(90);
+/// How often old responses and notices are forgotten, and how many at a time.
 const FORGET_EVERY: Seconds = Seconds(600);
 const FORGET_LIMIT: u32 = 1000;
 /// The actor of what time alone does.
@@ -57,7 +63,8 @@ impl<S: EventStore> Writer<S> {
     pub(super) fn new(store: S, shared: Arc<Shared>, snapshots: Snapshots, tick: Option<Tick>) -> Writer<S> {
         let mut timers = Timers::default();
         shared.read(|ledger| {
-            ledger.organizations.values().for_each(|state| timers.set(state.id(), state.next_due()));
+            // Each is looked at once: what became due to be told while nobody was here is told now.
+            ledger.organizations.keys().for_each(|id| timers.set(*id, Some(Timestamp::EPOCH)));
         });
         Writer {
             store,
@@ -159,6 +166,9 @@ impl<S: EventStore> Writer<S> {
             Message::Notes(changes, reply) => {
                 let _unheard = reply.send(self.change_notes(&changes).map_err(BooksError::from));
             }
+            Message::Outbox(changes, reply) => {
+                let _unheard = reply.send(self.change_outbox(&changes).map_err(BooksError::from));
+            }
             Message::Tick(reply) => {
                 while self.tick(std::iter::empty()) {}
                 let _unheard = reply.send(());
@@ -187,18 +197,22 @@ impl<S: EventStore> Writer<S> {
         };
         let mut jobs = jobs.filter_map(|job| datable(job, doubt)).chain(due.iter().map(timer)).peekable();
         if jobs.peek().is_some() {
-            self.commit(&mut jobs, now);
+            self.commit(&mut jobs, &due, now);
         }
         due.len() == TIMERS
     }
 
     /// One transaction for all jobs: each is answered when it is on disk, or with why it is not.
-    fn commit(&mut self, jobs: &mut impl Iterator<Item = Job>, now: Timestamp) {
+    fn commit(&mut self, jobs: &mut impl Iterator<Item = Job>, woken: &[OrganizationId], now: Timestamp) {
         let mut replies = Vec::new();
-        match self.group(jobs, &mut replies, now) {
-            Ok(group) => {
+        match self.group(jobs, woken, &mut replies, now) {
+            Ok((group, told)) => {
                 let Group { now, tail, touches, answers, .. } = group;
                 self.swap(tail, now);
+                self.rest(woken, now);
+                if told > 0 {
+                    self.shared.told.notify_one();
+                }
                 // Before the answers: whoever has one finds its change in the feed.
                 self.shared.feeds.publish(&touches);
                 for (reply, answer) in replies.into_iter().zip(answers) {
@@ -225,9 +239,10 @@ impl<S: EventStore> Writer<S> {
     fn group(
         &mut self,
         jobs: &mut impl Iterator<Item = Job>,
+        woken: &[OrganizationId],
         replies: &mut Vec<Option<oneshot::Sender<Answer>>>,
         now: Timestamp,
-    ) -> Result<Group, StoreError> {
+    ) -> Result<(Group, usize), StoreError> {
         let ledger = self.shared.ledger.read().unwrap_or_else(PoisonError::into_inner);
         let mut tx = self.store.begin()?;
         let mut group = Group::at(now, self.shared.mode);
@@ -244,17 +259,18 @@ impl<S: EventStore> Writer<S> {
             let answer = carry_out(&mut tx, &ledger, &mut group, request)?;
             group.answers.push(answer);
         }
-        if group.wrote {
+        let told = tell_all(&mut tx, &ledger, &group, woken)?;
+        if group.wrote || told > 0 {
             group.tail.position = Some(tx.reads().position()?);
             tx.commit()?;
         }
-        Ok(group)
+        Ok((group, told))
     }
 
     /// Makes committed changes visible to readers, and to timers and snapshots.
     fn swap(&mut self, tail: Tail, now: Timestamp) {
         for (id, organization) in &tail.organizations {
-            let due = organization.next_due();
+            let due = tell::wake_at(organization, now);
             let stuck = due.is_some_and(|at| at <= now);
             let retry_at = now.saturating_add(RETRY);
             self.timers.set(*id, if stuck { Some(retry_at) } else { due });
@@ -265,6 +281,18 @@ impl<S: EventStore> Writer<S> {
         }
         self.shared.floor_secs.fetch_max(now.as_secs(), Ordering::AcqRel);
         self.shared.ledger.write().unwrap_or_else(PoisonError::into_inner).take(tail);
+    }
+
+    /// Whoever was woken and had nothing to do rests until its next date.
+    fn rest(&mut self, woken: &[OrganizationId], now: Timestamp) {
+        for id in woken {
+            let state = self.shared.read(|ledger| ledger.organization(*id));
+            let due = state.as_ref().and_then(|organization| tell::wake_at(organization, now));
+            // What is due and was refused is tried again later, as it was put down before.
+            if due.is_none_or(|at| at > now) {
+                self.timers.set(*id, due);
+            }
+        }
     }
 
     /// Takes over what the store has beyond the state in memory.
@@ -320,6 +348,19 @@ impl<S: EventStore> Writer<S> {
         tx.commit()
     }
 
+    fn change_outbox(&mut self, changes: &[OutboxChange]) -> Result<Vec<usize>, StoreError> {
+        let mut tx = self.store.begin()?;
+        let found = changes.iter().map(|change| tx.change_outbox(change)).collect::<Result<_, _>>()?;
+        tx.commit()?;
+        if changes
+            .iter()
+            .any(|change| matches!(change, OutboxChange::Tell(_) | OutboxChange::Redeliver { .. }))
+        {
+            self.shared.told.notify_one();
+        }
+        Ok(found)
+    }
+
     /// On disk first: a doubt that came back with the next start would hold everything up a second time.
     fn confirm_time(&mut self) -> Result<(), StoreError> {
         // The clock as it is now: it may have been set a moment ago.
@@ -348,6 +389,9 @@ impl<S: EventStore> Writer<S> {
         if now.since(self.forgot_at) >= FORGET_EVERY {
             let mut tx = self.store.begin()?;
             let forgot = tx.forget_responses(now.saturating_sub(RESPONSES_KEPT), FORGET_LIMIT)?;
+            let before = now.saturating_sub(NOTICES_KEPT);
+            let forgot = forgot
+                .saturating_add(tx.change_outbox(&OutboxChange::Forget { before, limit: FORGET_LIMIT })?);
             if forgot > 0 {
                 tx.commit()?;
             }
@@ -370,6 +414,27 @@ fn datable(job: Job, doubt: Option<TimeDoubt>) -> Option<Job> {
         drop(reply.send(Err(doubt.into())));
     }
     None
+}
+
+/// Puts into the outbox what is to be told of whoever changed, and of whoever was woken; tells how many notices that are.
+fn tell_all(
+    tx: &mut impl Transaction,
+    ledger: &Ledger,
+    group: &Group,
+    woken: &[OrganizationId],
+) -> Result<usize, StoreError> {
+    let changed = group.changed.iter().filter(|(_, changed)| !changed.is_empty());
+    let mut about: BTreeMap<OrganizationId, About> =
+        changed.map(|(id, changed)| (*id, About::Changed(changed.clone()))).collect();
+    about.extend(woken.iter().map(|id| (*id, About::Everything)));
+    let view = Overlay { ledger, tail: &group.tail };
+    let mut told = 0_usize;
+    for (id, about) in about {
+        if let Some(organization) = view.organization(id) {
+            told = told.saturating_add(tell::tell(tx, &organization, &about, group.now)?);
+        }
+    }
+    Ok(told)
 }
 
 /// Nobody waits for the answer to a timer, so what goes wrong is logged.

@@ -2,6 +2,8 @@
 //!
 //! `run` is called once per database; a new one is added by calling it there.
 
+mod outbox;
+
 use super::*;
 use crate::store::chain::verify_chain;
 
@@ -49,7 +51,7 @@ fn texts(store: &impl EventStore, stream: StreamId) -> Vec<String> {
 /// Runs every clause; `open` makes an empty store under a name, with whatever must live as long as it.
 pub(crate) fn run<S: EventStore, G>(open: impl Fn(&str) -> (S, G)) {
     type Clause<S> = fn(&mut S);
-    let clauses: [(&str, Clause<S>); 10] = [
+    let clauses: [(&str, Clause<S>); 14] = [
         ("append", appends_in_order_and_chains),
         ("expected", refuses_what_is_not_at_the_expected_version),
         ("whole", applies_whole_or_not_at_all),
@@ -60,6 +62,10 @@ pub(crate) fn run<S: EventStore, G>(open: impl Fn(&str) -> (S, G)) {
         ("issued", keeps_the_newest_token_and_the_highest_sequence),
         ("status", keeps_the_last_status_and_the_last_instant),
         ("note", keeps_one_note_of_a_kind_and_a_subject),
+        ("endpoints", outbox::keeps_endpoints_apart_and_bounded),
+        ("tell", outbox::tells_every_endpoint_once_and_remembers),
+        ("lease", outbox::a_delivery_is_taken_retried_and_ended),
+        ("again", outbox::a_dead_delivery_is_listed_and_given_again),
     ];
     for (name, clause) in clauses {
         let (mut store, _guard) = open(name);

@@ -10,10 +10,12 @@
 pub mod chain;
 #[cfg(test)]
 pub(crate) mod contract;
+pub mod outbox;
 pub mod sqlite;
 
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Timestamp;
+use outbox::{OutboxReads, OutboxWrites};
 use std::fmt;
 
 /// A stream of events: one organization, or the platform.
@@ -309,7 +311,7 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// What can be read, inside a transaction or outside.
-pub trait Reads {
+pub trait Reads: OutboxReads {
     /// Every stream that has an entry.
     fn streams(&self) -> Result<Vec<StreamId>>;
     /// Where a stream ends.
@@ -341,7 +343,7 @@ pub trait Reads {
 }
 
 /// A transaction that holds the store's only write lock; dropped without commit, nothing of it was.
-pub trait Transaction {
+pub trait Transaction: OutboxWrites {
     /// What it reads with.
     type Reader: Reads;
     /// Reads inside the transaction, seeing its own writes; only where streams end ([`Reads::head`]) and the sequences

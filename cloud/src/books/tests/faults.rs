@@ -2,6 +2,7 @@
 
 use super::keys::{state, transfer};
 use super::*;
+use crate::store::outbox::{OutboxChange, OutboxWrites};
 use crate::store::{
     ChangeSet, Conflict, DeviceStatus, Issued, Result as StoreResult, Snapshot, StoreError, Transaction,
 };
@@ -53,6 +54,12 @@ impl EventStore for Faulty {
             more => self.0.limit_pages(self.0.pages()? + more - 1)?,
         }
         Ok(FaultyTx(self.0.begin()?, self.1.clone()))
+    }
+}
+
+impl OutboxWrites for FaultyTx<'_> {
+    fn change_outbox(&mut self, change: &OutboxChange) -> StoreResult<usize> {
+        self.0.change_outbox(change)
     }
 }
 
@@ -297,4 +304,26 @@ async fn two_daemons_on_one_database_lose_nothing_and_number_nothing_twice() {
     run(&left, [to(1, Command::Materialize)]).await;
     run(&right, [to(1, Command::Materialize)]).await;
     assert_eq!(left.organization(organization(1)), right.organization(organization(1)));
+}
+
+/// N2: a notice is on disk with its change or not at all.
+#[tokio::test]
+async fn n2_a_commit_that_fails_tells_nothing_and_the_next_tells_once() {
+    use crate::store::outbox::NoticeQuery;
+    let (books, faults, _clock, _dir) = faulty().await;
+    run(&books, [notices::site_in_group(1)]).await;
+    let told = async || books.notices(NoticeQuery::default(), 9).await.unwrap().len();
+    // Begin and apply go well, the commit does not.
+    faults.steps_left.store(3, Ordering::SeqCst);
+    assert!(books.execute(ask(claim_device(1, 7))).await.is_err());
+    faults.steps_left.store(0, Ordering::SeqCst);
+    assert_eq!(told().await, 0);
+    run(&books, [claim_device(1, 7)]).await;
+    assert_eq!(told().await, 1);
+    // It took place though it reported a failure: what was told is told.
+    faults.lie.store(1, Ordering::SeqCst);
+    assert!(books.execute(ask(retire_device(1, 7))).await.is_err());
+    assert_eq!(told().await, 2, "compliant again");
+    run(&books, [create_group(1, 2)]).await;
+    assert_eq!(told().await, 2);
 }

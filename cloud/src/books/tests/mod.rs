@@ -4,6 +4,7 @@ mod changes;
 mod faults;
 mod issuing;
 mod keys;
+mod notices;
 mod time;
 
 use super::*;

@@ -7,6 +7,7 @@
 
 mod copy;
 mod migrations;
+mod outbox;
 mod read;
 mod write;
 

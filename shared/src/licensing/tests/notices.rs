@@ -353,7 +353,14 @@ proptest! {
                     teller.after(&world, &decision);
                     teller.look(&world, &About::Everything);
                 }
-                _ => {
+                Step::Claim { .. }
+                | Step::Device { .. }
+                | Step::Retire(_)
+                | Step::Convert(_)
+                | Step::Site { .. }
+                | Step::Move { .. }
+                | Step::Grace { .. }
+                | Step::Scope(_) => {
                     let Some(command) = command(step, &mut next_key, world.now) else { continue };
                     if decide(&world.organization, &command, &world.context()).is_ok() {
                         let decision = world.ok(command);

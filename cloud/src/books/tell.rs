@@ -1,0 +1,152 @@
+//! Notices made with the change they tell of (domain N2).
+//!
+//! **Method.** At the end of a transaction every organization it changed, and every one whose time has come, is asked what
+//! is to be told and was not told yet; that goes into the outbox, with what is to be remembered, before the commit. A
+//! defect in these rules costs the notice, never the change. **Deliberately absent:** the rules (`coterm_shared`) and the
+//! delivery ([`crate::notify`]).
+
+use super::Books;
+use super::intake::Message;
+use super::request::BooksError;
+use crate::notify::message::Body;
+use crate::store::outbox::{
+    Delivery, DueDelivery, Endpoint, NewNotice, NoticeQuery, OutboxChange, OutboxFigures, OutboxReads,
+    StoredNotice,
+};
+use crate::store::{StoreError, Transaction};
+use coterm_shared::id::{NoticeId, OrganizationId};
+use coterm_shared::licensing::{About, Mark, Notice, Organization, next_notice_at, notices};
+use coterm_shared::time::Timestamp;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// Notices made by this process.
+static MADE: AtomicU16 = AtomicU16::new(0);
+
+/// When an organization wants to be looked at: for what is due, or for what is to be told.
+pub(super) fn wake_at(organization: &Organization, now: Timestamp) -> Option<Timestamp> {
+    [organization.next_due(), next_notice_at(organization, now)].into_iter().flatten().min()
+}
+
+/// Puts what is to be told of an organization into the outbox; tells how many notices that are.
+pub(super) fn tell(
+    tx: &mut impl Transaction,
+    organization: &Organization,
+    about: &About,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let id = organization.id();
+    let found = catch_unwind(AssertUnwindSafe(|| {
+        notices(organization, now, about, |topic| {
+            let mark = tx.reads().told(id, topic.as_str())?;
+            // A mark of a newer program is none: telling twice is better than never.
+            Ok::<_, StoreError>(mark.and_then(|mark| serde_json::from_slice::<Mark>(&mark).ok()))
+        })
+    }));
+    let found = match found {
+        Ok(found) => found?,
+        Err(_) => {
+            tracing::error!(organization = %id, "what is to be told could not be found out; it is tried with the next change");
+            return Ok(0);
+        }
+    };
+    let count = found.len();
+    for notice in found {
+        let new = new_notice(organization, &notice, now)?;
+        tx.change_outbox(&OutboxChange::Tell(new))?;
+        tracing::info!(organization = %id, kind = %notice.head.kind, "a notice is to be told");
+    }
+    Ok(count)
+}
+
+/// A notice as the outbox takes it, with a fresh id.
+pub(crate) fn new_notice(
+    organization: &Organization,
+    notice: &Notice,
+    now: Timestamp,
+) -> Result<NewNotice, StoreError> {
+    let failed = |error: &dyn std::fmt::Display| StoreError::Failed(error.to_string().into());
+    let mut random = [0_u8; 10];
+    getrandom::fill(&mut random).map_err(|error| failed(&error))?;
+    // Later ones sort later within a second too.
+    let [high, low] = MADE.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let [first, second, ..] = &mut random;
+    (*first, *second) = (high, low);
+    let millis = now.as_secs().saturating_mul(1000);
+    let id = uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
+    let marks = notice.marks.iter();
+    let marks = marks.map(|(topic, mark)| Ok((topic.as_str().to_owned(), serde_json::to_vec(mark)?)));
+    let encoded = || -> Result<_, serde_json::Error> {
+        Ok((
+            marks.collect::<Result<Vec<_>, serde_json::Error>>()?,
+            serde_json::to_vec(&notice.head)?,
+            serde_json::to_vec(&Body::of(organization, notice))?,
+        ))
+    };
+    let (marks, head, body) = encoded().map_err(|error| failed(&error))?;
+    let notice = StoredNotice {
+        id: NoticeId::from_bytes(*id.as_bytes()),
+        organization: organization.id(),
+        kind: notice.head.kind.name().to_owned(),
+        made_at: now,
+        head,
+        body,
+    };
+    Ok(NewNotice { notice, marks, only: None })
+}
+
+impl Books {
+    /// Changes the outbox, all of these changes or none; tells for each how many rows it found to change.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn change_outbox(&self, changes: Vec<OutboxChange>) -> Result<Vec<usize>, BooksError> {
+        self.ask(|reply| Message::Outbox(changes, reply)).await?
+    }
+
+    /// The endpoints of an organization, by id.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn endpoints(&self, id: OrganizationId) -> Result<Vec<Endpoint>, BooksError> {
+        self.read(move |reader| reader.endpoints(id)).await
+    }
+
+    /// At most `limit` notices with their deliveries, the newest first.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn notices(
+        &self,
+        query: NoticeQuery,
+        limit: u32,
+    ) -> Result<Vec<(StoredNotice, Vec<Delivery>)>, BooksError> {
+        self.read(move |reader| {
+            let found = reader.stored_notices(&query, limit)?.into_iter();
+            found.map(|notice| reader.deliveries(notice.id).map(|of| (notice, of))).collect()
+        })
+        .await
+    }
+
+    /// For at most `limit` endpoints the delivery that is due longest.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn due_deliveries(&self, limit: u32) -> Result<Vec<DueDelivery>, BooksError> {
+        let now = self.now();
+        self.read(move |reader| reader.due_deliveries(now, limit)).await
+    }
+
+    /// How full the outbox is.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn outbox_figures(&self) -> Result<OutboxFigures, BooksError> {
+        self.read(|reader| reader.outbox_figures()).await
+    }
+
+    /// Returns when something new was put into the outbox; a permit is kept between two calls.
+    pub async fn told(&self) {
+        self.shared.told.notified().await;
+    }
+}
