@@ -74,6 +74,12 @@ impl Fields {
         self.faults.push(Fault::of_field(code, &field, message));
     }
 
+    /// Notes a mistake that has more to be said about what to do.
+    pub fn fault_with_hint(&mut self, code: &str, field: &str, message: impl Into<String>, hint: &str) {
+        let field = format!("{}{field}", self.at);
+        self.faults.push(Fault { hint: hint.to_owned(), ..Fault::of_field(code, &field, message) });
+    }
+
     /// Whether a field is there and null, where that says something else than leaving it out.
     #[must_use]
     pub fn is_null(&self, name: &str) -> bool {

@@ -15,6 +15,7 @@ mod bundle;
 mod change;
 mod encoded;
 mod fields;
+mod forecast;
 mod ids;
 mod json;
 pub mod layers;
@@ -38,6 +39,7 @@ use crate::auth::TokenStore;
 use crate::books::Books;
 use axum::Router;
 use coterm_shared::time::Timestamp;
+use forecast::Forecasts;
 use limiter::Limiter;
 use std::fmt;
 use std::sync::Arc;
@@ -73,6 +75,7 @@ struct Inner {
     turns: Mutex<()>,
     exports: Arc<Semaphore>,
     access: Arc<Desk>,
+    forecasts: Forecasts,
     waiting: Arc<Semaphore>,
 }
 
@@ -96,6 +99,7 @@ impl Api {
             turns: Mutex::default(),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
             access: Arc::default(),
+            forecasts: Forecasts::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
         }))
     }
@@ -134,6 +138,10 @@ impl Api {
 
     fn exports(&self) -> &Arc<Semaphore> {
         &self.0.exports
+    }
+
+    fn forecasts(&self) -> &Forecasts {
+        &self.0.forecasts
     }
 
     fn access(&self) -> &Arc<Desk> {

@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Unavailable = 7,
     /// The preview was shown and not confirmed; nothing was changed.
     Declined = 8,
+    /// What was asked about is closed to people by its licenses (domain E8).
+    KeptOut = 9,
 }
 
 /// Every exit status and what it says to a person.
@@ -36,6 +38,7 @@ pub(crate) const EXITS: &[(u8, &str)] = &[
     (Exit::Conflict as u8, "something stands in the way or changed meanwhile"),
     (Exit::Unavailable as u8, "the server cannot be reached or is busy; try again later"),
     (Exit::Declined as u8, "the preview was not confirmed; nothing was changed"),
+    (Exit::KeptOut as u8, "people are kept out, by the licenses (`coterm access check`)"),
 ];
 
 /// The environment variables that are heard.

@@ -14,7 +14,7 @@ mod preview;
 mod table;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{calc, device, enrol, group, key, log, org, platform, site, time, token};
+use commands::{access, calc, device, enrol, group, key, log, org, platform, site, time, token};
 use context::Context;
 use coterm_cloud::manual::{self, ManArgs, Notes};
 use failure::Failure;
@@ -49,6 +49,9 @@ enum Command {
     /// Enrolment: claim codes, devices that wait, devices approved beforehand
     #[command(subcommand)]
     Enrol(enrol::EnrolCommand),
+    /// Access: who is kept out of what, and why
+    #[command(subcommand)]
+    Access(access::AccessCommand),
     /// License keys: issue, claim, move, split, unclaim, transfer
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -125,6 +128,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Site(command) => site::run(&context()?, command),
         Command::Device(command) => device::run(&context()?, command),
         Command::Enrol(command) => enrol::run(&context()?, command),
+        Command::Access(command) => access::run(&context()?, command),
         Command::Key(command) => key::run(&context()?, command),
         Command::Price(command) => platform::price(&context()?, command),
         Command::Model(command) => platform::model(&context()?, command),

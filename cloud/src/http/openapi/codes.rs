@@ -30,6 +30,7 @@ pub(super) const FAULTS: &[(u16, &str, &str, &[&str])] = &[
             "OUT_OF_RANGE",
             "INVALID_VALUE",
             "BAD_CURSOR",
+            "AT_IS_PAST",
             "BAD_IDEMPOTENCY_KEY",
             "BAD_PREVIEW_DIGEST",
         ],

@@ -141,6 +141,13 @@ impl Op {
         Op { fresh: true, ..self }
     }
 
+    /// It can be asked as of an instant ahead.
+    pub(in crate::http) fn ahead(mut self) -> Op {
+        let what = "an instant ahead: the answer is a forecast, of what is if nothing else happens";
+        self.query.push(("at", super::schema::instant(), what));
+        self.and_fields([("forecast?", to("Forecast"))])
+    }
+
     /// Its page has more fields beside its items.
     pub(in crate::http) fn and_fields<const N: usize>(mut self, fields: [(&str, Value); N]) -> Op {
         if let Answer::Json(_, page) = &mut self.answer {

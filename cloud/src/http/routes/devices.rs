@@ -28,12 +28,16 @@ pub(super) fn routes() -> Routes {
     let replaced = Op::create(Who::Admin, "replaceDevice", "Another takes its place in one step", one);
     let bundle = "Make a new certificate, its only key, and the files the agent needs";
     Routes::new()
-        .get("/devices", list, Op::list(Who::Viewer, "listDevices", "Devices, retired ones too", to(one)))
+        .get(
+            "/devices",
+            list,
+            Op::list(Who::Viewer, "listDevices", "Devices, retired ones too", to(one)).ahead(),
+        )
         .post("/devices", claim, Op::create(Who::Admin, "claimDevice", "Claim a device", one).body(new))
         .get(
             "/devices/{device}",
             show,
-            Op::read(Who::Viewer, "getDevice", "What it should do, and what it said last", to(one)),
+            Op::read(Who::Viewer, "getDevice", "What it should do, and what it said last", to(one)).ahead(),
         )
         .post(
             "/devices/{device}/move",
@@ -67,17 +71,18 @@ pub(super) fn routes() -> Routes {
 
 /// `GET .../devices`
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
-    let organization = read(&api, &ask, &id)?;
-    let page: Page<DeviceId> = ask.page()?;
+    let (page, at) = page_ahead::<DeviceId>(&ask, &id)?;
+    let seen = Seen::read(&api, &ask, &id, at).await?;
+    let organization = &seen.organization;
     // Asked through one memory: whom a shortfall is enforced on is found once for the page, not for each device.
-    let wants = RefCell::new(Wants::of(&organization));
+    let wants = RefCell::new(Wants::of(organization));
     let view = |d: &Device| {
         let wanted = wants.borrow_mut().wanted(&d.id);
-        with_status(&api, DeviceView::wanting(&organization, d, wanted, ask.now), organization.id(), &d.id)
+        with_status(&api, &seen, DeviceView::wanting(organization, d, wanted, seen.at), &d.id)
     };
     let devices = page::of(organization.devices_after(page.after.clone()), &page, |d| d.id.clone(), view);
     // What devices report is no part of the organization's version, so this list has no tag.
-    Ok(Json(devices).into_response())
+    seen.answer_untagged(&devices)
 }
 
 /// `POST .../devices` `{"id", "site", "model", "trial_days"? or "trial_secs"?, "doors"?}`: claims it; the catalog says
@@ -142,10 +147,10 @@ pub(super) async fn show(
     Path((id, device)): Path<(String, String)>,
     ask: Ask,
 ) -> Result<Response> {
-    let organization = read(&api, &ask, &id)?;
-    ask.no_query()?;
-    let device = find(&organization, &device)?;
-    Ok(Json(shown_with_status(&api, &organization, device, &ask)).into_response())
+    let seen = Seen::read(&api, &ask, &id, ahead(&ask, &id)?).await?;
+    let device = find(&seen.organization, &device)?;
+    let view = DeviceView::of(&seen.organization, device, seen.at);
+    seen.answer_untagged(&with_status(&api, &seen, view, &device.id))
 }
 
 /// `POST .../devices/{device}/move` `{"site"}`
@@ -291,14 +296,11 @@ fn shown(id: DeviceId) -> impl FnOnce(&Organization, &Committed) -> Option<Value
     move |o, committed| o.device(&id).map(|device| json!(DeviceView::of(o, device, committed.at)))
 }
 
-fn shown_with_status(api: &Api, organization: &Organization, device: &Device, ask: &Ask) -> Value {
-    with_status(api, DeviceView::of(organization, device, ask.now), organization.id(), &device.id)
-}
-
-/// A device with what the field knows of it.
-fn with_status(api: &Api, view: DeviceView, organization: OrganizationId, device: &DeviceId) -> Value {
+/// A device with what the field knows of it; nobody knows that of an instant ahead.
+fn with_status(api: &Api, seen: &Seen, view: DeviceView, device: &DeviceId) -> Value {
     let mut view = json!(view);
-    if let (Some(fields), Some(status)) = (view.as_object_mut(), api.fleet().status(organization, device)) {
+    let status = || api.fleet().status(seen.organization.id(), device).filter(|_| !seen.is_forecast());
+    if let (Some(fields), Some(status)) = (view.as_object_mut(), status()) {
         fields.insert(String::from("status"), status);
     }
     view

@@ -9,7 +9,7 @@ pub(super) fn routes() -> Routes {
     Routes::new().get(
         "/groups/{group}/explain",
         group,
-        Op::read(Who::Viewer, "explainGroup", summary, to("GroupExplanation")).tagged(),
+        Op::read(Who::Viewer, "explainGroup", summary, to("GroupExplanation")).tagged().ahead(),
     )
 }
 
@@ -19,10 +19,8 @@ pub(super) async fn group(
     Path((id, group)): Path<(String, String)>,
     ask: Ask,
 ) -> Result<Response> {
-    let organization = read(&api, &ask, &id)?;
-    ask.no_query()?;
-    let found = organization.group(ids::of_path(&group, "group")?);
+    let seen = Seen::read(&api, &ask, &id, ahead(&ask, &id)?).await?;
+    let found = seen.organization.group(ids::of_path(&group, "group")?);
     let group = found.ok_or_else(|| Problem::not_found("group"))?;
-    let explanation = GroupExplanation::of(&organization, group, ask.now);
-    page::tagged_now(organization.version(), ask.now, ask.headers(), &explanation)
+    seen.answer_now(&ask, &GroupExplanation::of(&seen.organization, group, seen.at))
 }

@@ -16,7 +16,8 @@ pub(super) fn routes() -> Routes {
             "/groups",
             list,
             Op::list(Who::Viewer, "listGroups", "License groups with every figure and date", to(one))
-                .tagged(),
+                .tagged()
+                .ahead(),
         )
         .post(
             "/groups",
@@ -27,7 +28,8 @@ pub(super) fn routes() -> Routes {
             "/groups/{group}",
             show,
             Op::read(Who::Viewer, "getGroup", "A license group with every figure it is judged by", to(one))
-                .tagged(),
+                .tagged()
+                .ahead(),
         )
         .patch(
             "/groups/{group}",
@@ -49,11 +51,11 @@ pub(super) fn routes() -> Routes {
 
 /// `GET .../groups`
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
-    let organization = read(&api, &ask, &id)?;
-    let page: Page<GroupId> = ask.page()?;
-    let groups = organization.groups_after(page.after);
-    let groups = page::of(groups, &page, |g| g.id, |g| GroupView::of(&organization, g, ask.now));
-    page::tagged(organization.version(), ask.headers(), &groups)
+    let (page, at) = page_ahead::<GroupId>(&ask, &id)?;
+    let seen = Seen::read(&api, &ask, &id, at).await?;
+    let groups = seen.organization.groups_after(page.after);
+    let groups = page::of(groups, &page, |g| g.id, |g| GroupView::of(&seen.organization, g, seen.at));
+    seen.answer(&ask, &groups)
 }
 
 /// `POST .../groups` `{"name", "settings"?}`, or `{"from_site", "name"?, "settings"?}`: the site moves in, and its name
@@ -82,11 +84,10 @@ pub(super) async fn show(
     Path((id, group)): Path<(String, String)>,
     ask: Ask,
 ) -> Result<Response> {
-    let organization = read(&api, &ask, &id)?;
-    ask.no_query()?;
-    let found = organization.group(ids::of_path(&group, "group")?);
+    let seen = Seen::read(&api, &ask, &id, ahead(&ask, &id)?).await?;
+    let found = seen.organization.group(ids::of_path(&group, "group")?);
     let group = found.ok_or_else(|| Problem::not_found("group"))?;
-    page::tagged(organization.version(), ask.headers(), &GroupView::of(&organization, group, ask.now))
+    seen.answer(&ask, &GroupView::of(&seen.organization, group, seen.at))
 }
 
 /// `PATCH .../groups/{group}` `{"name"}`

@@ -17,6 +17,7 @@ use super::Api;
 use super::ask::Ask;
 use super::change::{self, refused};
 use super::fields::Fields;
+use super::forecast::{Seen, at_of};
 use super::ids;
 use super::layers::{MAX_IN_FLIGHT, bounds, envelope, panicked};
 use super::openapi::schema::{
@@ -33,6 +34,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{Command, DoorUnits, GroupSetting, Organization, Scope, SettingsChange};
+use coterm_shared::time::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -92,6 +94,22 @@ async fn no_method() -> Response {
 fn read(api: &Api, ask: &Ask, organization: &str) -> Result<Organization> {
     let id = ask.organization(organization, Action::Read)?;
     api.books().present(id, ask.now).ok_or_else(|| Problem::not_found("organization"))
+}
+
+/// The instant that a read is asked as of, and no other parameter.
+fn ahead(ask: &Ask, organization: &str) -> Result<Option<Timestamp>> {
+    ask.organization(organization, Action::Read)?;
+    let mut query = ask.query();
+    let at = at_of(ask, &mut query);
+    query.finish(|| at)
+}
+
+/// The page that is asked for, and the instant it is asked as of.
+fn page_ahead<K: std::str::FromStr>(ask: &Ask, organization: &str) -> Result<(Page<K>, Option<Timestamp>)> {
+    ask.organization(organization, Action::Read)?;
+    let mut query = ask.query();
+    let (page, at) = (Page::of(&mut query), at_of(ask, &mut query));
+    query.finish(|| Some((page?, at?)))
 }
 
 /// The organization named in the path, for changing.

@@ -29,7 +29,11 @@ pub(super) fn routes() -> Routes {
 pub(super) fn inner_routes() -> Routes {
     let (one, settings_of_it) = ("Organization", "Change the settings of the organization");
     Routes::new()
-        .get("/", show, Op::read(Who::Viewer, "getOrganization", "Settings and counts", to(one)).tagged())
+        .get(
+            "/",
+            show,
+            Op::read(Who::Viewer, "getOrganization", "Settings and counts", to(one)).tagged().ahead(),
+        )
         .patch(
             "/settings",
             settings,
@@ -90,9 +94,8 @@ pub(super) async fn create(State(api): State<Api>, ask: Ask) -> Result<Response>
 
 /// `GET /organizations/{organization}`
 pub(super) async fn show(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
-    ask.no_query()?;
-    let organization = read(&api, &ask, &id)?;
-    page::tagged(organization.version(), ask.headers(), &OrganizationView::of(&organization))
+    let seen = Seen::read(&api, &ask, &id, ahead(&ask, &id)?).await?;
+    seen.answer(&ask, &OrganizationView::of(&seen.organization))
 }
 
 /// `PATCH /organizations/{organization}/settings` `{"grace_secs"?, "stop_after_lock_secs"?, "time_zone"?, "scope"?,

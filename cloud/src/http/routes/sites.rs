@@ -13,9 +13,13 @@ pub(super) fn routes() -> Routes {
     let target = body([("group?", id("grp")), ("parent?", id("site")), ("root?", flag())]);
     let target = any_of(target, &["group", "parent", "root"]);
     Routes::new()
-        .get("/sites", list, Op::list(Who::Viewer, "listSites", "Sites and sub-sites", to(one)).tagged())
+        .get(
+            "/sites",
+            list,
+            Op::list(Who::Viewer, "listSites", "Sites and sub-sites", to(one)).tagged().ahead(),
+        )
         .post("/sites", create, Op::create(Who::Admin, "createSite", "Create a site", one).body(new))
-        .get("/sites/{site}", show, Op::read(Who::Viewer, "getSite", "A site", to(one)).tagged())
+        .get("/sites/{site}", show, Op::read(Who::Viewer, "getSite", "A site", to(one)).tagged().ahead())
         .patch(
             "/sites/{site}",
             rename,
@@ -41,11 +45,11 @@ pub(super) fn routes() -> Routes {
 
 /// `GET .../sites`
 pub(super) async fn list(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
-    let organization = read(&api, &ask, &id)?;
-    let page: Page<SiteId> = ask.page()?;
-    let sites = organization.sites_after(page.after);
-    let sites = page::of(sites, &page, |s| s.id, |s| SiteView::of(&organization, s));
-    page::tagged(organization.version(), ask.headers(), &sites)
+    let (page, at) = page_ahead::<SiteId>(&ask, &id)?;
+    let seen = Seen::read(&api, &ask, &id, at).await?;
+    let sites = seen.organization.sites_after(page.after);
+    let sites = page::of(sites, &page, |s| s.id, |s| SiteView::of(&seen.organization, s));
+    seen.answer(&ask, &sites)
 }
 
 /// `POST .../sites` `{"name", "parent"?, "group"?}`
@@ -67,11 +71,10 @@ pub(super) async fn show(
     Path((id, site)): Path<(String, String)>,
     ask: Ask,
 ) -> Result<Response> {
-    let organization = read(&api, &ask, &id)?;
-    ask.no_query()?;
-    let found = organization.site(ids::of_path(&site, "site")?);
+    let seen = Seen::read(&api, &ask, &id, ahead(&ask, &id)?).await?;
+    let found = seen.organization.site(ids::of_path(&site, "site")?);
     let site = found.ok_or_else(|| Problem::not_found("site"))?;
-    page::tagged(organization.version(), ask.headers(), &SiteView::of(&organization, site))
+    seen.answer(&ask, &SiteView::of(&seen.organization, site))
 }
 
 /// `PATCH .../sites/{site}` `{"name"}`

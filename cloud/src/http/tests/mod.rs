@@ -5,6 +5,7 @@ mod at_once;
 mod bad_input;
 mod changes;
 mod enrolment;
+mod forecast;
 mod keys;
 mod openapi;
 mod places;

@@ -35,12 +35,16 @@ pub(crate) enum DeviceCommand {
     /// List the devices
     List {
         #[command(flatten)]
+        at: AtArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// Show a device: what it should do, and what it said last
     Show {
         /// Its id
         device: String,
+        #[command(flatten)]
+        at: AtArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -207,12 +211,12 @@ pub(crate) fn run(context: &Context, command: DeviceCommand) -> Result<(), Failu
         DeviceCommand::Stolen { device, change, output } => {
             post(context, &verb(&device, "stolen"), None, change, output)
         }
-        DeviceCommand::List { output } => {
-            output::list(output, COLUMNS, context.client.list(&context.path("/devices")?)?)
+        DeviceCommand::List { at, output } => {
+            output::list(output, COLUMNS, at.list(context, &context.path("/devices")?)?)
         }
-        DeviceCommand::Show { device, output } => {
+        DeviceCommand::Show { device, at, output } => {
             let path = context.path(&format!("/devices/{}", part(&device)))?;
-            output::one(output, SHOW, &context.client.get(&path)?.body)
+            output::one(output, SHOW, &at.get(context, &path)?)
         }
         DeviceCommand::Retire { device, change, output } => {
             post(context, &verb(&device, "retire"), None, change, output)

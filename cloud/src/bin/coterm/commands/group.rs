@@ -25,6 +25,8 @@ pub(crate) enum GroupCommand {
     /// List the license groups with their dates and verdicts
     List {
         #[command(flatten)]
+        at: AtArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// Show a group: capacity, use, shortfall, compliance, what happens next and when
@@ -32,12 +34,16 @@ pub(crate) enum GroupCommand {
         /// Id or name
         group: String,
         #[command(flatten)]
+        at: AtArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// Explain a group: the arithmetic of its date, what moved it last, why it is noncompliant and what would cure it
     Explain {
         /// Id or name
         group: String,
+        #[command(flatten)]
+        at: AtArgs,
         #[command(flatten)]
         output: PageArgs,
     },
@@ -124,16 +130,16 @@ pub(crate) fn run(context: &Context, command: GroupCommand) -> Result<(), Failur
             let request = Change { method: Method::POST, path: &path, body, ask };
             show(context.client.change(&request, change, output)?, output, SHOW)
         }
-        GroupCommand::List { output } => {
-            output::list(output, LIST, context.client.list(&context.path("/groups")?)?)
+        GroupCommand::List { at, output } => {
+            output::list(output, LIST, at.list(context, &context.path("/groups")?)?)
         }
-        GroupCommand::Show { group, output } => {
+        GroupCommand::Show { group, at, output } => {
             let path = context.path(&format!("/groups/{}", context.group(&group)?))?;
-            output::one(output, SHOW, &context.client.get(&path)?.body)
+            output::one(output, SHOW, &at.get(context, &path)?)
         }
-        GroupCommand::Explain { group, output } => {
+        GroupCommand::Explain { group, at, output } => {
             let path = context.path(&format!("/groups/{}/explain", context.group(&group)?))?;
-            output::page(output, &context.client.get(&path)?.body)
+            output::page(output, &at.get(context, &path)?)
         }
         GroupCommand::Rename { group, new_name, change, output } => {
             let path = context.path(&format!("/groups/{}", context.group(&group)?))?;

@@ -1,5 +1,7 @@
 //! One file per noun: its verbs, the request each makes and the columns it prints.
 
+pub(crate) mod access;
+pub(crate) mod ahead;
 pub(crate) mod calc;
 pub(crate) mod device;
 pub(crate) mod enrol;
@@ -13,6 +15,7 @@ pub(crate) mod time;
 pub(crate) mod token;
 
 mod prelude {
+    pub(super) use super::ahead::AtArgs;
     pub(super) use crate::change::{Ask, Change, ChangeArgs};
     pub(super) use crate::client::Answer;
     pub(super) use crate::context::{Context, part, text};

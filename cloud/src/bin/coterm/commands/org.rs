@@ -27,6 +27,8 @@ pub(crate) enum OrgCommand {
         /// Id or name; default as --org
         org: Option<String>,
         #[command(flatten)]
+        at: AtArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// Change an organization's settings; what is not given stays
@@ -255,13 +257,12 @@ pub(crate) fn run(context: &Context, command: OrgCommand) -> Result<(), Failure>
         OrgCommand::List { output } => {
             output::list(output, LIST, context.client.list("/api/v1/organizations")?)
         }
-        OrgCommand::Show { org, output } => {
+        OrgCommand::Show { org, at, output } => {
             let id = match org {
                 Some(named) => context.find_organization(&named)?,
                 None => context.organization()?,
             };
-            let found = context.client.get(&format!("/api/v1/organizations/{id}"))?.body;
-            output::one(output, SHOW, &found)
+            output::one(output, SHOW, &at.get(context, &format!("/api/v1/organizations/{id}"))?)
         }
         OrgCommand::EnableGroups { change, output } => {
             let path = context.path("/enable-groups")?;

@@ -27,12 +27,16 @@ pub(crate) enum SiteCommand {
     /// List the sites
     List {
         #[command(flatten)]
+        at: AtArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// Show a site
     Show {
         /// Id or name
         site: String,
+        #[command(flatten)]
+        at: AtArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -103,12 +107,12 @@ pub(crate) fn run(context: &Context, command: SiteCommand) -> Result<(), Failure
             let request = Change { method: Method::POST, path: &path, body, ask: Ask::No };
             show(context.client.change(&request, change, output)?, output, COLUMNS)
         }
-        SiteCommand::List { output } => {
-            output::list(output, COLUMNS, context.client.list(&context.path("/sites")?)?)
+        SiteCommand::List { at, output } => {
+            output::list(output, COLUMNS, at.list(context, &context.path("/sites")?)?)
         }
-        SiteCommand::Show { site, output } => {
+        SiteCommand::Show { site, at, output } => {
             let path = context.path(&format!("/sites/{}", context.site(&site)?))?;
-            output::one(output, COLUMNS, &context.client.get(&path)?.body)
+            output::one(output, COLUMNS, &at.get(context, &path)?)
         }
         SiteCommand::Rename { site, new_name, change, output } => {
             let path = context.path(&format!("/sites/{}", context.site(&site)?))?;

@@ -1,6 +1,6 @@
 //! What the interface tells of access: who is kept out of what, and what changed.
 
-use super::super::schema::{either, flag, id, instant, list, maybe, object, said, text, to};
+use super::super::schema::{count, either, flag, id, instant, list, maybe, object, said, text, to};
 use super::{Named, ladder};
 use coterm_shared::licensing::access::{AccessAction, AccessCode};
 use serde_json::Value;
@@ -13,7 +13,7 @@ fn kind() -> Value {
     either(&["organization", "site", "device"])
 }
 
-/// Answers about access.
+/// Answers about access, and what is said of a forecast.
 pub(super) fn access() -> Vec<Named> {
     let by_itself = "when it opens by itself: renewals that wait begin then";
     vec![
@@ -41,6 +41,14 @@ pub(super) fn access() -> Vec<Named> {
                 ("closes_at", said(maybe(instant()), "when it closes, if it is open and that is announced")),
                 ("group", maybe(id("grp"))),
                 ("note", said(text(), "how far the answer goes")),
+            ]),
+        ),
+        (
+            "Forecast",
+            object([
+                ("as_of", instant()),
+                ("sentence", text()),
+                ("due_events", said(count(), "events that fall due until then")),
             ]),
         ),
         (
