@@ -33,7 +33,7 @@ use crate::clock::{Clock, JumpWatch, TimeDoubt};
 use crate::store::chain::{ChainFault, Verified, verify_chain};
 use crate::store::{EventStore, Reads, Reservation, StoreError, StreamId};
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::licensing::{DeviceState, Organization, Preview};
+use coterm_shared::licensing::{Command, DeviceState, LicensePlan, Organization, Preview};
 use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
 use feed::Feeds;
@@ -224,6 +224,20 @@ impl Books {
                 }
             }
             Ok(plan.preview(now))
+        })
+        .await
+    }
+
+    /// The licenses that have to go along with a move so that both groups are compliant (domain G4), on the present state.
+    ///
+    /// # Errors
+    /// The refusals the move itself would meet, or why no licenses can go along.
+    pub async fn licenses_along(&self, id: OrganizationId, of: Command) -> Result<LicensePlan, BooksError> {
+        let books = self.clone();
+        blocking(move || {
+            let now = books.now();
+            let present = Present(books.platform(), &books, now);
+            rules::licenses_along(&present, id, &of, now, books.shared.mode)
         })
         .await
     }

@@ -4,11 +4,12 @@ use crate::clock::TimeDoubt;
 use crate::store::StoreError;
 use coterm_shared::id::{GroupId, KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    ClaimMode, Command, Dated, FoundOrganization, Organization, PartRequest, PreviewDigest, Refusals,
+    ClaimMode, Command, Dated, FoundOrganization, KeyStep, Organization, PartRequest, PreviewDigest, Refusals,
 };
 use coterm_shared::platform::PlatformCommand;
 use coterm_shared::platform::code::{CodeHash, KeyCode};
 use coterm_shared::time::Timestamp;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -54,6 +55,20 @@ pub enum Change {
         /// Who gets it.
         to: OrganizationId,
     },
+    /// A site or device moves together with the licenses it needs (domain G4), and the platform learns the codes of the
+    /// parts of those that are split, in one transaction.
+    WithLicenses {
+        /// The organization.
+        organization: OrganizationId,
+        /// The move.
+        of: Command,
+        /// The keys that go along.
+        keys: Vec<KeyStep>,
+        /// Whether it is proven that no fewer would do.
+        proven_smallest: bool,
+        /// The hashes of the codes of all parts, by part.
+        code_hashes: BTreeMap<KeyId, CodeHash>,
+    },
     /// A command to the platform.
     Platform(PlatformCommand),
 }
@@ -67,6 +82,7 @@ impl Change {
             Change::Organization { id, .. } => Some(*id),
             Change::ClaimKey { organization, .. }
             | Change::SplitKey { organization, .. }
+            | Change::WithLicenses { organization, .. }
             | Change::TransferKey { organization, .. } => Some(*organization),
             Change::Platform(_) => None,
         }

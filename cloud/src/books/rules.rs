@@ -8,15 +8,17 @@ use super::request::{BooksError, Change, NewPart};
 use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
 use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    self, Command, Context, Dated, Decision, IssuedKey, Limits, Organization, PartTarget, Preview,
-    PreviewDigest, Refusal, RefusalCode, Refusals, ReservedKind,
+    self, Command, Context, Dated, Decision, IssuedKey, KeyStep, LicensePlan, Limits, Organization,
+    PartTarget, Preview, PreviewDigest, Refusal, RefusalCode, Refusals, ReservedKind,
 };
+use coterm_shared::platform::code::CodeHash;
 use coterm_shared::platform::{
     self, DatedPlatformEvent, IssuedPart, Platform, PlatformCommand, PlatformDecision,
 };
 use coterm_shared::time::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 
 /// Number of the snapshots' encoding: raised whenever an aggregate changes its shape, or what
 /// the same entries make of it.
@@ -103,6 +105,7 @@ pub(super) fn asked_for(view: &impl View, change: &Change) -> Option<Reservation
         Change::FoundOrganization(_)
         | Change::Organization { .. }
         | Change::SplitKey { .. }
+        | Change::WithLicenses { .. }
         | Change::TransferKey { .. }
         | Change::Platform(_) => None,
     }
@@ -174,6 +177,16 @@ pub(super) fn plan(
         Change::SplitKey { organization, key, parts } => {
             split(view, *organization, *key, parts, &platform, &context)
         }
+        Change::WithLicenses { organization, of, keys, proven_smallest, code_hashes } => {
+            let command = Command::WithLicenses {
+                of: Box::new(of.clone()),
+                keys: keys.clone(),
+                proven_smallest: *proven_smallest,
+            };
+            let organization = on_organization(view, *organization, &command, &context)?;
+            let platform = enter_parts(&organization.decision, keys, code_hashes, platform, now)?;
+            Ok(Plan { organization: Some(organization), receiver: None, platform })
+        }
         Change::TransferKey { organization, key, to } => transfer(view, *organization, *key, *to, &context),
         Change::Platform(command) => Ok(Plan {
             organization: None,
@@ -220,6 +233,48 @@ fn split(
     let receiver =
         leaving.map(|(part, to)| receive(view, &organization.decision, part, to, context)).transpose()?;
     Ok(Plan { organization: Some(organization), receiver, platform })
+}
+
+/// The parts of all keys that are split become issued keys as they stand in the events, as with a split alone.
+fn enter_parts(
+    decision: &Decision,
+    keys: &[KeyStep],
+    code_hashes: &BTreeMap<KeyId, CodeHash>,
+    platform: Platform,
+    now: Timestamp,
+) -> Result<Option<PlatformPlan>, BooksError> {
+    let before = platform.version();
+    let mut entered = PlatformDecision { events: Vec::new(), after: platform };
+    for step in keys {
+        let (key, parts) = match step {
+            KeyStep::Move { .. } => continue,
+            KeyStep::Split { key, goes, stays } => (*key, [goes.id, stays.id]),
+        };
+        let parts = parts.map(|part| {
+            let made = decision.after.key(part)?;
+            Some(IssuedPart { key: made.issued.clone(), code_hash: *code_hashes.get(&part)? })
+        });
+        let [Some(first), Some(second)] = parts else { return Err(BooksError::Internal) };
+        let command = PlatformCommand::SplitKey { key, parts: Box::new([first, second]) };
+        let next = platform::decide(&entered.after, &command, now)?;
+        entered.events.extend(next.events);
+        entered.after = next.after;
+    }
+    let changes = !entered.events.is_empty();
+    Ok(changes.then_some(PlatformPlan { before, decision: entered }))
+}
+
+/// The licenses that have to go along with a move (domain G4).
+pub(super) fn licenses_along(
+    view: &impl View,
+    id: OrganizationId,
+    of: &Command,
+    now: Timestamp,
+    mode: Mode,
+) -> Result<LicensePlan, BooksError> {
+    let organization = view.organization(id).ok_or_else(|| missing(id))?;
+    let context = Context { now, limits: mode.limits(&view.platform()) };
+    Ok(licensing::licenses_along(&organization, of, &context)?)
 }
 
 fn transfer(

@@ -86,6 +86,12 @@ impl Problem {
         self
     }
 
+    /// Whether it is a change that does not fit the state.
+    #[must_use]
+    pub fn is_a_conflict(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+    }
+
     /// 401: nobody is asking, as far as anyone can tell.
     #[must_use]
     pub fn unauthenticated() -> Problem {

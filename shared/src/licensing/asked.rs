@@ -62,6 +62,12 @@ fn without_fresh(command: &Command) -> Command {
             | EnrolmentCommand::Preauthorise { .. }
             | EnrolmentCommand::EndPreauthorisation { .. } => {}
         },
+        // Which keys go along follows from the groups as they are, which the other half of a digest is of.
+        Command::WithLicenses { of, keys, proven_smallest } => {
+            **of = without_fresh(of);
+            keys.clear();
+            *proven_smallest = false;
+        }
         Command::Materialize
         | Command::EnableGroups
         | Command::ChangeSettings(_)

@@ -213,6 +213,15 @@ pub enum Command {
         /// The two parts.
         parts: Box<[PartRequest; 2]>,
     },
+    /// Moves a site or device together with the licenses it needs, as one change (domain G4).
+    WithLicenses {
+        /// The move: [`Command::MoveSite`], [`Command::MoveDevice`] or [`Command::CreateGroupFromSite`].
+        of: Box<Command>,
+        /// The keys that go along, as they were planned ([`super::licenses_along`]).
+        keys: Vec<KeyStep>,
+        /// Whether it is proven that no fewer would do.
+        proven_smallest: bool,
+    },
     /// Claim codes, and devices that come with one.
     Enrolment(EnrolmentCommand),
     /// Gives an unassigned key to another organization; vendor staff only (domain K8).
@@ -304,6 +313,37 @@ pub struct PartRequest {
     pub target: PartTarget,
 }
 
+/// A key that goes along with what moves (domain G4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyStep {
+    /// The whole key.
+    Move {
+        /// The key.
+        key: KeyId,
+    },
+    /// A part of it; the other part stays.
+    Split {
+        /// The key.
+        key: KeyId,
+        /// The part that goes along.
+        goes: AlongPart,
+        /// The part that stays.
+        stays: AlongPart,
+    },
+}
+
+/// A part of a key of which one goes along with what moves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AlongPart {
+    /// The id of the new key.
+    pub id: KeyId,
+    /// The end of its code.
+    pub code_tail: String,
+    /// The units it takes of every line; what is not named, it takes none of.
+    pub lines: Vec<OrderLine>,
+}
+
 /// Where a part of a split key goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -350,6 +390,7 @@ impl Command {
             Command::UnclaimKey { .. } => "unclaim-key",
             Command::SplitKey { .. } => "split-key",
             Command::TransferKey { .. } => "transfer-key",
+            Command::WithLicenses { .. } => "with-licenses",
             Command::Enrolment(command) => command.name(),
         }
     }

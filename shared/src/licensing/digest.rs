@@ -40,6 +40,11 @@ impl PreviewDigest {
             if !matches!(dated.event, Event::GroupAssessed { .. }) {
                 part(&mut sha, dated.event.name());
             }
+            if let Event::KeySplit { key, parts } = &dated.event {
+                // How much of it goes along with what moves is planned, not asked (domain G4).
+                part(&mut sha, key);
+                parts.iter().for_each(|of| part(&mut sha, &of.key.lines));
+            }
         }
         part(&mut sha, &base.groups_enabled());
         if named.settings {

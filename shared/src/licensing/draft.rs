@@ -28,6 +28,8 @@ pub struct Touched {
     pub devices: BTreeSet<DeviceId>,
     /// Groups in which a key that was to wait as a renewal is active at once (domain K3, K4).
     pub renewals_at_once: BTreeSet<GroupId>,
+    /// Licenses went along with what moves; whether it is proven that no fewer would do (domain G4).
+    pub licenses_along: Option<bool>,
 }
 
 impl Touched {
@@ -42,6 +44,7 @@ impl Touched {
         self.groups.extend(other.groups);
         self.devices.extend(other.devices);
         self.renewals_at_once.extend(other.renewals_at_once);
+        self.licenses_along = other.licenses_along.or(self.licenses_along);
     }
 }
 
@@ -107,6 +110,11 @@ impl<'a> Draft<'a> {
     /// Notes that a key that was to wait in this group is active at once (domain K3, K4): for the preview.
     pub(super) fn renews_at_once(&mut self, group: GroupId) {
         self.touched.renewals_at_once.insert(group);
+    }
+
+    /// Notes that what moves has its licenses with it: for the preview.
+    pub(super) fn licenses_went_along(&mut self, proven_smallest: bool) {
+        self.touched.licenses_along = Some(proven_smallest);
     }
 
     /// Lets everything happen that is due by now, each at its own instant and in order.

@@ -31,6 +31,7 @@ mod name;
 mod notice;
 mod organization;
 mod plain;
+mod planner;
 mod preview;
 mod refusal;
 mod settings;
@@ -46,8 +47,8 @@ pub use apply::ReplayError;
 pub use asked::Asked;
 pub use clock::{CauseClock, Clocks, Left, Run};
 pub use command::{
-    ClaimMode, ClaimModeError, Command, FoundOrganization, NewDevice, PartRequest, PartTarget,
-    SettingsChange, SiteTarget,
+    AlongPart, ClaimMode, ClaimModeError, Command, FoundOrganization, KeyStep, NewDevice, PartRequest,
+    PartTarget, SettingsChange, SiteTarget,
 };
 pub use compliance::{
     Arrival, Assessment, Carried, Figures, Holder, Occasion, Origin, Renewal, Term, Units, assess, findings,
@@ -74,6 +75,7 @@ pub use notice::{
 pub use organization::Organization;
 pub(crate) use organization::above;
 pub use plain::{hidden_in, is_hidden, plain};
+pub use planner::{LicensePlan, NoPlan, NoPlanCode, PlannedKey, licenses_along};
 pub use preview::{
     DeviceMove, GroupChange, GroupState, KeyChange, Preview, Proposal, ProposedStep, ReceiverPreview,
     SiteMove, Warning, WarningCode, compare, preview,

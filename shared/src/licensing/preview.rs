@@ -13,6 +13,7 @@ use super::draft::Decision;
 use super::group::Group;
 use super::ladders::{EarlyDevices, Ladders};
 use super::organization::Organization;
+use super::planner::NoPlan;
 use super::refusal::Refusals;
 use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
@@ -23,6 +24,8 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 pub use changes::{DeviceMove, KeyChange, SiteMove};
+pub(super) use changes::{devices as device_moves, sites as site_moves};
+pub(super) use proposal::order_lines;
 pub use proposal::{Proposal, ProposedStep};
 use serde::Serialize;
 pub use warnings::{Warning, WarningCode};
@@ -121,6 +124,9 @@ pub struct Preview {
     /// The licenses that should go along with what moves, if those of the new group do not suffice (domain G4).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proposal: Option<Proposal>,
+    /// Why no licenses can go along although some are missing (domain G4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_proposal: Option<NoPlan>,
     /// Of all this was computed from: the change can be applied on condition that it is still so.
     pub digest: PreviewDigest,
     /// What would be written to the log.
@@ -187,6 +193,10 @@ pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Pre
             after: new.map(|group| GroupState::of(after, group, at)),
         })
     });
+    let (proposal, no_proposal) = match proposal::proposal(decision, at) {
+        Ok(proposal) => (proposal, None),
+        Err(why) => (None, Some(why)),
+    };
     Preview {
         version: before.version(),
         at,
@@ -195,7 +205,8 @@ pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Pre
         sites: changes::sites(decision),
         devices: changes::devices(decision),
         warnings: warnings::warnings(decision, at),
-        proposal: proposal::proposal(decision, at),
+        proposal,
+        no_proposal,
         digest: PreviewDigest::of(decision),
         events: decision.events.iter().map(|dated| dated.event.name().to_string()).collect(),
         receiver: None,

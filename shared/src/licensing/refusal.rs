@@ -168,6 +168,14 @@ refusal_codes! {
     BothPartsLeave = "BOTH_PARTS_LEAVE", Invalid;
     /// A renewal waits in a group, and none was named (domain K3).
     RenewalNeedsGroup = "RENEWAL_NEEDS_GROUP", Invalid;
+    /// Licenses go along with a site or device that moves to another group, and nothing does (domain G4).
+    NothingMoves = "NOTHING_MOVES", Invalid;
+    /// A key that should go along is not active where the site or device comes from (domain G4).
+    KeyNotOfSource = "KEY_NOT_OF_SOURCE", Conflict;
+    /// With the licenses that go along one of the groups would be noncompliant (domain G4).
+    LicensesDoNotSuffice = "LICENSES_DO_NOT_SUFFICE", Conflict;
+    /// No set of licenses that goes along leaves both groups compliant (domain G4).
+    LicensesCannotFollow = "LICENSES_CANNOT_FOLLOW", Conflict;
     /// What the preview was computed on has changed (domain K9).
     PreviewOutdated = "PREVIEW_OUTDATED", Conflict;
     /// The digest is that of the preview of another change (domain K9).

@@ -52,9 +52,15 @@ pub(crate) fn describe(preview: &Value, colored: bool) -> String {
     }
     let steps = preview.pointer("/proposal/steps").and_then(Value::as_array).unwrap_or(&none);
     if !steps.is_empty() {
-        lines.push(String::from("To keep both groups compliant, let licenses go along:"));
+        lines.push(String::from("To keep both groups compliant, let licenses go along (--bring-licenses):"));
         let sentences = steps.iter().filter_map(|step| step.get("sentence"));
         lines.extend(sentences.map(|sentence| format!("  {}", cell(sentence))));
+    }
+    if preview.pointer("/proposal/proven_smallest") == Some(&Value::Bool(false)) {
+        lines.push(String::from("  It is not proven that no fewer would do."));
+    }
+    if let Some(why) = preview.pointer("/no_proposal/sentence") {
+        lines.push(format!("{bullet} {}", cell(why)));
     }
     if let Some(receiver) = preview.get("receiver") {
         let name = cell(receiver.get("organization_name").unwrap_or(&Value::Null));

@@ -89,6 +89,7 @@ fn places() -> Vec<Named> {
                 ("created_at", instant()),
                 ("sub_sites", count()),
                 ("devices", count()),
+                ("licenses?", told::along()),
             ]),
         ),
         ("Device", device()),
@@ -197,6 +198,7 @@ fn group() -> Value {
         ("sites", count()),
         ("settings", to("Settings")),
         ("overrides", to("Overrides")),
+        ("licenses?", told::along()),
     ];
     joined(own, group_state())
 }

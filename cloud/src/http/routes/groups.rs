@@ -9,7 +9,12 @@ use serde_json::json;
 pub(super) fn routes() -> Routes {
     let one = "Group";
     let name = || body([("name", text())]);
-    let new = body([("name?", text()), ("from_site?", id("site")), ("settings?", settings_body())]);
+    let new = body([
+        ("name?", text()),
+        ("from_site?", id("site")),
+        ("bring_licenses?", bring()),
+        ("settings?", settings_body()),
+    ]);
     let new = any_of(new, &["name", "from_site"]);
     Routes::new()
         .get(
@@ -69,12 +74,26 @@ pub(super) async fn create(State(api): State<Api>, Path(id): Path<String>, ask: 
         Some(Some(_)) | None => body.optional::<String>("name"),
     };
     let settings = body.object("settings", settings_of);
-    let (from_site, name, settings) = body.finish(|| Some((from_site?, name?, settings?)))?;
+    let brings = body.flag("bring_licenses");
+    if brings == Some(true) && from_site == Some(None) {
+        body.fault(
+            "CONFLICTING_FIELDS",
+            "bring_licenses",
+            "licenses go along with a site: name it with `from_site`",
+        );
+    }
+    let fields = body.finish(|| Some((from_site?, name?, settings?, brings?)))?;
+    let (from_site, name, settings, brings) = fields;
     let (id, settings) = (GroupId::from_bytes(ids::fresh(ask.now)?), settings.unwrap_or_default());
     let create = match from_site {
         Some(site) => Command::CreateGroupFromSite { id, site, name, settings },
         None => Command::CreateGroup { id, name: name.unwrap_or_default(), settings },
     };
+    if brings {
+        let now = ask.now;
+        let view = move |o: &Organization| o.group(id).map(|group| json!(GroupView::of(o, group, now)));
+        return along::make(&api, &ask, &organization, create, StatusCode::CREATED, view).await;
+    }
     command(&api, &ask, organization.id(), create, StatusCode::CREATED, shown(id)).await
 }
 

@@ -1,6 +1,7 @@
 //! The routes: one file per noun, each handler one request.
 
 mod access;
+mod along;
 mod devices;
 mod enrolment;
 mod explain;
@@ -19,7 +20,7 @@ use super::change::{self, refused};
 use super::fields::Fields;
 use super::forecast::{Seen, at_of};
 use super::ids;
-use super::layers::{MAX_IN_FLIGHT, bounds, envelope, panicked};
+use super::layers::{MAX_BODY_BYTES, MAX_IN_FLIGHT, bounds, envelope, panicked};
 use super::openapi::schema::{
     any_of, body, count, either, flag, from_to, id, instant, said, secs, some, text, to,
 };
@@ -27,7 +28,7 @@ use super::openapi::{Op, Routes, Who};
 use super::page::{self, Page};
 use super::problem::{Problem, Result};
 use crate::auth::Action;
-use crate::books::{Change, Committed};
+use crate::books::{BooksError, Change, Committed};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -131,6 +132,11 @@ async fn command(
         view(committed.organization.as_ref()?, committed)
     })
     .await
+}
+
+/// Whether licenses go along with a site.
+fn bring() -> Value {
+    said(flag(), "the licenses it needs go along, as one change: the smallest set of key moves and splits")
 }
 
 /// The body that changes settings.

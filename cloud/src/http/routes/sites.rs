@@ -10,7 +10,12 @@ use serde_json::json;
 pub(super) fn routes() -> Routes {
     let one = "Site";
     let new = body([("name", text()), ("parent?", id("site")), ("group?", id("grp"))]);
-    let target = body([("group?", id("grp")), ("parent?", id("site")), ("root?", flag())]);
+    let target = body([
+        ("group?", id("grp")),
+        ("parent?", id("site")),
+        ("root?", flag()),
+        ("bring_licenses?", bring()),
+    ]);
     let target = any_of(target, &["group", "parent", "root"]);
     Routes::new()
         .get(
@@ -91,7 +96,8 @@ pub(super) async fn rename(
     command(&api, &ask, organization.id(), Command::RenameSite { id, name }, StatusCode::OK, shown(id)).await
 }
 
-/// `POST .../sites/{site}/move` `{"group"}`, `{"parent"}` or `{"root": true}`: with everything in it (domain G2, G4).
+/// `POST .../sites/{site}/move` `{"group"}`, `{"parent"}` or `{"root": true}`: with everything in it (domain G2, G4);
+/// with `"bring_licenses": true` the licenses it needs go along.
 pub(super) async fn relocate(
     State(api): State<Api>,
     Path((id, site)): Path<(String, String)>,
@@ -101,7 +107,13 @@ pub(super) async fn relocate(
     let id = ids::of_path(&site, "site")?;
     let mut body = ask.body()?;
     let to = target_of(&mut body);
-    let to = body.finish(|| to)?;
+    let brings = body.flag("bring_licenses");
+    let (to, brings) = body.finish(|| to.zip(brings))?;
+    if brings {
+        let view = move |o: &Organization| o.site(id).map(|site| json!(SiteView::of(o, site)));
+        return along::make(&api, &ask, &organization, Command::MoveSite { id, to }, StatusCode::OK, view)
+            .await;
+    }
     command(&api, &ask, organization.id(), Command::MoveSite { id, to }, StatusCode::OK, shown(id)).await
 }
 

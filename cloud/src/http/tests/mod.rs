@@ -1,6 +1,7 @@
 //! The interface in process: real books on a real file, requests through every layer.
 
 mod access;
+mod along;
 mod at_once;
 mod bad_input;
 mod changes;

@@ -3,6 +3,7 @@
 //! Pure: the same organization, command and instant give the same answer, so a preview is a decision that is not
 //! stored. Every command first lets happen what is due (domain: terms end at their own instant, whoever looks first).
 
+mod along;
 mod devices;
 mod enrolment;
 mod groups;
@@ -111,6 +112,9 @@ pub fn decide(
         Command::UnclaimKey { id } => keys::unclaim_key(&mut draft, *id)?,
         Command::SplitKey { id, parts } => split::split_key(&mut draft, *id, parts)?,
         Command::TransferKey { id, to } => keys::transfer_key(&mut draft, *id, *to)?,
+        Command::WithLicenses { of, keys, proven_smallest } => {
+            along::with_licenses(&mut draft, of, keys, *proven_smallest)?;
+        }
         Command::Enrolment(command) => enrolment::decide(&mut draft, command)?,
     }
     draft.finish(Asked::of(organization.id(), command))

@@ -112,7 +112,7 @@ pub(super) fn keys(decision: &Decision) -> Vec<KeyChange> {
 }
 
 /// The sites that the command itself puts elsewhere.
-pub(super) fn sites(decision: &Decision) -> Vec<SiteMove> {
+pub(in crate::licensing) fn sites(decision: &Decision) -> Vec<SiteMove> {
     let (base, after) = (&decision.base, &decision.after);
     let ids = named(decision, |subject| match subject {
         Subject::Site(id) => Some(id),
@@ -136,7 +136,7 @@ pub(super) fn sites(decision: &Decision) -> Vec<SiteMove> {
 
 /// The devices that the command itself claims, retires or puts elsewhere; those that go with their site are not among
 /// them.
-pub(super) fn devices(decision: &Decision) -> Vec<DeviceMove> {
+pub(in crate::licensing) fn devices(decision: &Decision) -> Vec<DeviceMove> {
     let (base, after) = (&decision.base, &decision.after);
     let ids = named(decision, |subject| match subject {
         Subject::Device(id) => Some(id),

@@ -16,6 +16,7 @@ use crate::licensing::group::Group;
 use crate::licensing::ladders::{Ladders, earliest_of, name_of};
 use crate::licensing::license_key::{KeyState, LicenseKey};
 use crate::licensing::organization::Organization;
+use crate::licensing::planner::moved;
 use crate::licensing::site::Place;
 use crate::time::Timestamp;
 use alloc::format;
@@ -43,6 +44,8 @@ pub enum WarningCode {
     RenewalActivatesNow,
     /// A site moves and its licenses stay (domain G4).
     LicensesStay,
+    /// A license goes along with what moves (domain G4).
+    LicensesGoAlong,
     /// What moves carries the clocks of its old group (domain E2).
     ClocksCarried,
     /// A key goes to Unassigned, where its term runs on (domain G3).
@@ -81,6 +84,9 @@ pub(super) fn warnings(decision: &Decision, now: Timestamp) -> Vec<Warning> {
         if let Some(after) = decision.after.group(*id) {
             all.group(decision.base.group(*id), after);
         }
+    }
+    if all.licenses_go_along() {
+        all.along();
     }
     all.sites();
     all.devices();
@@ -243,6 +249,7 @@ impl All<'_> {
                 self.say(WarningCode::SiteUnassigned, None, text);
             }
             let left = site.from.filter(|from| site.to.is_some_and(|to| to != *from));
+            let left = left.filter(|_| !self.licenses_go_along());
             if let Some(left) = left.and_then(|id| self.decision.after.group(id)) {
                 let text = format!(
                     "Site {} moves with its {} devices but without licenses: those stay in {}.",
@@ -250,6 +257,64 @@ impl All<'_> {
                 );
                 self.say(WarningCode::LicensesStay, Some(left.id), text);
             }
+        }
+    }
+
+    fn licenses_go_along(&self) -> bool {
+        self.decision.touched.licenses_along.is_some() && !changes::keys(self.decision).is_empty()
+    }
+
+    /// The licenses that go along, key by key (domain G4).
+    fn along(&mut self) {
+        let to = moved(self.decision).and_then(|(_, to)| self.decision.after.group(to));
+        let Some(group) = to else { return };
+        let mut sentences = Vec::new();
+        for change in changes::keys(self.decision) {
+            let lines = |key: &LicenseKey| key.issued.lines.iter().map(|l| (l.product, l.quantity)).collect();
+            match (&change.before, &change.after) {
+                (Some(_), Some(KeyState::Active { .. })) => {
+                    let goes = change.lines.iter().map(|line| (line.product, line.quantity)).collect();
+                    let stays = super::Units::new();
+                    sentences.push(super::proposal::sentence(
+                        &change.code,
+                        &goes,
+                        &stays,
+                        group.name.as_str(),
+                    ));
+                }
+                (Some(_), Some(KeyState::Split { children: [goes, stays] })) => {
+                    let (goes, stays) = (self.decision.after.key(*goes), self.decision.after.key(*stays));
+                    let (goes, stays) = (goes.map(lines), stays.map(lines));
+                    sentences.push(super::proposal::sentence(
+                        &change.code,
+                        &goes.unwrap_or_default(),
+                        &stays.unwrap_or_default(),
+                        group.name.as_str(),
+                    ));
+                }
+                (
+                    Some(_) | None,
+                    Some(
+                        KeyState::Active { .. }
+                        | KeyState::Queued { .. }
+                        | KeyState::Unassigned { .. }
+                        | KeyState::Retired { .. }
+                        | KeyState::Split { .. }
+                        | KeyState::Transferred { .. },
+                    )
+                    | None,
+                ) => {}
+            }
+        }
+        let id = group.id;
+        for sentence in sentences {
+            self.say(WarningCode::LicensesGoAlong, Some(id), sentence);
+        }
+        if self.decision.touched.licenses_along == Some(false) {
+            let sentence = String::from(
+                "It is not proven that no fewer licenses would do: there were too many ways to try them all.",
+            );
+            self.say(WarningCode::LicensesGoAlong, Some(id), sentence);
         }
     }
 

@@ -26,4 +26,4 @@ mod preview;
 mod refusals;
 mod rules;
 mod sides;
-mod world;
+pub(super) mod world;

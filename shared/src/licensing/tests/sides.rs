@@ -238,6 +238,8 @@ fn g4_the_smallest_set_of_keys_that_should_go_along_is_proposed() {
 fn g4_what_is_proposed_can_be_done_and_cures_both() {
     let mut world = three_keys();
     world.claim_device(9, site(2), ProductType::DOOR, 1);
+    // The other door stays in use: the key cannot go whole.
+    world.claim_device(10, site(1), ProductType::DOOR, 1);
     let command = from_site(2, 2, None);
     let shown = preview(&world.organization, &command, &world.context()).unwrap();
     let proposal = shown.proposal.unwrap();

@@ -9,29 +9,29 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-pub(super) fn at(text: &str) -> Timestamp {
+pub(in crate::licensing) fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-pub(super) fn group(n: u8) -> GroupId {
+pub(in crate::licensing) fn group(n: u8) -> GroupId {
     GroupId::from_bytes([n; 16])
 }
 
-pub(super) fn site(n: u8) -> SiteId {
+pub(in crate::licensing) fn site(n: u8) -> SiteId {
     SiteId::from_bytes([n; 16])
 }
 
-pub(super) fn device(n: u32) -> DeviceId {
+pub(in crate::licensing) fn device(n: u32) -> DeviceId {
     format!("dev-{n}").parse().unwrap()
 }
 
 /// A device that is claimed without a trial.
-pub(super) fn new_device(n: u32, product: ProductType, units: u64) -> NewDevice {
+pub(in crate::licensing) fn new_device(n: u32, product: ProductType, units: u64) -> NewDevice {
     NewDevice { id: device(n), model: "CD42".to_string(), product, units, trial_secs: None, doors: None }
 }
 
 /// A key as the vendor would have issued it.
-pub(super) fn key(
+pub(in crate::licensing) fn key(
     n: u32,
     lines: &[(ProductType, u64, u64)],
     term_days: u32,
@@ -53,16 +53,16 @@ pub(super) fn key(
     }
 }
 
-pub(super) struct World {
-    pub(super) organization: Organization,
-    pub(super) now: Timestamp,
-    pub(super) limits: Limits,
-    pub(super) log: Vec<Dated>,
+pub(in crate::licensing) struct World {
+    pub(in crate::licensing) organization: Organization,
+    pub(in crate::licensing) now: Timestamp,
+    pub(in crate::licensing) limits: Limits,
+    pub(in crate::licensing) log: Vec<Dated>,
 }
 
 impl World {
     /// A world with one organization whose default group is `group(1)` and has the root site `site(1)`.
-    pub(super) fn new(now: &str) -> World {
+    pub(in crate::licensing) fn new(now: &str) -> World {
         let now = at(now);
         let limits = Limits::default();
         let founding = FoundOrganization {
@@ -79,12 +79,12 @@ impl World {
         world
     }
 
-    pub(super) fn context(&self) -> Context {
+    pub(in crate::licensing) fn context(&self) -> Context {
         Context { now: self.now, limits: self.limits }
     }
 
     /// Runs a command that must be accepted; checks on the way that the events alone give the same organization.
-    pub(super) fn ok(&mut self, command: Command) -> Decision {
+    pub(in crate::licensing) fn ok(&mut self, command: Command) -> Decision {
         let decision = decide(&self.organization, &command, &self.context()).unwrap();
         let mut replayed = self.organization.clone();
         for dated in &decision.events {
@@ -99,7 +99,7 @@ impl World {
     }
 
     /// Runs a command that must be refused; returns the codes.
-    pub(super) fn refused(&self, command: Command) -> Vec<&'static str> {
+    pub(in crate::licensing) fn refused(&self, command: Command) -> Vec<&'static str> {
         let before = self.organization.clone();
         let Err(refusals) = decide(&self.organization, &command, &self.context()) else {
             panic!("not refused: {command:?}")
@@ -111,21 +111,21 @@ impl World {
         refusals.all().iter().map(|refusal| refusal.code.as_str()).collect()
     }
 
-    pub(super) fn wait(&mut self, by: Seconds) -> Decision {
+    pub(in crate::licensing) fn wait(&mut self, by: Seconds) -> Decision {
         self.now = self.now.saturating_add(by);
         self.ok(Command::Materialize)
     }
 
-    pub(super) fn until(&mut self, instant: &str) -> Decision {
+    pub(in crate::licensing) fn until(&mut self, instant: &str) -> Decision {
         self.now = at(instant);
         self.ok(Command::Materialize)
     }
 
-    pub(super) fn claim_camera(&mut self, n: u32, into: SiteId) -> Decision {
+    pub(in crate::licensing) fn claim_camera(&mut self, n: u32, into: SiteId) -> Decision {
         self.claim_device(n, into, ProductType::CAMERA, 1)
     }
 
-    pub(super) fn claim_device(
+    pub(in crate::licensing) fn claim_device(
         &mut self,
         n: u32,
         into: SiteId,
@@ -135,19 +135,19 @@ impl World {
         self.ok(Command::ClaimDevice { device: new_device(n, product, units), site: into })
     }
 
-    pub(super) fn claim_key(&mut self, key: IssuedKey, into: GroupId) -> Decision {
+    pub(in crate::licensing) fn claim_key(&mut self, key: IssuedKey, into: GroupId) -> Decision {
         self.ok(Command::ClaimKey { key: Box::new(key), group: Some(into), mode: ClaimMode::Increase })
     }
 
-    pub(super) fn group(&self, n: u8) -> &Group {
+    pub(in crate::licensing) fn group(&self, n: u8) -> &Group {
         self.organization.group(group(n)).unwrap()
     }
 
-    pub(super) fn coterm(&self, n: u8) -> Option<Timestamp> {
+    pub(in crate::licensing) fn coterm(&self, n: u8) -> Option<Timestamp> {
         self.group(n).figures.term.coterm_at()
     }
 
-    pub(super) fn codes(&self, n: u8) -> Vec<&'static str> {
+    pub(in crate::licensing) fn codes(&self, n: u8) -> Vec<&'static str> {
         self.group(n).assessment.findings.iter().map(|finding| finding.code()).collect()
     }
 }

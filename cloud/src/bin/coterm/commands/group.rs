@@ -8,7 +8,8 @@ pub(crate) enum GroupCommand {
     /// Create a license group, empty or from a site
     #[command(
         after_help = "Examples: coterm group create North\n          coterm group create --from-site Depot\n\n\
-        The site moves in with its devices; its licenses stay where they are. The preview shows both groups."
+        The site moves in with its devices; its licenses stay where they are unless --bring-licenses is given. The\n\
+        preview shows both groups, and which licenses should go along."
     )]
     Create {
         /// Its name; the site's with --from-site and without one
@@ -17,6 +18,9 @@ pub(crate) enum GroupCommand {
         /// The site that moves in, by id or name
         #[arg(long, value_name = "SITE")]
         from_site: Option<String>,
+        /// Let the licenses it needs go along, as one change: the smallest set of key moves and splits
+        #[arg(long, requires = "from_site")]
+        bring_licenses: bool,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -121,12 +125,16 @@ const SHOW: &[Column] = &[
 
 pub(crate) fn run(context: &Context, command: GroupCommand) -> Result<(), Failure> {
     match command {
-        GroupCommand::Create { name, from_site, change, output } => {
+        GroupCommand::Create { name, from_site, bring_licenses, change, output } => {
             let path = context.path("/groups")?;
             let site = from_site.map(|named| context.site(&named)).transpose()?;
             // An empty group changes nothing yet; a site that moves does.
             let ask = if site.is_some() { Ask::First } else { Ask::No };
-            let body = Some(json!({ "name": name, "from_site": site }));
+            let mut body = json!({ "name": name, "from_site": site });
+            if let Some(fields) = body.as_object_mut().filter(|_| bring_licenses) {
+                fields.insert(String::from("bring_licenses"), json!(true));
+            }
+            let body = Some(body);
             let request = Change { method: Method::POST, path: &path, body, ask };
             show(context.client.change(&request, change, output)?, output, SHOW)
         }

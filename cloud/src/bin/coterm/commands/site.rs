@@ -51,11 +51,20 @@ pub(crate) enum SiteCommand {
         output: OutputArgs,
     },
     /// Move a site with everything in it: to a group, into another site, or out of the site it is part of
+    #[command(
+        after_help = "Its licenses stay unless --bring-licenses is given: then the fewest keys go along, split where \
+        fewer units\nsuffice, so that both groups are compliant afterwards. All of it is one change, or nothing is.\n\n\
+        Examples:\n  coterm site move Depot --group North --dry-run\n  coterm site move Depot --group North \
+        --bring-licenses"
+    )]
     Move {
         /// Id or name
         site: String,
         #[command(flatten)]
         to: Target,
+        /// Let the licenses it needs go along, as one change: the smallest set of key moves and splits
+        #[arg(long)]
+        bring_licenses: bool,
         #[command(flatten)]
         change: ChangeArgs,
         #[command(flatten)]
@@ -120,13 +129,16 @@ pub(crate) fn run(context: &Context, command: SiteCommand) -> Result<(), Failure
             let request = Change { method: Method::PATCH, path: &path, body, ask: Ask::No };
             show(context.client.change(&request, change, output)?, output, COLUMNS)
         }
-        SiteCommand::Move { site, to, change, output } => {
+        SiteCommand::Move { site, to, bring_licenses, change, output } => {
             let path = context.path(&format!("/sites/{}/move", context.site(&site)?))?;
-            let body = match to {
+            let mut body = match to {
                 Target { group: Some(named), .. } => json!({ "group": context.group(&named)? }),
                 Target { into: Some(named), .. } => json!({ "parent": context.site(&named)? }),
                 Target { group: None, into: None, root } => json!({ "root": root }),
             };
+            if let Some(fields) = body.as_object_mut().filter(|_| bring_licenses) {
+                fields.insert(String::from("bring_licenses"), json!(true));
+            }
             let request = Change { method: Method::POST, path: &path, body: Some(body), ask: Ask::First };
             show(context.client.change(&request, change, output)?, output, COLUMNS)
         }

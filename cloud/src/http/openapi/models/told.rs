@@ -1,7 +1,8 @@
 //! What the interface tells about groups and changes: explanations and previews.
 
 use super::super::schema::{
-    anything, count, either, flag, fraction, id, instant, list, maybe, object, said, secs, text, to, units,
+    anything, count, either, flag, fraction, id, instant, list, maybe, object, said, secs, some, text, to,
+    units,
 };
 use super::{Named, finding_code, group_state, joined, ladder};
 use serde_json::Value;
@@ -294,12 +295,31 @@ pub(super) fn previews() -> Vec<Named> {
         (
             "Proposal",
             object([
-                ("from", id("grp")),
+                ("from", maybe(id("grp"))),
                 ("to", id("grp")),
                 ("steps", list(to("ProposedStep"))),
                 ("groups", list(to("GroupChange"))),
+                (
+                    "proven_smallest",
+                    said(flag(), "no fewer steps do, nor as many with fewer splits or units"),
+                ),
+                ("proven_closest", said(flag(), "no other as small changes the dates less")),
             ]),
         ),
+        (
+            "LicenseAlong",
+            object([
+                ("key", said(to("Key"), "as it stands afterwards")),
+                (
+                    "parts?",
+                    said(
+                        some(to("Key"), 2, 2),
+                        "of one that was split, the one that went along first; the only time their codes are shown",
+                    ),
+                ),
+            ]),
+        ),
+        ("NoProposal", object([("code", text()), ("missing?", units()), ("sentence", text())])),
         (
             "ProposedStep",
             object([
@@ -338,6 +358,11 @@ pub(super) fn previews() -> Vec<Named> {
     ]
 }
 
+/// The licenses that went along with a move, if it was asked for.
+pub(super) fn along() -> Value {
+    said(list(to("LicenseAlong")), "of a move with `bring_licenses` alone")
+}
+
 fn preview() -> Vec<Named> {
     vec![
         ("version", count()),
@@ -348,6 +373,7 @@ fn preview() -> Vec<Named> {
         ("devices", list(to("DeviceMove"))),
         ("warnings", list(to("Warning"))),
         ("proposal?", said(to("Proposal"), "the licenses that should go along with what moves")),
+        ("no_proposal?", said(to("NoProposal"), "why none can go along although some are missing")),
         ("digest", text()),
         ("events", list(text())),
     ]

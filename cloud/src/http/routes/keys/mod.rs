@@ -17,6 +17,9 @@ use coterm_shared::licensing::view::KeyView;
 use coterm_shared::platform::code::{KeyCode, masked};
 use serde_json::json;
 
+/// The end of a code that is not made yet.
+pub(super) const NO_CODE_YET: &str = "*****";
+
 /// What an organization does with keys, and the vendor with those of an organization.
 pub(super) fn routes() -> Routes {
     let one = "Key";
@@ -105,7 +108,7 @@ fn view_of(committed: &Committed, key: KeyId) -> Option<Value> {
 }
 
 /// A code nobody has seen yet.
-fn fresh_code() -> Result<KeyCode> {
+pub(super) fn fresh_code() -> Result<KeyCode> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).map_err(|_| Problem::internal())?;
     Ok(KeyCode::from_random(random))

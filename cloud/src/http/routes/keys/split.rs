@@ -2,12 +2,8 @@
 
 use super::*;
 use crate::books::NewPart;
-use crate::http::layers::MAX_BODY_BYTES;
 use coterm_shared::licensing::{OrderLine, PartRequest, PartTarget};
 use coterm_shared::product::ProductType;
-
-/// The end of a code that is not made yet.
-const NO_CODE_YET: &str = "*****";
 
 /// A part as it was asked for.
 struct Asked {
