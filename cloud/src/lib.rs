@@ -15,6 +15,7 @@ pub mod enrolment;
 pub mod http;
 pub mod keys;
 pub mod manual;
+pub mod metrics;
 pub mod mqtt;
 pub mod notify;
 pub mod ports;

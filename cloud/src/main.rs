@@ -10,6 +10,7 @@ use coterm_cloud::backup::{self, BackupError};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::config::{Config, ConfigFindings, ENVIRONMENT_FILE, Sources, example, in_force};
 use coterm_cloud::conformance::{self, BrokerArgs};
+use coterm_cloud::http::Readiness;
 use coterm_cloud::keys::{self, KeysCommand, KeysFailure};
 use coterm_cloud::manual::{self, ManArgs, Notes};
 use coterm_cloud::{demo, telemetry};
@@ -346,11 +347,13 @@ fn serve(config: Config, confirm_clock: bool) -> Result<(), Failure> {
             "ready");
         // Without systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let watched = tokio::spawn(watchdog(Arc::clone(&running.readiness)));
         let failed = tokio::select! {
             _ = terminate.recv() => None,
             _ = interrupt.recv() => None,
             reason = running.failed() => Some(reason),
         };
+        watched.abort();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
         tracing::info!("stopping");
         running.stop().await;
@@ -359,4 +362,16 @@ fn serve(config: Config, confirm_clock: bool) -> Result<(), Failure> {
             Some(reason) => Err(Failure::Running(anyhow!(reason))),
         }
     })
+}
+
+/// Tells systemd that the process lives, if it asked to be told (`WatchdogSec=`): one whose parts are gone is started anew.
+async fn watchdog(readiness: Arc<dyn Readiness>) {
+    let Some(within) = sd_notify::watchdog_enabled() else { return };
+    let mut looks = tokio::time::interval(within / 3);
+    loop {
+        looks.tick().await;
+        if !readiness.obstacles().iter().any(|obstacle| obstacle.dead) {
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
 }

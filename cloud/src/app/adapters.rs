@@ -1,7 +1,7 @@
 //! What the HTTP interface asks of the rest of the daemon.
 
-use crate::books::{Books, BooksError};
-use crate::http::{self, BrokerAddress, Fleet, Provisioned, Provisioner, Readiness};
+use crate::books::{Ailment, Books, BooksError};
+use crate::http::{self, BrokerAddress, Fleet, Obstacle, Provisioned, Provisioner, Readiness};
 use crate::mqtt::external::LinkStatus;
 use crate::ports::{BoxFuture, Owners};
 use crate::reconcile::{DeviceStatus, Held, Link, Reconciler};
@@ -139,22 +139,44 @@ impl TimeProvider for CloudTime {
 }
 
 /// What keeps the daemon from its work.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Obstacles {
+    pub(super) books: Books,
+    pub(super) reconciler: Arc<Reconciler>,
     pub(super) external: Option<watch::Receiver<LinkStatus>>,
     pub(super) stopping: watch::Receiver<bool>,
 }
 
 impl Readiness for Obstacles {
-    fn obstacles(&self) -> Vec<String> {
+    fn obstacles(&self) -> Vec<Obstacle> {
         let mut obstacles = Vec::new();
-        if *self.stopping.borrow() {
-            obstacles.push(String::from("the daemon is stopping"));
+        let mut add = |code, dead, reason: &str| {
+            obstacles.push(Obstacle { code, reason: reason.to_owned(), dead });
+        };
+        let stopping = *self.stopping.borrow();
+        if stopping {
+            add("STOPPING", false, "the daemon is stopping");
+        }
+        match self.books.meters().ailment() {
+            None => {}
+            Some(Ailment::Failing) => {
+                add(
+                    "STORE_FAILING",
+                    false,
+                    "the last change could not be written: the disk is full or fails",
+                );
+            }
+            Some(Ailment::Stuck) => {
+                add("WRITER_STUCK", !stopping, "the books have not been written for a minute, nor idled");
+            }
+        }
+        if !stopping && self.reconciler.is_over() {
+            add("RECONCILER_GONE", true, "nothing keeps devices up to date: its task ended");
         }
         if let Some(external) = &self.external
             && let LinkStatus::Down { reason } = &*external.borrow()
         {
-            obstacles.push(format!("the MQTT broker is not reached: {reason}"));
+            add("BROKER_DOWN", false, &format!("the MQTT broker is not reached: {reason}"));
         }
         obstacles
     }

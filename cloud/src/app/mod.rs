@@ -26,7 +26,8 @@ use crate::books::{Books, Mode};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::enrolment::{Desk, EnrolmentListener, Policy as EnrolmentPolicy, Settings as EnrolmentSettings};
-use crate::http::{Api, Deps, router};
+use crate::http::{Api, Deps, Readiness, router};
+use crate::metrics::{Daemon, Metrics, Sources};
 use crate::ports::{Broker, Inbox, Owners};
 use crate::reconcile::{Counters, LatestInbox, Reconciler, Settings, SigningLedger, TokenPolicy};
 use crate::signer::{Trust, TrustPolicy, Vault};
@@ -68,6 +69,8 @@ pub struct Running {
     pub reconciler: Arc<Reconciler>,
     /// The chain of trust.
     pub trust: Arc<Trust>,
+    /// Whether it does its work.
+    pub readiness: Arc<dyn Readiness>,
     /// Where everything is kept; `admin.token` in it is the first API token.
     pub data_dir: PathBuf,
     broker: Arc<dyn Broker>,
@@ -169,6 +172,24 @@ async fn serve(
             return Err(error);
         }
     };
+    let obstacles = Obstacles {
+        books: books.clone(),
+        reconciler: Arc::clone(&reconciler),
+        external: mqtt.status.clone(),
+        stopping: stop_seen.clone(),
+    };
+    let daemon = Daemon::new(Sources {
+        books: books.clone(),
+        reconciler: Arc::clone(&reconciler),
+        alarms: Arc::clone(&alarms),
+        broker: mqtt.counters(),
+        obstacles: Box::new({
+            let obstacles = obstacles.clone();
+            move || obstacles.obstacles().len()
+        }),
+    });
+    let metrics = Metrics::of(books.meters(), daemon, data_dir.join(DATABASE_FILE));
+    let readiness: Arc<dyn Readiness> = Arc::new(obstacles);
     let deps = Deps {
         books: books.clone(),
         tokens,
@@ -179,8 +200,9 @@ async fn serve(
             revoked: Arc::clone(&revoked),
         }),
         fleet: Arc::new(Statuses(Arc::clone(&reconciler))),
-        readiness: Arc::new(Obstacles { external: mqtt.status.clone(), stopping: stop_seen.clone() }),
+        readiness: Arc::clone(&readiness),
         alarms: Arc::clone(&alarms),
+        metrics: Arc::new(metrics),
     };
     let mut http_stop = stop_seen.clone();
     let server = axum::serve(listener, router(Api::new(deps))).with_graceful_shutdown(async move {
@@ -200,6 +222,7 @@ async fn serve(
         books,
         reconciler,
         trust,
+        readiness,
         data_dir,
         broker,
         stopping,

@@ -33,6 +33,30 @@ pub(super) struct Started {
     pub(super) embedded: Option<(Arc<EmbeddedBroker>, Vec<String>)>,
 }
 
+impl Started {
+    /// What reads the counters of the broker, if it is in this process, and the connections that stand.
+    pub(super) fn counters(&self) -> Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync> {
+        #[cfg(feature = "embedded-broker")]
+        if let Some((broker, _)) = &self.embedded {
+            let broker = Arc::clone(broker);
+            return Box::new(move || {
+                let values = broker.counters();
+                vec![
+                    ("coterm_broker_connections", values.devices as u64),
+                    ("coterm_broker_sockets_accepted", values.accepted),
+                    ("coterm_broker_sockets_turned_away", values.turned_away),
+                    ("coterm_broker_handshakes_failed", values.handshakes_failed),
+                    ("coterm_broker_connects", values.connects),
+                    ("coterm_broker_refused", values.refused),
+                    ("coterm_broker_delivered", values.delivered),
+                    ("coterm_broker_malformed", values.malformed),
+                ]
+            });
+        }
+        Box::new(Vec::new)
+    }
+}
+
 pub(super) async fn start(
     config: &Mqtt,
     deadline: Seconds,

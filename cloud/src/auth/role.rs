@@ -13,6 +13,8 @@ pub enum Role {
     OrgAdmin(OrganizationId),
     /// A reader of one organization.
     OrgViewer(OrganizationId),
+    /// A monitoring system: the daemon's metrics, and nothing of anybody's books.
+    Monitor,
 }
 
 /// The name of a role, as in JSON and on the command line.
@@ -25,6 +27,8 @@ pub enum RoleName {
     OrgAdmin,
     /// `org-viewer`
     OrgViewer,
+    /// `monitor`
+    Monitor,
 }
 
 impl RoleName {
@@ -33,9 +37,11 @@ impl RoleName {
     pub fn scoped(self, organization: Option<OrganizationId>) -> Option<Role> {
         match (self, organization) {
             (RoleName::Vendor, None) => Some(Role::Vendor),
+            (RoleName::Monitor, None) => Some(Role::Monitor),
             (RoleName::OrgAdmin, Some(id)) => Some(Role::OrgAdmin(id)),
             (RoleName::OrgViewer, Some(id)) => Some(Role::OrgViewer(id)),
-            (RoleName::Vendor, Some(_)) | (RoleName::OrgAdmin | RoleName::OrgViewer, None) => None,
+            (RoleName::Vendor | RoleName::Monitor, Some(_))
+            | (RoleName::OrgAdmin | RoleName::OrgViewer, None) => None,
         }
     }
 
@@ -46,13 +52,14 @@ impl RoleName {
             RoleName::Vendor => "vendor",
             RoleName::OrgAdmin => "org-admin",
             RoleName::OrgViewer => "org-viewer",
+            RoleName::Monitor => "monitor",
         }
     }
 
     /// The role name with this text.
     #[must_use]
     pub fn parse(text: &str) -> Option<RoleName> {
-        [RoleName::Vendor, RoleName::OrgAdmin, RoleName::OrgViewer]
+        [RoleName::Vendor, RoleName::OrgAdmin, RoleName::OrgViewer, RoleName::Monitor]
             .into_iter()
             .find(|name| name.as_str() == text)
     }
@@ -66,14 +73,15 @@ impl Role {
             Role::Vendor => RoleName::Vendor,
             Role::OrgAdmin(_) => RoleName::OrgAdmin,
             Role::OrgViewer(_) => RoleName::OrgViewer,
+            Role::Monitor => RoleName::Monitor,
         }
     }
 
-    /// The only organization it reaches; `None` for the vendor, who reaches all.
+    /// The only organization it reaches; `None` for the vendor, who reaches all, and for a monitor, who reaches none.
     #[must_use]
     pub const fn organization(self) -> Option<OrganizationId> {
         match self {
-            Role::Vendor => None,
+            Role::Vendor | Role::Monitor => None,
             Role::OrgAdmin(id) | Role::OrgViewer(id) => Some(id),
         }
     }
@@ -112,6 +120,8 @@ pub enum Action {
     ListTokens(Option<OrganizationId>),
     /// Create or revoke an API token of this role.
     ManageToken(Role),
+    /// Read what a monitoring system wants to know of the daemon.
+    ReadMetrics,
     /// Read the price book and the catalog.
     ReadPlatform,
     /// Change the price book, the catalog and the limits; issue license keys, list what was issued, and give a key from
@@ -135,6 +145,9 @@ pub enum Access {
 pub fn access(role: Role, action: Action) -> Access {
     match role {
         Role::Vendor => Access::Allowed,
+        // Alike whether something exists or not.
+        Role::Monitor if action == Action::ReadMetrics => Access::Allowed,
+        Role::Monitor => Access::Forbidden,
         Role::OrgAdmin(own) => match action {
             Action::Read(id) | Action::Change(id) | Action::Provision(id) | Action::ListTokens(Some(id)) => {
                 if id == own {
@@ -149,9 +162,10 @@ pub fn access(role: Role, action: Action) -> Access {
                 None => Access::Forbidden,
             },
             Action::ReadPlatform => Access::Allowed,
-            Action::ListTokens(None) | Action::FoundOrganization | Action::ManagePlatform => {
-                Access::Forbidden
-            }
+            Action::ListTokens(None)
+            | Action::FoundOrganization
+            | Action::ManagePlatform
+            | Action::ReadMetrics => Access::Forbidden,
         },
         Role::OrgViewer(own) => match action {
             Action::Read(id) => {
@@ -173,9 +187,10 @@ pub fn access(role: Role, action: Action) -> Access {
                 Some(_) | None => Access::Forbidden,
             },
             Action::ReadPlatform => Access::Allowed,
-            Action::ListTokens(None) | Action::FoundOrganization | Action::ManagePlatform => {
-                Access::Forbidden
-            }
+            Action::ListTokens(None)
+            | Action::FoundOrganization
+            | Action::ManagePlatform
+            | Action::ReadMetrics => Access::Forbidden,
         },
     }
 }
@@ -188,27 +203,29 @@ mod tests {
     fn the_role_matrix() {
         let own = OrganizationId::from_bytes([1; 16]);
         let foreign = OrganizationId::from_bytes([2; 16]);
-        let roles = [Role::Vendor, Role::OrgAdmin(own), Role::OrgViewer(own)];
+        let roles = [Role::Vendor, Role::OrgAdmin(own), Role::OrgViewer(own), Role::Monitor];
         use Access::{Allowed as A, Forbidden as F, Hidden as H};
-        // action, then: vendor, org-admin, org-viewer
+        // action, then: vendor, org-admin, org-viewer, monitor
         let table = [
-            (Action::FoundOrganization, [A, F, F]),
-            (Action::Read(own), [A, A, A]),
-            (Action::Read(foreign), [A, H, H]),
-            (Action::Change(own), [A, A, F]),
-            (Action::Change(foreign), [A, H, H]),
-            (Action::Provision(own), [A, A, F]),
-            (Action::Provision(foreign), [A, H, H]),
-            (Action::ListTokens(Some(own)), [A, A, F]),
-            (Action::ListTokens(Some(foreign)), [A, H, H]),
-            (Action::ListTokens(None), [A, F, F]),
-            (Action::ManageToken(Role::Vendor), [A, F, F]),
-            (Action::ManageToken(Role::OrgAdmin(own)), [A, A, F]),
-            (Action::ManageToken(Role::OrgViewer(own)), [A, A, F]),
-            (Action::ManageToken(Role::OrgAdmin(foreign)), [A, H, H]),
-            (Action::ManageToken(Role::OrgViewer(foreign)), [A, H, H]),
-            (Action::ReadPlatform, [A, A, A]),
-            (Action::ManagePlatform, [A, F, F]),
+            (Action::FoundOrganization, [A, F, F, F]),
+            (Action::Read(own), [A, A, A, F]),
+            (Action::Read(foreign), [A, H, H, F]),
+            (Action::Change(own), [A, A, F, F]),
+            (Action::Change(foreign), [A, H, H, F]),
+            (Action::Provision(own), [A, A, F, F]),
+            (Action::Provision(foreign), [A, H, H, F]),
+            (Action::ListTokens(Some(own)), [A, A, F, F]),
+            (Action::ListTokens(Some(foreign)), [A, H, H, F]),
+            (Action::ListTokens(None), [A, F, F, F]),
+            (Action::ManageToken(Role::Vendor), [A, F, F, F]),
+            (Action::ManageToken(Role::OrgAdmin(own)), [A, A, F, F]),
+            (Action::ManageToken(Role::OrgViewer(own)), [A, A, F, F]),
+            (Action::ManageToken(Role::OrgAdmin(foreign)), [A, H, H, F]),
+            (Action::ManageToken(Role::OrgViewer(foreign)), [A, H, H, F]),
+            (Action::ReadPlatform, [A, A, A, F]),
+            (Action::ManagePlatform, [A, F, F, F]),
+            (Action::ReadMetrics, [A, F, F, A]),
+            (Action::ManageToken(Role::Monitor), [A, F, F, F]),
         ];
         for (action, expect) in table {
             assert_eq!(roles.map(|role| access(role, action)), expect, "{action:?}");

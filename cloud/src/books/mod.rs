@@ -14,6 +14,7 @@ mod group;
 mod intake;
 mod issue;
 mod ledger;
+mod meters;
 mod request;
 mod rules;
 mod snapshots;
@@ -27,6 +28,7 @@ mod writer;
 pub use crate::store::{DeviceStatus, Envelope, Issued, Note, NoteChange};
 pub use feed::{Feed, Touch, Touches};
 pub use issue::{Allocated, SignError, Signed, ToIssue};
+pub use meters::{Ailment, Meters};
 pub use request::{BooksError, Change, Committed, Idempotency, NewPart, Request, Respond, StoredResponse};
 
 use crate::clock::{Clock, JumpWatch, TimeDoubt};
@@ -69,6 +71,7 @@ struct Shared {
     told: Notify,
     /// Cloud time is never before this: the newest recorded instant, in seconds.
     floor_secs: AtomicU64,
+    meters: Meters,
 }
 
 impl Shared {
@@ -185,6 +188,7 @@ impl Books {
             clock,
             mode,
             told: Notify::new(),
+            meters: Meters::default(),
         });
         let (sender, receiver) = std::sync::mpsc::sync_channel(QUEUE);
         let writer = Writer::new(store, shared.clone(), snapshots(frozen), tick);
@@ -325,6 +329,12 @@ impl Books {
                 DeviceState::Retired { at, .. } => at < retired_at,
             })
         })
+    }
+
+    /// How the books are doing.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.shared.meters
     }
 
     /// What changes from now on; look at everything once after subscribing.

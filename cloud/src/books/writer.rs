@@ -88,6 +88,7 @@ impl<S: EventStore> Writer<S> {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
+            self.shared.meters.seen();
             closing = self.turn(inbox, first);
             // Also under constant load: the log replayed at a start must stay short.
             if tidied.elapsed() >= TICK {
@@ -205,9 +206,13 @@ impl<S: EventStore> Writer<S> {
     /// One transaction for all jobs: each is answered when it is on disk, or with why it is not.
     fn commit(&mut self, jobs: &mut impl Iterator<Item = Job>, woken: &[OrganizationId], now: Timestamp) {
         let mut replies = Vec::new();
+        let started = Instant::now();
         match self.group(jobs, woken, &mut replies, now) {
             Ok((group, told)) => {
                 let Group { now, tail, touches, answers, .. } = group;
+                let refused = answers.iter().filter(|answer| answer.is_err()).count() as u64;
+                let changes = (answers.len() as u64).saturating_sub(refused);
+                self.shared.meters.committed(changes, refused, started.elapsed());
                 self.swap(tail, now);
                 self.rest(woken, now);
                 if told > 0 {
@@ -225,6 +230,7 @@ impl<S: EventStore> Writer<S> {
             Err(error) => {
                 // Who came in meanwhile would have been in this group.
                 replies.extend(jobs.map(|job| job.reply));
+                self.shared.meters.failed();
                 tracing::error!(%error, requests = replies.len(), "a commit failed");
                 let error = BooksError::from(error);
                 self.recover();

@@ -1,6 +1,7 @@
 //! What every request passes through before a handler sees it, and every response on its way out.
 
 use super::problem::{PROBLEM_JSON, Problem};
+use crate::metrics::Metrics;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
@@ -47,7 +48,7 @@ impl RequestId {
 }
 
 /// Names the request, traces it, and puts the name and the headers of every API answer on the response.
-pub async fn envelope(mut request: Request, next: Next) -> Response {
+pub async fn envelope(State(metrics): State<Arc<Metrics>>, mut request: Request, next: Next) -> Response {
     let id = RequestId::of(&request);
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let span = tracing::info_span!(
@@ -58,9 +59,12 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
         request_id = %id.0,
     );
     request.extensions_mut().insert(id.clone());
-    let started = Instant::now();
+    let (started, in_flight, method) = (Instant::now(), metrics.http.begin(), request.method().clone());
     let mut response = next.run(request).instrument(span.clone()).await;
-    let millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    drop(in_flight);
+    let took = started.elapsed();
+    metrics.http.answered(&method, route.as_deref(), response.status(), took);
+    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     tracing::debug!(parent: &span, status = response.status().as_u16(), millis, "answered");
     if let Some(status) = unexplained(&response) {
         let allow = response.headers_mut().remove(header::ALLOW);
@@ -142,7 +146,7 @@ mod tests {
     use axum::Router;
     use axum::body::Body;
     use axum::http::HeaderMap;
-    use axum::middleware::{from_fn, from_fn_with_state};
+    use axum::middleware::from_fn_with_state;
     use axum::routing::get;
     use tower::ServiceExt;
     use tower_http::catch_panic::CatchPanicLayer;
@@ -154,7 +158,7 @@ mod tests {
             .route("/plain", get(|| async { (StatusCode::BAD_REQUEST, "plain") }))
             .layer(CatchPanicLayer::custom(panicked))
             .layer(from_fn_with_state(Arc::new(Semaphore::new(slots)), bounds))
-            .layer(from_fn(envelope));
+            .layer(from_fn_with_state(Arc::new(Metrics::default()), envelope));
         let response = router.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();

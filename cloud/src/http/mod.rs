@@ -31,12 +31,13 @@ mod tests;
 
 pub use bundle::{BrokerAddress, Trust};
 pub use openapi::document as openapi;
-pub use ports::{Fleet, Provisioned, Provisioner, Readiness, Unknown};
+pub use ports::{Fleet, Obstacle, Provisioned, Provisioner, Readiness, Unknown};
 
 use crate::access::Desk;
 use crate::alarms::Alarms;
 use crate::auth::TokenStore;
 use crate::books::Books;
+use crate::metrics::Metrics;
 use axum::Router;
 use coterm_shared::time::Timestamp;
 use forecast::Forecasts;
@@ -67,6 +68,8 @@ pub struct Deps {
     pub readiness: Arc<dyn Readiness>,
     /// What operators have to know.
     pub alarms: Arc<Alarms>,
+    /// What monitoring systems want to know.
+    pub metrics: Arc<Metrics>,
 }
 
 struct Inner {
@@ -126,6 +129,10 @@ impl Api {
 
     fn alarms(&self) -> &Alarms {
         &self.0.deps.alarms
+    }
+
+    fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.deps.metrics
     }
 
     fn redeeming(&self) -> &Limiter {

@@ -5,6 +5,7 @@ use crate::books::BooksError;
 use crate::ports::BoxFuture;
 use coterm_certs::{DeviceCertificate, PkiError};
 use coterm_shared::id::{DeviceId, OrganizationId};
+use serde::Serialize;
 use serde_json::Value;
 
 /// A device's new certificate.
@@ -40,10 +41,22 @@ pub trait Fleet: Send + Sync + 'static {
     fn confirm(&self, organization: OrganizationId) -> BoxFuture<'_, Result<bool, BooksError>>;
 }
 
+/// Something that keeps the daemon from its work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Obstacle {
+    /// Stable code.
+    pub code: &'static str,
+    /// What is the case. Anybody may read it: no names, no paths.
+    pub reason: String,
+    /// Whether the process is no good any more and should be started anew.
+    #[serde(skip)]
+    pub dead: bool,
+}
+
 /// Whether the daemon does its work.
 pub trait Readiness: Send + Sync + 'static {
-    /// What keeps it from its work, in sentences; empty if nothing does.
-    fn obstacles(&self) -> Vec<String>;
+    /// What keeps it from its work; empty if nothing does.
+    fn obstacles(&self) -> Vec<Obstacle>;
 }
 
 /// A fleet nobody has heard of, and no obstacles: for a daemon without a reconciler, and for tests.
@@ -65,7 +78,7 @@ impl Fleet for Unknown {
 }
 
 impl Readiness for Unknown {
-    fn obstacles(&self) -> Vec<String> {
+    fn obstacles(&self) -> Vec<Obstacle> {
         Vec::new()
     }
 }

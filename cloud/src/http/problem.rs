@@ -79,6 +79,13 @@ impl Problem {
         Some(Problem { status, code: first.code, detail, hint, errors, retry_after_secs: None })
     }
 
+    /// The same, with findings.
+    #[must_use]
+    pub fn with(mut self, errors: Vec<Fault>) -> Problem {
+        self.errors = errors;
+        self
+    }
+
     /// The same, with a time to wait before repeating the request.
     #[must_use]
     pub fn retry_after(mut self, secs: u64) -> Problem {

@@ -10,6 +10,8 @@ use super::ports::{Fresh, Memory, Said, Wish};
 use super::publish::End;
 use super::status::{Cause, DeviceStatus, Halt, Link, Quarantine};
 use super::suspicion::{Suspicions, contradiction};
+use crate::metrics::FleetCensus;
+use coterm_shared::enforcement::EnforcementState;
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
@@ -123,6 +125,23 @@ impl Fleet {
     /// How many devices are known.
     pub(super) fn len(&self) -> usize {
         self.devices.len()
+    }
+
+    /// Everything counted, for metrics.
+    pub(super) fn census(&self, now: Timestamp) -> FleetCensus {
+        let states = EnforcementState::ALL.map(|state| (state.name(), 0));
+        let mut census = FleetCensus { states: states.into(), ..FleetCensus::default() };
+        let add = |count: &mut u64, yes: bool| *count = count.saturating_add(u64::from(yes));
+        for entry in self.devices.values() {
+            add(&mut census.devices, true);
+            add(&mut census.connected, entry.link == Link::Connected);
+            add(&mut census.overdue, entry.issued.is_some_and(|issued| issued.lease_ends_at <= now));
+            add(&mut census.quarantined, entry.quarantine.is_some());
+            if let Some(report) = &entry.report {
+                add(census.states.entry(report.state.name()).or_default(), true);
+            }
+        }
+        census
     }
 
     /// The entry of a device, made if need be, within the bound on strangers.

@@ -33,10 +33,11 @@ pub use status::{Cause, Contradiction, DeviceStatus, Halt, Link, Quarantine, Sus
 
 use crate::alarms::{AlarmCode, Condition};
 use crate::books::BooksError;
+use crate::metrics::FleetCensus;
 use crate::ports::Broker;
 use crate::signer::Documents;
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::time::Seconds;
+use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{TokenVersion, TrustDomain};
 use documents::DocumentCourier;
 use engine::{Engine, Order, Work};
@@ -166,6 +167,19 @@ impl Reconciler {
     #[must_use]
     pub fn device_count(&self) -> usize {
         self.fleet().len()
+    }
+
+    /// The fleet, counted; costs a pass over it.
+    #[must_use]
+    pub fn census(&self, now: Timestamp) -> FleetCensus {
+        self.fleet().census(now)
+    }
+
+    /// Whether the loop has ended, asked to or not.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        task.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// The work done since the start.

@@ -70,6 +70,7 @@ impl Daemon {
             fleet: Arc::new(Unknown),
             readiness: Arc::new(Unknown),
             alarms: Arc::default(),
+            metrics: Arc::default(),
         });
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}/api/v1", listener.local_addr().unwrap());

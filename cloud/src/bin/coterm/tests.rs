@@ -60,6 +60,7 @@ impl Server {
             fleet: Arc::new(Unknown),
             readiness: Arc::new(Unknown),
             alarms: Arc::default(),
+            metrics: Arc::default(),
         });
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -46,7 +46,20 @@ pub(super) const FAULTS: &[(u16, &str, &str, &[&str])] = &[
         503,
         "Unavailable",
         "The server cannot do it now",
-        &["TIMEOUT", "CLOSED", "TIME_IN_DOUBT", "STORAGE_FULL", "STORAGE_FAILED", "NOT_READY"],
+        &[
+            "TIMEOUT",
+            "CLOSED",
+            "TIME_IN_DOUBT",
+            "STORAGE_FULL",
+            "STORAGE_FAILED",
+            "NOT_READY",
+            "NOT_HEALTHY",
+            "STOPPING",
+            "BROKER_DOWN",
+            "STORE_FAILING",
+            "WRITER_STUCK",
+            "RECONCILER_GONE",
+        ],
     ),
 ];
 

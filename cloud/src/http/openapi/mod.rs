@@ -167,6 +167,7 @@ fn operation(path: &str, op: &Op) -> Value {
             let csv = json!({ "schema": schema::text() });
             (200, json!({ "application/json": { "schema": schema }, "text/csv": csv }))
         }
+        Answer::Text(media_type) => (200, json!({ *media_type: { "schema": schema::text() } })),
         Answer::Nothing => (204, Value::Null),
     };
     if op.kind == Kind::Change {

@@ -290,7 +290,7 @@ fn others() -> Vec<Named> {
         vec![
             ("id", id("tok")),
             ("name", text()),
-            ("role", either(&["vendor", "org-admin", "org-viewer"])),
+            ("role", either(&["vendor", "org-admin", "org-viewer", "monitor"])),
             ("organization?", id("org")),
             ("created_at", instant()),
             ("created_by", text()),
@@ -347,7 +347,7 @@ fn others() -> Vec<Named> {
             object([
                 ("id", text()),
                 ("name", text()),
-                ("role", either(&["vendor", "org-admin", "org-viewer"])),
+                ("role", either(&["vendor", "org-admin", "org-viewer", "monitor"])),
                 ("organization", maybe(id("org"))),
             ]),
         ),

@@ -16,6 +16,8 @@ pub(in crate::http) enum Who {
     Admin,
     /// The vendor's staff.
     Vendor,
+    /// A monitoring system.
+    Monitor,
 }
 
 impl Who {
@@ -26,6 +28,7 @@ impl Who {
             Who::Token | Who::Viewer => &["org-viewer", "org-admin", "vendor"],
             Who::Admin => &["org-admin", "vendor"],
             Who::Vendor => &["vendor"],
+            Who::Monitor => &["monitor", "vendor"],
         }
     }
 }
@@ -48,6 +51,8 @@ pub(super) enum Answer {
     Json(u16, Value),
     /// The same, or CSV if it is asked for.
     JsonOrCsv(Value),
+    /// Text of this media type.
+    Text(&'static str),
     /// No content.
     Nothing,
 }
@@ -161,11 +166,16 @@ impl Op {
         Op { guesses: true, ..self }
     }
 
+    /// It answers with text of this media type instead.
+    pub(in crate::http) fn in_text(self, media_type: &'static str) -> Op {
+        Op { answer: Answer::Text(media_type), ..self }
+    }
+
     /// It answers in CSV as well.
     pub(in crate::http) fn or_csv(self) -> Op {
         let answer = match self.answer {
             Answer::Json(_, schema) => Answer::JsonOrCsv(schema),
-            other @ (Answer::JsonOrCsv(_) | Answer::Nothing) => other,
+            other @ (Answer::JsonOrCsv(_) | Answer::Text(_) | Answer::Nothing) => other,
         };
         Op { answer, ..self }
     }
@@ -176,7 +186,7 @@ impl Op {
             return vec![429, 503];
         }
         let mut faults = vec![400, 401, 413, 415, 422, 429, 500, 503];
-        if matches!(self.who, Who::Admin | Who::Vendor) {
+        if matches!(self.who, Who::Admin | Who::Vendor | Who::Monitor) {
             faults.push(403);
         }
         match self.kind {

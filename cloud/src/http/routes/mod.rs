@@ -31,7 +31,7 @@ use crate::auth::Action;
 use crate::books::{BooksError, Change, Committed};
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{Command, DoorUnits, GroupSetting, Organization, Scope, SettingsChange};
@@ -43,13 +43,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every route with its layers.
 pub(super) fn all(api: Api) -> Router {
+    let metrics = Arc::clone(api.metrics());
     table()
         .into_router()
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(Arc::new(Semaphore::new(MAX_IN_FLIGHT)), bounds))
-        .layer(from_fn(envelope))
+        .layer(from_fn_with_state(metrics, envelope))
         .with_state(api)
 }
 

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::alarms::Place;
+use crate::http::Obstacle;
 use crate::http::once::{self, Once};
 use crate::http::openapi::document;
+use crate::http::problem::Fault;
+use crate::metrics::CONTENT_TYPE;
 use axum::Json;
 use axum::extract::{Path, State};
 use serde_json::json;
@@ -13,6 +16,12 @@ pub(super) fn routes() -> Routes {
     Routes::new()
         .get("/health", health, Op::read(Who::Anyone, "health", "The process answers", status()))
         .get("/ready", ready, Op::read(Who::Anyone, "ready", "It does its work, or what keeps it", status()))
+        .get(
+            "/metrics",
+            metrics,
+            Op::read(Who::Monitor, "metrics", "Figures for a monitoring system (OpenMetrics)", text())
+                .in_text(CONTENT_TYPE),
+        )
 }
 
 pub(super) fn v1_routes() -> Routes {
@@ -49,21 +58,44 @@ async fn openapi() -> Response {
     ([(axum::http::header::CONTENT_TYPE, "application/json")], document()).into_response()
 }
 
-/// `GET /health`: the process answers. No credential.
-pub(super) async fn health() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+/// `GET /health`: the process lives, or 503 if it should be started anew. No credential.
+pub(super) async fn health(State(api): State<Api>) -> Response {
+    let dead = |obstacle: &Obstacle| obstacle.dead;
+    told(api.readiness().obstacles().into_iter().filter(dead).collect(), "ok", "NOT_HEALTHY")
 }
 
-/// `GET /ready`: it does its work, or 503. No credential, so no details beyond what keeps it.
+/// `GET /ready`: it does its work, or 503 with every reason. No credential, so no details beyond what keeps it.
 pub(super) async fn ready(State(api): State<Api>) -> Response {
-    let obstacles = api.readiness().obstacles();
-    if obstacles.is_empty() {
-        return Json(json!({ "status": "ready" })).into_response();
-    }
+    told(api.readiness().obstacles(), "ready", "NOT_READY")
+}
+
+fn told(obstacles: Vec<Obstacle>, well: &str, code: &str) -> Response {
     let hint = "Wait for it; if it lasts, look at the daemon's log.";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_READY", obstacles.join("; "), hint)
+    let fault = |obstacle: &Obstacle| Fault {
+        code: obstacle.code.to_owned(),
+        message: obstacle.reason.clone(),
+        hint: String::new(),
+        field: None,
+    };
+    let reasons: Vec<&str> = obstacles.iter().map(|obstacle| obstacle.reason.as_str()).collect();
+    if reasons.is_empty() {
+        return Json(json!({ "status": well })).into_response();
+    }
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, reasons.join("; "), hint)
+        .with(obstacles.iter().map(fault).collect())
         .retry_after(5)
         .into_response()
+}
+
+/// `GET /metrics`: figures of the whole daemon, none of a tenant.
+pub(super) async fn metrics(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ReadMetrics)?;
+    ask.no_query()?;
+    let metrics = Arc::clone(api.metrics());
+    // It may count the whole fleet.
+    let text = tokio::task::spawn_blocking(move || metrics.text()).await;
+    let text = text.map_err(|_| Problem::internal())?.map_err(|_| Problem::internal())?;
+    Ok(([(axum::http::header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
 }
 
 /// `GET /whoami`

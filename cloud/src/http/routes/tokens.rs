@@ -12,7 +12,7 @@ use std::str::FromStr;
 pub(super) fn routes() -> Routes {
     let new = body([
         ("name", text()),
-        ("role", either(&["vendor", "org-admin", "org-viewer"])),
+        ("role", either(&["vendor", "org-admin", "org-viewer", "monitor"])),
         ("organization?", id("org")),
         ("expires_at?", instant()),
     ]);
@@ -69,7 +69,7 @@ impl FromStr for KnownRole {
     type Err = &'static str;
 
     fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        RoleName::parse(text).map(KnownRole).ok_or("one of vendor, org-admin and org-viewer")
+        RoleName::parse(text).map(KnownRole).ok_or("one of vendor, org-admin, org-viewer and monitor")
     }
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn create(State(api): State<Api>, ask: Ask) -> Result<Response>
         body.fault(
             "INVALID_VALUE",
             "organization",
-            "required by org-admin and org-viewer, and refused by vendor",
+            "required by org-admin and org-viewer, and refused by vendor and monitor",
         );
     }
     if expires_at.flatten().is_some_and(|at| at <= ask.now) {

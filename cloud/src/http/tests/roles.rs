@@ -162,6 +162,53 @@ async fn a_missing_wrong_expired_or_revoked_credential_is_none() {
     }
 }
 
+/// A scraper's credential opens the metrics and nothing else, and says nothing about what exists.
+#[tokio::test]
+async fn a_monitor_reads_metrics_and_nothing_of_anybodys_books() {
+    let world = World::new().await;
+    let now = world.clock.now();
+    let monitor = world.token(9, RoleName::Monitor, None, None, now);
+    let answer = world.call(&monitor, Method::GET, "/metrics", Value::Null).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    // What was asked is told by the template of its route: no id, no name, no credential.
+    let route =
+        "coterm_http_requests_total{method=\"POST\",route=\"/api/v1/organizations\",status=\"201\"} 2";
+    assert!(answer.text.contains(route), "{}", answer.text);
+    assert!(
+        answer.text.ends_with("# EOF\n")
+            && !answer.text.contains(&world.org)
+            && !answer.text.contains("ctk_")
+    );
+    let scraped = world.call(&monitor, Method::GET, "/metrics", Value::Null).await;
+    assert!(scraped.text.contains("coterm_http_in_flight 1\n"), "the scrape itself: {}", scraped.text);
+
+    for (token, status) in
+        [(world.viewer.as_str(), 403), (&world.admin, 403), (&world.vendor, 200), ("none", 401)]
+    {
+        let answer = world.call(token, Method::GET, "/metrics", Value::Null).await;
+        assert_eq!(answer.status.as_u16(), status);
+    }
+    let unknown = "/api/v1/organizations/org_01900000000070008000000000000000";
+    for path in [
+        world.at(""),
+        unknown.to_owned(),
+        world.at("/groups"),
+        String::from("/api/v1/organizations"),
+        String::from("/api/v1/prices"),
+        String::from("/api/v1/api-tokens"),
+        String::from("/api/v1/platform/alarms"),
+    ] {
+        let answer = world.call(&monitor, Method::GET, &path, Value::Null).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}: {}", answer.text);
+    }
+    let body = json!({"name": "scraper", "role": "monitor"});
+    let admins = world.call(&world.admin, Method::POST, "/api/v1/api-tokens", body.clone()).await;
+    assert_eq!(admins.status, StatusCode::FORBIDDEN);
+    let vendors = world.call(&world.vendor, Method::POST, "/api/v1/api-tokens", body).await;
+    assert_eq!(vendors.status, StatusCode::CREATED, "{}", vendors.text);
+}
+
 #[tokio::test]
 async fn an_org_admin_hands_out_tokens_of_its_own_organization_only() {
     let world = World::new().await;

@@ -87,6 +87,7 @@ fn assemble(dir: &Path, clock: &ManualClock) -> (Router, Books, Arc<TokenStore>)
         fleet: Arc::new(Unknown),
         readiness: Arc::new(Unknown),
         alarms: Arc::default(),
+        metrics: Arc::default(),
     });
     (router(api), books, tokens)
 }

@@ -46,6 +46,8 @@ pub(crate) enum Role {
     OrgAdmin,
     /// Read one organization
     OrgViewer,
+    /// Read the daemon's metrics, and nobody's books
+    Monitor,
 }
 
 impl Role {
@@ -54,6 +56,7 @@ impl Role {
             Role::Vendor => "vendor",
             Role::OrgAdmin => "org-admin",
             Role::OrgViewer => "org-viewer",
+            Role::Monitor => "monitor",
         }
     }
 }
@@ -74,7 +77,10 @@ pub(crate) fn run(context: &Context, command: TokenCommand) -> Result<(), Failur
     let now = ChangeArgs { yes: true, dry_run: false };
     match command {
         TokenCommand::Create { name, role, expires_at, output } => {
-            let organization = if role == Role::Vendor { None } else { Some(context.organization()?) };
+            let organization = match role {
+                Role::Vendor | Role::Monitor => None,
+                Role::OrgAdmin | Role::OrgViewer => Some(context.organization()?),
+            };
             let body = Some(
                 json!({ "name": name, "role": role.name(), "organization": organization, "expires_at": expires_at }),
             );
