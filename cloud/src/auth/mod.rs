@@ -13,6 +13,6 @@ mod store;
 
 pub use answers::KeptAnswer;
 pub use bootstrap::{ADMIN_TOKEN_FILE, bootstrap};
-pub use role::{Access, Action, Principal, Role, RoleName, access};
+pub use role::{Access, Action, Principal, Reach, Role, RoleName, access};
 pub use secret::{Secret, SecretHash, parse_bearer};
 pub use store::{TokenError, TokenId, TokenRecord, TokenStore};

@@ -17,6 +17,17 @@ pub enum Role {
     Monitor,
 }
 
+/// Which organizations a role reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All of them.
+    All,
+    /// This one.
+    Only(OrganizationId),
+    /// None.
+    Nothing,
+}
+
 /// The name of a role, as in JSON and on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -77,7 +88,17 @@ impl Role {
         }
     }
 
-    /// The only organization it reaches; `None` for the vendor, who reaches all, and for a monitor, who reaches none.
+    /// Which organizations it reaches at all.
+    #[must_use]
+    pub const fn reach(self) -> Reach {
+        match self {
+            Role::Vendor => Reach::All,
+            Role::OrgAdmin(id) | Role::OrgViewer(id) => Reach::Only(id),
+            Role::Monitor => Reach::Nothing,
+        }
+    }
+
+    /// The organization it is scoped to, if to one; see [`Role::reach`] for what it may see.
     #[must_use]
     pub const fn organization(self) -> Option<OrganizationId> {
         match self {

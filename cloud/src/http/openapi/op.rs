@@ -185,10 +185,7 @@ impl Op {
         if self.who == Who::Anyone {
             return vec![429, 503];
         }
-        let mut faults = vec![400, 401, 413, 415, 422, 429, 500, 503];
-        if matches!(self.who, Who::Admin | Who::Vendor | Who::Monitor) {
-            faults.push(403);
-        }
+        let mut faults = vec![400, 401, 403, 413, 415, 422, 429, 500, 503];
         match self.kind {
             Kind::Read => {}
             Kind::Change => faults.extend([409, 412]),

@@ -1,6 +1,7 @@
 //! `/organizations`
 
 use super::*;
+use crate::auth::Reach;
 use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::id::{DeviceId, GroupId};
@@ -61,11 +62,11 @@ pub(super) fn inner_routes() -> Routes {
 /// `GET /organizations`: those this principal reaches.
 pub(super) async fn list(State(api): State<Api>, ask: Ask) -> Result<Response> {
     let page: Page<OrganizationId> = ask.page()?;
-    let own = ask.principal.role.organization();
-    let visible = match own {
-        Some(own) => Vec::from_iter((page.after < Some(own)).then_some(own)),
+    let visible = match ask.principal.role.reach() {
+        Reach::Nothing => return Err(Problem::forbidden()),
+        Reach::Only(own) => Vec::from_iter((page.after < Some(own)).then_some(own)),
         // One more than is shown says that there is a next page.
-        None => api.books().organizations_after(page.after, page.limit.saturating_add(1)),
+        Reach::All => api.books().organizations_after(page.after, page.limit.saturating_add(1)),
     };
     let view = |id| api.books().present(id, ask.now).map(|organization| OrganizationView::of(&organization));
     Ok(Json(page::of(visible.into_iter(), &page, |id| *id, view)).into_response())

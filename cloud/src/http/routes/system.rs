@@ -20,7 +20,7 @@ pub(super) fn routes() -> Routes {
             "/metrics",
             metrics,
             Op::read(Who::Monitor, "metrics", "Figures for a monitoring system (OpenMetrics)", text())
-                .in_text(CONTENT_TYPE),
+                .in_text("application/openmetrics-text"),
         )
 }
 

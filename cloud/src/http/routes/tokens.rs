@@ -1,7 +1,7 @@
 //! `/api-tokens`
 
 use super::*;
-use crate::auth::{RoleName, Secret, TokenId, TokenRecord};
+use crate::auth::{Reach, RoleName, Secret, TokenId, TokenRecord};
 use crate::http::once::{self, Once};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -136,7 +136,11 @@ pub(super) async fn revoke(State(api): State<Api>, Path(id): Path<String>, ask: 
     let record = TokenId::parse(&id).and_then(|id| api.tokens().find(&id)).ok_or_else(missing)?;
     let scope = record.scope().ok_or_else(missing)?;
     // A token of another tenant, and the vendor's, is as unknown to this one as any other text.
-    let visible = ask.principal.role.organization().is_none_or(|own| scope.organization() == Some(own));
+    let visible = match ask.principal.role.reach() {
+        Reach::All => true,
+        Reach::Only(own) => scope.organization() == Some(own),
+        Reach::Nothing => false,
+    };
     if !visible {
         return Err(missing());
     }

@@ -109,6 +109,9 @@ pub(super) fn hold(method: &Method, path: &str, answer: &Answer) {
         assert!(described["content"].is_null(), "{at}: no body, though one is described");
     } else if kind != "text/csv" {
         let schema = content.unwrap_or_else(|| panic!("{at}: {kind} is not described"));
+        if !kind.ends_with("json") {
+            return;
+        }
         let found = faults(&schema["schema"], &answer.body, "");
         assert!(found.is_empty(), "{at}: {found:#?}");
     }
@@ -157,11 +160,13 @@ async fn it_is_served_to_anyone_and_names_every_route_of_the_page_with_its_roles
             None => path.to_owned(),
         };
         let roles = match cells.next().unwrap() {
-            "anyone" => 0,
-            "vendor" => 1,
-            "admin" => 2,
-            _ => 3,
+            "anyone" => "",
+            "vendor" => "vendor",
+            "monitor" => "monitor vendor",
+            "admin" => "org-admin vendor",
+            _ => "org-viewer org-admin vendor",
         };
+        let roles = roles.to_owned();
         told.insert((path, method.to_ascii_lowercase(), roles));
     }
     let paths = document()["paths"].as_object().unwrap();
@@ -169,8 +174,10 @@ async fn it_is_served_to_anyone_and_names_every_route_of_the_page_with_its_roles
         .iter()
         .flat_map(|(path, entry)| {
             let methods = entry.as_object().unwrap().iter().filter(|(name, _)| *name != "parameters");
-            methods
-                .map(|(method, op)| (path.clone(), method.clone(), op["x-roles"].as_array().unwrap().len()))
+            methods.map(|(method, op)| {
+                let roles = op["x-roles"].as_array().unwrap().iter().map(|role| role.as_str().unwrap());
+                (path.clone(), method.clone(), roles.collect::<Vec<_>>().join(" "))
+            })
         })
         .collect();
     let missing: Vec<_> = described.symmetric_difference(&told).collect();

@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::auth::RoleName;
+use crate::clock::Clock;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use coterm_shared::time::Timestamp;
@@ -268,7 +269,12 @@ async fn the_page_of_routes_names_routes_that_exist_and_who_may_use_them() {
         assert_eq!(nobody.status == StatusCode::UNAUTHORIZED, who != "anyone", "{row}");
         let forbidden = [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&viewer.status);
         let detail = ["xgroupx", "xsitex", "xkeyx", "xcodex", "/none"].iter().any(|name| path.contains(name));
-        assert_eq!(forbidden, ["admin", "vendor"].contains(&who) || detail, "{row}: {}", viewer.text);
+        assert_eq!(
+            forbidden,
+            ["admin", "vendor", "monitor"].contains(&who) || detail,
+            "{row}: {}",
+            viewer.text
+        );
         seen += 1;
     }
     assert!(seen > 40, "only {seen} routes were found on the page");
