@@ -117,6 +117,11 @@ uuid_id!(
     EndpointId, "ept", "an endpoint"
 );
 
+uuid_id!(
+    /// An operation that waits for the vendor.
+    HeldId, "held", "a held operation"
+);
+
 /// A device: its certificate's common name, its MQTT client id and a level of its topics.
 ///
 /// 1 to 64 characters of `A-Z a-z 0-9 _ -`: nothing that MQTT, X.509 or a file name gives a meaning to.

@@ -23,6 +23,7 @@ mod log;
 mod manual;
 mod offline;
 mod python_peer;
+mod safety;
 mod second_cloud;
 mod secrets;
 mod startup;

@@ -201,6 +201,7 @@ async fn serve(
         }),
         fleet: Arc::new(Statuses(Arc::clone(&reconciler))),
         readiness: Arc::clone(&readiness),
+        lease: config.tokens.lease,
         alarms: Arc::clone(&alarms),
         metrics: Arc::new(metrics),
     };

@@ -135,6 +135,8 @@ pub enum Action {
     Read(OrganizationId),
     /// Change anything of an organization: groups, sites, devices, claims, settings.
     Change(OrganizationId),
+    /// Approve or reject operations that wait for the vendor, freeze enforcement and end that.
+    Release(OrganizationId),
     /// Make a device's certificate and private key.
     Provision(OrganizationId),
     /// List the API tokens of an organization, or of the platform.
@@ -177,6 +179,13 @@ pub fn access(role: Role, action: Action) -> Access {
                     Access::Hidden
                 }
             }
+            Action::Release(id) => {
+                if id == own {
+                    Access::Forbidden
+                } else {
+                    Access::Hidden
+                }
+            }
             Action::ManageToken(other) => match other.organization() {
                 Some(id) if id == own => Access::Allowed,
                 Some(_) => Access::Hidden,
@@ -196,7 +205,10 @@ pub fn access(role: Role, action: Action) -> Access {
                     Access::Hidden
                 }
             }
-            Action::Change(id) | Action::Provision(id) | Action::ListTokens(Some(id)) => {
+            Action::Change(id)
+            | Action::Release(id)
+            | Action::Provision(id)
+            | Action::ListTokens(Some(id)) => {
                 if id == own {
                     Access::Forbidden
                 } else {
@@ -233,6 +245,8 @@ mod tests {
             (Action::Read(foreign), [A, H, H, F]),
             (Action::Change(own), [A, A, F, F]),
             (Action::Change(foreign), [A, H, H, F]),
+            (Action::Release(own), [A, F, F, F]),
+            (Action::Release(foreign), [A, H, H, F]),
             (Action::Provision(own), [A, A, F, F]),
             (Action::Provision(foreign), [A, H, H, F]),
             (Action::ListTokens(Some(own)), [A, A, F, F]),

@@ -44,6 +44,9 @@ impl Touch {
 
 impl From<&Touched> for Touch {
     fn from(touched: &Touched) -> Touch {
+        if touched.everything {
+            return Touch::Everything;
+        }
         Touch::Some {
             groups: touched.groups.iter().copied().collect(),
             devices: touched.devices.iter().cloned().collect(),

@@ -5,9 +5,9 @@
 
 use super::feed::{Touch, Touches, merge};
 use super::ledger::{Ledger, Overlay, Tail};
-use super::request::{BooksError, Committed, Request, StoredResponse};
+use super::request::{BooksError, Committed, Held, Request, StoredResponse};
 use super::rules::{self, Mode, Plan, View};
-use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, StoreError, Transaction};
+use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, Reservation, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{Changed, Organization};
 use coterm_shared::time::Timestamp;
@@ -53,7 +53,7 @@ pub(super) fn carry_out(
     request: Request,
 ) -> Result<Answer, StoreError> {
     let (now, mode) = (group.now, group.mode);
-    let Request { actor, request_id, change, expected_version, expected_preview, idempotency, respond } =
+    let Request { actor, request_id, by, change, expected_version, expected_preview, idempotency, respond } =
         request;
     let view = Overlay { ledger, tail: &group.tail };
     if let Some(key) = &idempotency
@@ -75,7 +75,16 @@ pub(super) fn carry_out(
         check_version(&view, change.organization(), expected_version, now, mode)?;
         let plan = rules::plan(&view, &change, now, mode)?;
         plan.check_preview(expected_preview.as_ref())?;
+        // What waits takes no names; yet a claim of what is another's is refused now, not when it is approved.
+        let (plan, names, held) = if plan.needs_approval() {
+            let (waiting, operation) = plan.held(&by)?;
+            let held = Held { operation, preview: plan.preview(now) };
+            (waiting, plan.reservations(), Some(Box::new(held)))
+        } else {
+            (plan, Vec::new(), None)
+        };
         let mut committed = committed(&view, &plan, now);
+        committed.held = held;
         committed.response = respond.map(|respond| respond(&committed));
         let appends = plan.appends()?;
         let reservations = plan.reservations();
@@ -93,13 +102,17 @@ pub(super) fn carry_out(
             }
         });
         let changes = ChangeSet { recorded_at: now, actor, request_id, appends, reservations, idempotency };
-        Ok((plan, committed, changes))
+        Ok((plan, names, committed, changes))
     }));
-    let (plan, committed, changes) = match planned {
+    let (plan, names, committed, changes) = match planned {
         Ok(Ok(planned)) => planned,
         Ok(Err(error)) => return Ok(Err(error)),
         Err(_) => return Ok(Err(BooksError::Internal)),
     };
+    let holder = |name: &Reservation| tx.reads().holder(&name.kind, &name.value).map_err(BooksError::from);
+    if let Err(error) = rules::check_names(&names, holder) {
+        return Ok(Err(error));
+    }
     if changes.appends.is_empty() && changes.idempotency.is_none() {
         return Ok(Ok(committed));
     }
@@ -107,6 +120,11 @@ pub(super) fn carry_out(
         Ok(()) => {
             group.wrote = true;
             group.tail.take(&plan);
+            if plan.freezes() {
+                let everyone = ledger.organizations.keys().chain(group.tail.organizations.keys());
+                let everything = everyone.map(|id| (*id, Touch::Everything)).collect();
+                merge(&mut group.touches, &everything);
+            }
             for plan in plan.organizations() {
                 let touch = Touch::from(&plan.decision.touched);
                 merge(&mut group.touches, &Touches::from([(plan.id, touch)]));
@@ -153,6 +171,7 @@ fn committed(view: &impl View, plan: &Plan, now: Timestamp) -> Committed {
             at: now,
             version: plan.decision.after.version(),
             events: plan.decision.events.clone(),
+            held: None,
             organization: Some(plan.decision.after.clone()),
             response,
             replayed,
@@ -161,6 +180,7 @@ fn committed(view: &impl View, plan: &Plan, now: Timestamp) -> Committed {
             at: now,
             version: platform.as_ref().map_or_else(|| version(view, None), |p| p.decision.after.version()),
             events: Vec::new(),
+            held: None,
             organization: None,
             response,
             replayed,
@@ -178,6 +198,7 @@ fn repetition(
         at: now,
         version: version(view, id),
         events: Vec::new(),
+        held: None,
         organization: id.and_then(|id| view.organization(id)),
         response: None,
         replayed: Some(StoredResponse { status: kept.status, body: kept.body }),

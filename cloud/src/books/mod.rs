@@ -29,7 +29,9 @@ pub use crate::store::{DeviceStatus, Envelope, Issued, Note, NoteChange};
 pub use feed::{Feed, Touch, Touches};
 pub use issue::{Allocated, SignError, Signed, ToIssue};
 pub use meters::{Ailment, Meters};
-pub use request::{BooksError, Change, Committed, Idempotency, NewPart, Request, Respond, StoredResponse};
+pub use request::{
+    BooksError, Change, Committed, Held, Idempotency, NewPart, Request, Respond, StoredResponse,
+};
 
 use crate::clock::{Clock, JumpWatch, TimeDoubt};
 use crate::store::chain::{ChainFault, Verified, verify_chain};
@@ -219,14 +221,7 @@ impl Books {
                 rules::check_holder(&name, holder(&name)?)?;
             }
             let plan = rules::plan(&present, &change, now, books.shared.mode)?;
-            let names = plan.reservations();
-            for (index, name) in names.iter().enumerate() {
-                let holder = holder(name)?;
-                let freed = |earlier: &Reservation| rules::frees(earlier, name, holder);
-                if !names.iter().take(index).any(freed) {
-                    rules::check_holder(name, holder)?;
-                }
-            }
+            rules::check_names(&plan.reservations(), holder)?;
             Ok(plan.preview(now))
         })
         .await
@@ -283,6 +278,12 @@ impl Books {
     #[must_use]
     pub fn platform(&self) -> Platform {
         self.shared.read(View::platform)
+    }
+
+    /// The version of what spans organizations.
+    #[must_use]
+    pub fn platform_version(&self) -> u64 {
+        self.shared.read(|ledger| ledger.platform.version())
     }
 
     /// Cloud time: the clock, or the last recorded event if that is later (token §3).

@@ -4,7 +4,8 @@ use crate::clock::TimeDoubt;
 use crate::store::StoreError;
 use coterm_shared::id::{GroupId, KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    ClaimMode, Command, Dated, FoundOrganization, KeyStep, Organization, PartRequest, PreviewDigest, Refusals,
+    Actor, ClaimMode, Command, Dated, FoundOrganization, HeldOperation, KeyStep, Organization, PartRequest,
+    Preview, PreviewDigest, Refusals,
 };
 use coterm_shared::platform::PlatformCommand;
 use coterm_shared::platform::code::{CodeHash, KeyCode};
@@ -127,6 +128,8 @@ pub struct Request {
     pub actor: String,
     /// The id of the request, as it shall stand in the log.
     pub request_id: String,
+    /// Who asks, as held operations tell one from another (domain E6).
+    pub by: Actor,
     /// What is asked.
     pub change: Change,
     /// Refuse unless the organization (or the platform) is at this version.
@@ -142,8 +145,10 @@ pub struct Request {
 impl Request {
     /// A request without conditions.
     pub fn new(actor: impl Into<String>, request_id: impl Into<String>, change: Change) -> Request {
+        let actor = actor.into();
         Request {
-            actor: actor.into(),
+            by: Actor { id: actor.clone(), name: actor.clone() },
+            actor,
             request_id: request_id.into(),
             change,
             expected_version: None,
@@ -176,12 +181,23 @@ pub struct Committed {
     pub version: u64,
     /// What happened to the organization, in order.
     pub events: Vec<Dated>,
+    /// Set if nothing of it was done, because it waits for the vendor (domain E6).
+    pub held: Option<Box<Held>>,
     /// The organization after it; `None` if it changed the platform alone.
     pub organization: Option<Organization>,
     /// The response made now, if the request said how.
     pub response: Option<StoredResponse>,
     /// The response of the first time, if this request is a repetition; then nothing happened now.
     pub replayed: Option<StoredResponse>,
+}
+
+/// A change that waits for the vendor (domain E6).
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// What was written down, now or when the same was asked before.
+    pub operation: HeldOperation,
+    /// What it would do.
+    pub preview: Option<Preview>,
 }
 
 /// Why a request was not carried out.

@@ -4,16 +4,17 @@
 //! after them, and the names they take. The same function serves the writer and the preview. **Deliberately absent:**
 //! writing anything.
 
-use super::request::{BooksError, Change, NewPart};
+use super::request::{BooksError, Change};
 use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
 use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    self, Command, Context, Dated, Decision, IssuedKey, KeyStep, LicensePlan, Limits, Organization,
-    PartTarget, Preview, PreviewDigest, Refusal, RefusalCode, Refusals, ReservedKind,
+    self, Actor, Command, Context, Dated, Decision, HeldCommand, HeldOperation, IssuedKey, KeyStep,
+    LicensePlan, Limits, Organization, PartRequest, PartTarget, Preview, PreviewDigest, Refusal, RefusalCode,
+    Refusals, ReservedKind, SafetyCommand,
 };
 use coterm_shared::platform::code::CodeHash;
 use coterm_shared::platform::{
-    self, DatedPlatformEvent, IssuedPart, Platform, PlatformCommand, PlatformDecision,
+    self, DatedPlatformEvent, IssuedPart, Platform, PlatformCommand, PlatformDecision, PlatformEvent,
 };
 use coterm_shared::time::Timestamp;
 use serde::Serialize;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 
 /// Number of the snapshots' encoding: raised whenever an aggregate changes its shape, or what
 /// the same entries make of it.
-const SNAPSHOT_SCHEMA: u32 = 7;
+const SNAPSHOT_SCHEMA: u32 = 8;
 
 /// A state to decide on.
 pub(super) trait View {
@@ -58,6 +59,8 @@ pub(super) struct Plan {
     pub(super) receiver: Option<OrganizationPlan>,
     /// For the platform.
     pub(super) platform: Option<PlatformPlan>,
+    /// What is written down if it has to wait for the vendor (domain E6).
+    command: Option<HeldCommand>,
 }
 
 fn missing(id: OrganizationId) -> Refusals {
@@ -70,6 +73,13 @@ pub(super) fn not_claimable() -> Refusals {
     let message = "this key code is unknown or cannot be claimed by this organization";
     let hint = "check the code with the order; if it is right, ask the vendor";
     Refusal::new(RefusalCode::KeyNotClaimable, message, hint).at("code").into()
+}
+
+/// The refusal of an approval of what nobody says to have looked at (domain E6).
+fn unseen() -> Refusals {
+    let message = "an approval names the digest of the preview that was looked at";
+    let hint = "preview the approval, look at what it would do now, and approve with that digest";
+    Refusal::new(RefusalCode::ApprovalUnseen, message, hint).into()
 }
 
 /// The refusal of a name that another organization holds.
@@ -112,10 +122,24 @@ pub(super) fn asked_for(view: &impl View, change: &Change) -> Option<Reservation
 }
 
 /// Whether `earlier` gives back what `name` takes from its present holder.
-pub(super) fn frees(earlier: &Reservation, name: &Reservation, holder: Option<StreamId>) -> bool {
+fn frees(earlier: &Reservation, name: &Reservation, holder: Option<StreamId>) -> bool {
     earlier.act == ReservationAct::Release
         && Some(earlier.stream) == holder
         && (&earlier.kind, &earlier.value) == (&name.kind, &name.value)
+}
+
+/// Refuses the first of these names that another stream holds, unless one before it gives it back.
+pub(super) fn check_names<E: From<Refusals>>(
+    names: &[Reservation],
+    holder: impl Fn(&Reservation) -> Result<Option<StreamId>, E>,
+) -> Result<(), E> {
+    for (index, name) in names.iter().enumerate() {
+        let holder = holder(name)?;
+        if !names.iter().take(index).any(|earlier| frees(earlier, name, holder)) {
+            check_holder(name, holder)?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether durations keep doors open or fit a show into a minute (domain E1).
@@ -142,7 +166,7 @@ impl Mode {
 /// A defect of the rules is reported by the timer that meets it; those who read see what is stored.
 pub(super) fn present(of: Organization, platform: &Platform, now: Timestamp, mode: Mode) -> Organization {
     match of.present(&Context { now, limits: mode.limits(platform) }) {
-        Ok(present) => present,
+        Ok(present) => present.under(platform.freeze()),
         Err(error) => {
             tracing::error!(organization = %of.id(), %error, "what is due cannot be brought up to date");
             of
@@ -166,16 +190,20 @@ pub(super) fn plan(
             let entry = decide_platform(&platform, &command, now)?;
             let decision = licensing::found(founding, &context)?;
             let organization = OrganizationPlan { id: founding.id, before: None, decision };
-            Ok(Plan { organization: Some(organization), receiver: None, platform: Some(entry) })
+            let (organization, platform) = (Some(organization), Some(entry));
+            Ok(Plan { organization, receiver: None, platform, command: None })
         }
-        Change::Organization { id, command } => Plan::of(view, *id, command, &context),
+        Change::Organization { id, command } => Plan::of(view, *id, command, &platform, &context),
         Change::ClaimKey { organization, code, group, mode } => {
             let key = platform.key_by_code_hash(&code.hash()).cloned().ok_or_else(not_claimable)?;
             let command = Command::ClaimKey { key: Box::new(key), group: *group, mode: *mode };
-            Plan::of(view, *organization, &command, &context)
+            Plan::of(view, *organization, &command, &platform, &context)
         }
         Change::SplitKey { organization, key, parts } => {
-            split(view, *organization, *key, parts, &platform, &context)
+            let requests = Box::new(parts.each_ref().map(|part| part.request.clone()));
+            let codes = parts.iter().map(|part| (part.request.id, part.code_hash)).collect();
+            let command = HeldCommand::with_codes(Command::SplitKey { id: *key, parts: requests }, codes);
+            Plan::of_held(view, *organization, command, &platform, &context)
         }
         Change::WithLicenses { organization, of, keys, proven_smallest, code_hashes } => {
             let command = Command::WithLicenses {
@@ -183,15 +211,18 @@ pub(super) fn plan(
                 keys: keys.clone(),
                 proven_smallest: *proven_smallest,
             };
-            let organization = on_organization(view, *organization, &command, &context)?;
-            let platform = enter_parts(&organization.decision, keys, code_hashes, platform, now)?;
-            Ok(Plan { organization: Some(organization), receiver: None, platform })
+            let command = HeldCommand::with_codes(command, code_hashes.clone());
+            Plan::of_held(view, *organization, command, &platform, &context)
         }
-        Change::TransferKey { organization, key, to } => transfer(view, *organization, *key, *to, &context),
+        Change::TransferKey { organization, key, to } => {
+            let command = Command::TransferKey { id: *key, to: *to };
+            Plan::of(view, *organization, &command, &platform, &context)
+        }
         Change::Platform(command) => Ok(Plan {
             organization: None,
             receiver: None,
             platform: Some(decide_platform(&platform, command, now)?),
+            command: None,
         }),
     }
 }
@@ -207,32 +238,53 @@ fn on_organization(
     Ok(OrganizationPlan { id, before: Some(before), decision })
 }
 
-/// The parts become issued keys as they stand in the event of the split: the two logs cannot differ.
-fn split(
+/// What a decision on one organization comes to elsewhere.
+///
+/// The parts of a split become issued keys as they stand in its event: the two logs cannot differ. A key that leaves
+/// arrives.
+fn beside(
     view: &impl View,
-    id: OrganizationId,
-    key: KeyId,
-    parts: &[NewPart; 2],
+    organization: &OrganizationPlan,
+    command: &HeldCommand,
     platform: &Platform,
     context: &Context,
-) -> Result<Plan, BooksError> {
-    let requests = Box::new(parts.each_ref().map(|part| part.request.clone()));
-    let organization = on_organization(view, id, &Command::SplitKey { id: key, parts: requests }, context)?;
-    let entered = parts.each_ref().map(|part| {
-        let made = organization.decision.after.key(part.request.id)?;
-        Some(IssuedPart { key: made.issued.clone(), code_hash: part.code_hash })
-    });
-    let [Some(first), Some(second)] = entered else { return Err(BooksError::Internal) };
-    let command = PlatformCommand::SplitKey { key, parts: Box::new([first, second]) };
-    let platform = Some(decide_platform(platform, &command, context.now)?);
+) -> Result<(Option<OrganizationPlan>, Option<PlatformPlan>), BooksError> {
+    let codes = &command.code_hashes;
+    if let Command::WithLicenses { keys, .. } = &command.command {
+        let entered = enter_parts(&organization.decision, keys, codes, platform.clone(), context.now)?;
+        return Ok((None, entered));
+    }
+    if let Command::SplitKey { id, parts } = &command.command {
+        return split(view, organization, (*id, parts, codes), platform, context);
+    }
+    let Command::TransferKey { id, to } = &command.command else { return Ok((None, None)) };
+    Ok((Some(receive(view, &organization.decision, *id, *to, context)?), None))
+}
+
+fn split(
+    view: &impl View,
+    organization: &OrganizationPlan,
+    (key, parts, codes): (KeyId, &[PartRequest; 2], &BTreeMap<KeyId, CodeHash>),
+    platform: &Platform,
+    context: &Context,
+) -> Result<(Option<OrganizationPlan>, Option<PlatformPlan>), BooksError> {
+    let [first, second] = parts;
+    let entered = |part: &PartRequest| {
+        let made = organization.decision.after.key(part.id).ok_or(BooksError::Internal)?;
+        let code_hash = *codes.get(&part.id).ok_or(BooksError::Internal)?;
+        Ok::<_, BooksError>(IssuedPart { key: made.issued.clone(), code_hash })
+    };
+    let entered = Box::new([entered(first)?, entered(second)?]);
+    let platform =
+        Some(decide_platform(platform, &PlatformCommand::SplitKey { key, parts: entered }, context.now)?);
     // The rules let one part leave at most.
-    let leaving = parts.iter().find_map(|part| match part.request.target {
-        PartTarget::Other(to) => Some((part.request.id, to)),
+    let leaving = parts.iter().find_map(|part| match part.target {
+        PartTarget::Other(to) => Some((part.id, to)),
         PartTarget::Own { .. } => None,
     });
     let receiver =
         leaving.map(|(part, to)| receive(view, &organization.decision, part, to, context)).transpose()?;
-    Ok(Plan { organization: Some(organization), receiver, platform })
+    Ok((receiver, platform))
 }
 
 /// The parts of all keys that are split become issued keys as they stand in the events, as with a split alone.
@@ -277,18 +329,6 @@ pub(super) fn licenses_along(
     Ok(licensing::licenses_along(&organization, of, &context)?)
 }
 
-fn transfer(
-    view: &impl View,
-    id: OrganizationId,
-    key: KeyId,
-    to: OrganizationId,
-    context: &Context,
-) -> Result<Plan, BooksError> {
-    let giver = on_organization(view, id, &Command::TransferKey { id: key, to }, context)?;
-    let receiver = receive(view, &giver.decision, key, to, context)?;
-    Ok(Plan { organization: Some(giver), receiver: Some(receiver), platform: None })
-}
-
 /// What a key that leaves one organization comes to in another: it arrives unassigned, or in the one pool
 /// of an organization without license groups (domain G1, K7, K8).
 fn receive(
@@ -329,10 +369,72 @@ impl Plan {
         view: &impl View,
         id: OrganizationId,
         command: &Command,
+        platform: &Platform,
         context: &Context,
     ) -> Result<Plan, BooksError> {
-        let organization = on_organization(view, id, command, context)?;
-        Ok(Plan { organization: Some(organization), receiver: None, platform: None })
+        Plan::of_held(view, id, HeldCommand::new(command.clone()), platform, context)
+    }
+
+    /// The same of a command with all that would be written down if it had to wait.
+    fn of_held(
+        view: &impl View,
+        id: OrganizationId,
+        command: HeldCommand,
+        platform: &Platform,
+        context: &Context,
+    ) -> Result<Plan, BooksError> {
+        let organization = on_organization(view, id, &command.command, context)?;
+        // What is approved is carried out as what it was asked for as.
+        let approved = if let Command::Safety(SafetyCommand::Approve { held, .. }) = &command.command {
+            let before = organization.before.as_ref();
+            before.and_then(|before| before.held_operation(*held)).and_then(HeldOperation::command)
+        } else {
+            None
+        };
+        let carried_out = approved.as_ref().unwrap_or(&command);
+        let (receiver, platform) = beside(view, &organization, carried_out, platform, context)?;
+        Ok(Plan { organization: Some(organization), receiver, platform, command: Some(command) })
+    }
+
+    /// Whether it freezes everything or ends that: every device of every organization wants a look (domain E6).
+    pub(super) fn freezes(&self) -> bool {
+        let events = self.platform.iter().flat_map(|plan| &plan.decision.events);
+        events.map(|dated| &dated.event).any(|event| match event {
+            PlatformEvent::EverythingFrozen { .. } | PlatformEvent::EverythingUnfrozen { .. } => true,
+            PlatformEvent::OrganizationRegistered { .. }
+            | PlatformEvent::PriceSet { .. }
+            | PlatformEvent::ModelPut { .. }
+            | PlatformEvent::KeyIssued { .. }
+            | PlatformEvent::KeySplit { .. }
+            | PlatformEvent::LimitsSet { .. } => false,
+        })
+    }
+
+    /// Whether it has to wait until somebody of the vendor approves it (domain E6): by what it does to either organization.
+    pub(super) fn needs_approval(&self) -> bool {
+        let approved = self.organization.as_ref().is_some_and(|plan| plan.decision.lockout.approved);
+        !approved && self.organizations().any(|plan| plan.decision.lockout.needs_approval())
+    }
+
+    /// What it comes to if it waits: the organization that was asked writes it down, and nobody else does anything.
+    pub(super) fn held(&self, by: &Actor) -> Result<(Plan, HeldOperation), BooksError> {
+        let (Some(plan), Some(command)) = (&self.organization, &self.command) else {
+            return Err(BooksError::Internal);
+        };
+        let mut decision = plan.decision.clone();
+        let mut digest = PreviewDigest::of(&decision);
+        if let Some(receiver) = &self.receiver {
+            digest = digest.with(&PreviewDigest::of(&receiver.decision));
+            if receiver.decision.lockout.needs_approval() {
+                // Its groups are not of this organization.
+                let lockout = receiver.decision.lockout.clone();
+                decision.lockout = licensing::Lockout { groups: Default::default(), ..lockout };
+            }
+        }
+        let (decision, operation) = licensing::hold(&decision, command, &digest, by)?;
+        let organization = OrganizationPlan { id: plan.id, before: plan.before.clone(), decision };
+        let held = Plan { organization: Some(organization), receiver: None, platform: None, command: None };
+        Ok((held, operation))
     }
 
     /// Every organization it changes.
@@ -389,6 +491,7 @@ impl Plan {
                 licensing::check_digest_of(&plan.decision, receiver, shown)
             }
             (None, Some(_)) => Err(licensing::another_change()),
+            (Some(plan), None) if plan.decision.lockout.approved => Err(unseen()),
             (Some(_) | None, None) => Ok(()),
         }
     }

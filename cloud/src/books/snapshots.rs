@@ -46,8 +46,8 @@ impl Subject {
 
     fn freeze(&self) -> Option<Snapshot> {
         match self {
-            Subject::Platform(platform) => platform.freeze(),
-            Subject::Organization(organization) => organization.freeze(),
+            Subject::Platform(platform) => Replay::freeze(platform),
+            Subject::Organization(organization) => Replay::freeze(organization),
         }
     }
 }

@@ -205,6 +205,18 @@ impl Desk {
             Err(BooksError::Busy | BooksError::Closed) => return later(BUSY_SECS),
             Err(error) => return failed(&error),
         };
+        if let Some(held) = &committed.held {
+            // Claimed it would put its group over capacity, and very many devices with it: the vendor decides (domain E6).
+            tracing::info!(%organization, held = %held.operation.id, %key, "a device waits for the vendor's approval");
+            return Body::Refused(Refused {
+                code: String::from("OPERATION_HELD"),
+                message: String::from(
+                    "the license group has no room for this device: the vendor has to approve its claim",
+                ),
+                hint: String::from("nothing is wrong with the device; it asks again by itself"),
+                retry_secs: Some(WAIT_SECS),
+            });
+        }
         let code = committed.organization.as_ref().and_then(|books| books.enrolment().code_by_hash(&hash));
         let Some(code) = code else { return failed(&"a code that was just used is gone") };
         match &code.state {

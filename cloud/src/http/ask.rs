@@ -13,7 +13,7 @@ use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::PreviewDigest;
+use coterm_shared::licensing::{Actor, PreviewDigest};
 use coterm_shared::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::str::FromStr;
@@ -109,6 +109,13 @@ impl Ask {
             Access::Forbidden => Err(Problem::forbidden()),
             Access::Hidden => Err(Problem::not_found("organization")),
         }
+    }
+
+    /// Who asks, as held operations tell one principal from another (domain E6).
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        let Principal { id, name, role } = &self.principal;
+        Actor { id: id.clone(), name: format!("{name} ({})", role.name().as_str()) }
     }
 
     /// The organization named in the path, if this principal may do `action` with it.

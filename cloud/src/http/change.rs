@@ -10,7 +10,7 @@ use crate::books::{BooksError, Change, Committed, Idempotency, Request, StoredRe
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use coterm_shared::licensing::{PreviewDigest, RefusalCode, Refusals, another_change, check_shown};
+use coterm_shared::licensing::{HeldView, PreviewDigest, RefusalCode, Refusals, another_change, check_shown};
 use serde_json::{Value, json};
 
 /// Says that a response is that of an earlier request with the same key.
@@ -33,11 +33,14 @@ pub(super) async fn make(
     if ask.dry_run()? {
         return preview(api, change, expected_version, expected_preview).await;
     }
-    let respond = move |committed: &Committed| match show(committed) {
-        Some(body) => StoredResponse { status: status.as_u16(), body: body.to_string().into_bytes() },
-        None => StoredResponse { status: StatusCode::NO_CONTENT.as_u16(), body: Vec::new() },
+    let respond = move |committed: &Committed| match shown(committed, show) {
+        (true, Some(body)) => {
+            StoredResponse { status: StatusCode::ACCEPTED.as_u16(), body: body.to_string().into_bytes() }
+        }
+        (_, shown) => answered(shown, status),
     };
     let request = Request {
+        by: ask.actor(),
         actor: ask.principal.to_string(),
         request_id: ask.request_id.clone(),
         change,
@@ -62,6 +65,24 @@ pub(super) async fn make(
         answer.headers_mut().insert(header::ETAG, etag(version));
     }
     Ok(answer)
+}
+
+/// What is answered: what was done, or that it waits for the vendor and what it would do (domain E6).
+fn shown(committed: &Committed, show: impl FnOnce(&Committed) -> Option<Value>) -> (bool, Option<Value>) {
+    match &committed.held {
+        Some(held) => {
+            let body = json!({ "held": HeldView::of(&held.operation), "preview": held.preview });
+            (true, Some(body))
+        }
+        None => (false, show(committed)),
+    }
+}
+
+fn answered(shown: Option<Value>, status: StatusCode) -> StoredResponse {
+    match shown {
+        Some(body) => StoredResponse { status: status.as_u16(), body: body.to_string().into_bytes() },
+        None => StoredResponse { status: StatusCode::NO_CONTENT.as_u16(), body: Vec::new() },
+    }
 }
 
 async fn preview(

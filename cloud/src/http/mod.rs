@@ -39,7 +39,7 @@ use crate::auth::TokenStore;
 use crate::books::Books;
 use crate::metrics::Metrics;
 use axum::Router;
-use coterm_shared::time::Timestamp;
+use coterm_shared::time::{Seconds, Timestamp};
 use forecast::Forecasts;
 use limiter::Limiter;
 use std::fmt;
@@ -70,6 +70,8 @@ pub struct Deps {
     pub alarms: Arc<Alarms>,
     /// What monitoring systems want to know.
     pub metrics: Arc<Metrics>,
+    /// From the issue of a token to the end of its lease: what was announced stands that long (domain E6).
+    pub lease: Seconds,
 }
 
 struct Inner {
@@ -133,6 +135,10 @@ impl Api {
 
     fn metrics(&self) -> &Arc<Metrics> {
         &self.0.deps.metrics
+    }
+
+    fn lease(&self) -> Seconds {
+        self.0.deps.lease
     }
 
     fn redeeming(&self) -> &Limiter {

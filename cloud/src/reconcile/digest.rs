@@ -23,8 +23,11 @@ pub(super) struct Goal {
 }
 
 impl Goal {
-    pub(super) fn of(domain: &TrustDomain, wanted: &Wanted) -> Goal {
-        Goal { digest: digest(domain, wanted), farewell: wanted.is_farewell() }
+    /// What a token is to express whose lease ends at `lease_ends_at`; of a device that has none yet, by the books.
+    pub(super) fn of(domain: &TrustDomain, wanted: &Wanted, lease_ends_at: Option<Timestamp>) -> Goal {
+        let digest =
+            lease_ends_at.map_or_else(|| digest(domain, wanted), |at| digest_for(domain, wanted, at));
+        Goal { digest, farewell: wanted.is_farewell() }
     }
 }
 
@@ -63,6 +66,27 @@ pub fn digest(domain: &TrustDomain, wanted: &Wanted) -> WantedDigest {
         instant(&mut sha, at);
     }
     WantedDigest(sha.finalize().into())
+}
+
+/// The same for a token whose lease ends at `lease_ends_at`.
+///
+/// Under a freeze a token that puts a step off until its own lease ends is another one than by the books (domain E6). To
+/// when it puts it off is no part of it: the next token, with the next lease, expresses the same. And a token whose lease
+/// ends before anything would happen is as good as before: a freeze has only those signed anew that need it, and the
+/// others are renewed at their own time.
+#[must_use]
+pub fn digest_for(domain: &TrustDomain, wanted: &Wanted, lease_ends_at: Timestamp) -> WantedDigest {
+    let by_the_books = digest(domain, wanted);
+    match wanted.frozen_since {
+        Some(since) if wanted.schedule_for(lease_ends_at) != wanted.schedule => {
+            let mut sha = Sha256::new();
+            sha.update(b"coterm frozen 1");
+            sha.update(by_the_books.0);
+            instant(&mut sha, Some(since));
+            WantedDigest(sha.finalize().into())
+        }
+        Some(_) | None => by_the_books,
+    }
 }
 
 fn text(sha: &mut Sha256, text: &str) {

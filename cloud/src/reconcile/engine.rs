@@ -319,7 +319,9 @@ impl Engine {
         let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted =
             fleet.organization(&device).and_then(|organization| self.ledger.wanted(organization, &device));
-        let goal = wanted.as_ref().map(|wanted| Goal::of(&self.settings.trust_domain, wanted));
+        let lease_ends_at = fleet.lease_ends_at(&device);
+        let domain = &self.settings.trust_domain;
+        let goal = wanted.as_ref().map(|wanted| Goal::of(domain, wanted, lease_ends_at));
         let Planned { action, begins, ask_proof } = fleet.plan(&device, goal, &self.policy(), now);
         match action {
             Action::Nothing => {}
@@ -378,7 +380,8 @@ impl Engine {
             counters.signatures.add(1);
             counters.rows.add(1);
             fleet.issued(&fresh, &wish);
-            let goal = Goal { digest: wish.digest, farewell: wish.wanted.is_farewell() };
+            let lease_ends_at = Some(fresh.issued.lease_ends_at);
+            let goal = Goal::of(&self.settings.trust_domain, &wish.wanted, lease_ends_at);
             match fleet.plan(&fresh.device, Some(goal), &policy, now).action {
                 Action::Publish => {
                     fleet.sending(&fresh.device, fresh.issued.version);

@@ -388,6 +388,11 @@ impl Fleet {
         }
     }
 
+    /// When the lease of the token issued last ends.
+    pub(super) fn lease_ends_at(&self, device: &DeviceId) -> Option<Timestamp> {
+        self.devices.get(device)?.issued.map(|issued| issued.lease_ends_at)
+    }
+
     /// The version issued last.
     pub(super) fn version(&self, device: &DeviceId) -> Option<TokenVersion> {
         issued_version(self.devices.get(device)?)

@@ -1,6 +1,6 @@
 //! The reconciler's ports on the real books and the real signer.
 
-use super::digest::WantedDigest;
+use super::digest::{WantedDigest, digest_for};
 use super::plan::Issued;
 use super::ports::{
     Confirmation, Fresh, Kept, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touched, Wish,
@@ -70,8 +70,8 @@ pub struct SigningLedger {
     feed: Mutex<Feed>,
     trust: Arc<dyn TokenKeys>,
     policy: TokenPolicy,
-    /// What the organization looked at last wants, as long as it does not change.
-    wants: std::sync::Mutex<Option<Wants>>,
+    /// What the organization looked at last wants, as long as neither it nor the platform, of this version, changes.
+    wants: std::sync::Mutex<Option<(u64, Wants)>>,
 }
 
 impl fmt::Debug for SigningLedger {
@@ -159,10 +159,14 @@ impl Ledger for SigningLedger {
             let known = wants.organization();
             (known.id(), known.version()) == (organization, version)
         };
-        if !wants.as_ref().is_some_and(current) {
-            *wants = Some(Wants::of(&self.books.organization(organization)?));
+        let platform = self.books.platform_version();
+        if !wants.as_ref().is_some_and(|(of, wants)| *of == platform && current(wants)) {
+            let spanning = self.books.platform();
+            let under = self.books.organization(organization)?.under(spanning.freeze());
+            *wants = Some((spanning.version(), Wants::of(&under)));
         }
-        let wanted = wants.as_mut()?.wanted(device)?;
+        let (_, known) = wants.as_mut()?;
+        let wanted = known.wanted(device)?;
         // A retired device may be another's by now, who alone speaks to it.
         let speaks = !wanted.is_farewell() || self.books.is_owner(organization, device);
         speaks.then_some(wanted)
@@ -178,7 +182,8 @@ impl Ledger for SigningLedger {
     fn issue(&self, wishes: Vec<Wish>) -> BoxFuture<'_, Result<Vec<Outcome>, LedgerError>> {
         Box::pin(async move {
             let epoch = self.trust.epoch();
-            let batch = wishes.iter().map(|wish| to_issue(wish, epoch, self.policy.lease)).collect();
+            let now = self.books.now();
+            let batch = wishes.iter().map(|wish| to_issue(wish, epoch, &self.policy, now)).collect();
             let signer = self.trust.signer().map_err(|error| LedgerError(error.to_string()))?;
             let policy = self.policy.clone();
             let sign = move |allocated: &[Allocated]| sign_all(&*signer, &policy, &wishes, allocated);
@@ -305,12 +310,14 @@ fn touched(organization: OrganizationId, touch: Touch) -> Touched {
     }
 }
 
-fn to_issue(wish: &Wish, epoch: u64, lease: Seconds) -> ToIssue {
+fn to_issue(wish: &Wish, epoch: u64, policy: &TokenPolicy, now: Timestamp) -> ToIssue {
+    let lease = policy.lease;
+    let wanted = digest_for(&policy.trust_domain, &wish.wanted, now.saturating_add(lease));
     ToIssue {
         device: wish.wanted.device.clone(),
         organization: wish.wanted.organization,
         epoch,
-        wanted: wish.digest.0,
+        wanted: wanted.0,
         lease_secs: lease,
         answers_nonce: wish.nonce.is_some(),
     }
@@ -366,7 +373,8 @@ fn sign_one(
     wish: &Wish,
     issued: &books::Issued,
 ) -> Result<Vec<u8>, SignError> {
-    let Wanted { device, organization, site, group, findings, schedule, coterm_at } = wish.wanted.clone();
+    let schedule = wish.wanted.schedule_for(issued.lease_ends_at);
+    let Wanted { device, organization, site, group, findings, coterm_at, .. } = wish.wanted.clone();
     let mut findings = findings;
     findings.truncate(MAX_FINDINGS);
     let claims = Claims {

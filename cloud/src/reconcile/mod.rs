@@ -22,7 +22,7 @@ mod suspicion;
 mod tests;
 
 pub use counters::{Counter, Counters};
-pub use digest::{WantedDigest, digest};
+pub use digest::{WantedDigest, digest, digest_for};
 pub use inbox::LatestInbox;
 pub use ledger::{SigningLedger, TokenKeys, TokenPolicy};
 pub use plan::{Action, Facts, HEAL_INTERVAL, Held, Issued, Policy, RESEND_AFTER, Sent, Why, plan};

@@ -4,6 +4,7 @@
 
 use super::enrolment::EnrolmentCommand;
 use super::license_key::{IssuedKey, KeyPast, OrderLine};
+use super::safety::SafetyCommand;
 use super::settings::{DoorUnits, GroupSetting, Scope};
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::product::ProductType;
@@ -46,6 +47,13 @@ pub struct SettingsChange {
     pub countdown_secs: Option<Seconds>,
     /// What door controllers count by; a setting of the organization alone (domain G7).
     pub door_units: Option<DoorUnits>,
+    /// What share of the devices, in percent, one operation may put on the way to lock without approval; a setting of the
+    /// organization alone (domain E6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_share_percent: Option<u64>,
+    /// How many devices one operation may, whatever their share; a setting of the organization alone (domain E6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_devices: Option<u64>,
     /// What a group shall have as its organization has it, no longer as its own (domain E1); of a group alone.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub inherit: BTreeSet<GroupSetting>,
@@ -224,6 +232,8 @@ pub enum Command {
     },
     /// Claim codes, and devices that come with one.
     Enrolment(EnrolmentCommand),
+    /// Held operations and freezes (domain E6).
+    Safety(SafetyCommand),
     /// Gives an unassigned key to another organization; vendor staff only (domain K8).
     TransferKey {
         /// The key.
@@ -392,6 +402,7 @@ impl Command {
             Command::TransferKey { .. } => "transfer-key",
             Command::WithLicenses { .. } => "with-licenses",
             Command::Enrolment(command) => command.name(),
+            Command::Safety(command) => command.name(),
         }
     }
 }

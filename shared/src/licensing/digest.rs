@@ -127,7 +127,7 @@ impl Named {
             | Event::TrialEnded { device }
             | Event::DeviceRetired { device, .. } => self.device(decision, device),
             // What is claimed by an enrolment has an event of its own.
-            Event::Enrolment(_) => {}
+            Event::Enrolment(_) | Event::Safety(_) => {}
             Event::KeyClaimed { place, .. } => self.key_place(place),
             Event::KeyPlaced { key, place } => self.key(decision, *key, [place]),
             Event::KeySplit { key, parts } => {
@@ -194,6 +194,11 @@ pub fn check_digest_of(
 ) -> Result<(), Refusals> {
     let own = PreviewDigest::of(decision);
     check_shown(&receiver.map_or(own, |receiver| own.with(&PreviewDigest::of(receiver))), shown)
+}
+
+/// Whether a digest that is kept as text is of the same change as another.
+pub(super) fn asks_the_same(kept: &str, digest: &PreviewDigest) -> bool {
+    kept.parse::<PreviewDigest>().is_ok_and(|kept| kept.asked == digest.asked)
 }
 
 /// Refuses a change whose preview would have the digest `now` if another one was `shown`.

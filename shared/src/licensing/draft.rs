@@ -10,9 +10,10 @@ use super::event::{Dated, Event};
 use super::license_key::KeyPlace;
 use super::organization::{Due, Organization};
 use super::refusal::{Refusal, RefusalCode, Refusals};
+use super::safety::{Actor, Lockout, SafetyEvent, lockout};
 use super::settings::{Limits, Settings};
 use super::site::Place;
-use crate::id::{DeviceId, GroupId, KeyId, SiteId};
+use crate::id::{DeviceId, GroupId, HeldId, KeyId, SiteId};
 use crate::time::Timestamp;
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -30,13 +31,15 @@ pub struct Touched {
     pub renewals_at_once: BTreeSet<GroupId>,
     /// Licenses went along with what moves; whether it is proven that no fewer would do (domain G4).
     pub licenses_along: Option<bool>,
+    /// Whether every device wants a look: enforcement was frozen, or is no longer (domain E6).
+    pub everything: bool,
 }
 
 impl Touched {
     /// Whether nothing was touched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.devices.is_empty()
+        self.groups.is_empty() && self.devices.is_empty() && !self.everything
     }
 
     /// Adds what another change touched.
@@ -45,12 +48,15 @@ impl Touched {
         self.devices.extend(other.devices);
         self.renewals_at_once.extend(other.renewals_at_once);
         self.licenses_along = other.licenses_along.or(self.licenses_along);
+        self.everything |= other.everything;
     }
 }
 
 /// A decided change: the events to append, and the organization after them.
 #[derive(Clone, Debug)]
 pub struct Decision {
+    /// The instant it is made for.
+    pub at: Timestamp,
     /// The events, in order; empty if nothing changes.
     pub events: Vec<Dated>,
     /// The organization after them.
@@ -65,6 +71,8 @@ pub struct Decision {
     pub limits: Limits,
     /// Which change was asked for.
     pub asked: Asked,
+    /// What it does to the devices in use, and whether that needs approval (domain E6).
+    pub lockout: Lockout,
 }
 
 impl Decision {
@@ -90,6 +98,7 @@ pub(super) struct Draft<'a> {
     events: Vec<Dated>,
     touched: Touched,
     open: BTreeMap<GroupId, (Before, Occasion)>,
+    approval: Option<(HeldId, Actor)>,
 }
 
 impl<'a> Draft<'a> {
@@ -104,6 +113,7 @@ impl<'a> Draft<'a> {
             events: Vec::new(),
             touched: Touched::default(),
             open: BTreeMap::new(),
+            approval: None,
         }
     }
 
@@ -117,6 +127,16 @@ impl<'a> Draft<'a> {
         self.touched.licenses_along = Some(proven_smallest);
     }
 
+    /// Notes that what follows is a held operation that is approved (domain E6).
+    pub(super) fn approves(&mut self, held: HeldId, by: &Actor) {
+        self.approval = Some((held, by.clone()));
+    }
+
+    /// Notes that every device wants a look.
+    pub(super) const fn touches_everything(&mut self) {
+        self.touched.everything = true;
+    }
+
     /// Lets everything happen that is due by now, each at its own instant and in order.
     pub(super) fn materialize(&mut self) -> Result<(), Refusals> {
         while let Some((due_at, due)) = self.after.first_due().filter(|(due_at, _)| *due_at <= self.now) {
@@ -126,6 +146,9 @@ impl<'a> Draft<'a> {
                 Due::Group(group) => self.group_is_due(*group, at)?,
                 Due::Key(key) => self.key_is_due(*key, at)?,
                 Due::Site(site) => self.site_is_due(*site, at)?,
+                Due::Held(held) => {
+                    self.record(at, Event::Safety(SafetyEvent::Expired { held: *held }))?;
+                }
                 Due::Trial(device) => {
                     self.touch_device(device);
                     self.record(at, Event::TrialEnded { device: device.clone() })?;
@@ -213,8 +236,30 @@ impl<'a> Draft<'a> {
             let now = self.now;
             self.judge(group, now)?;
         }
-        let Draft { after, events, touched, base, due_events, limits, .. } = self;
-        Ok(Decision { events, after, touched, base, due_events, limits: *limits, asked })
+        let lockout = self.measured()?;
+        let Draft { now: at, after, events, touched, base, due_events, limits, .. } = self;
+        Ok(Decision { at, events, after, touched, base, due_events, limits: *limits, asked, lockout })
+    }
+
+    /// Measures what the finished draft does to the devices in use, and writes it where it is counted (domain E6).
+    fn measured(&mut self) -> Result<Lockout, Refusals> {
+        let own = self.events.get(self.due_events..).unwrap_or_default();
+        let mut lockout = lockout(&self.base, &self.after, &self.touched.groups, own, self.limits, self.now);
+        if let Some((held, by)) = self.approval.take() {
+            lockout.approved = true;
+            self.push(Event::Safety(SafetyEvent::Approved { held, by, devices: lockout.devices }))?;
+        } else if lockout.devices > 0 {
+            let own = self.events.iter_mut().skip(self.due_events).rev();
+            let mut judged = own.filter_map(|dated| {
+                let Event::GroupAssessed { to_lock, .. } = &mut dated.event else { return None };
+                Some((dated.at, to_lock))
+            });
+            if let Some((at, to_lock)) = judged.next() {
+                *to_lock = lockout.devices;
+                self.after.safety.count(at, lockout.devices);
+            }
+        }
+        Ok(lockout)
     }
 
     fn record(&mut self, at: Timestamp, event: Event) -> Result<(), Refusals> {
@@ -251,6 +296,7 @@ impl<'a> Draft<'a> {
             before: Box::new(before.figures),
             after,
             assessment: Box::new(assessment),
+            to_lock: 0,
         };
         self.record(at, event)
     }

@@ -12,6 +12,7 @@ use super::device::Trial;
 use super::enrolment::EnrolmentEvent;
 use super::license_key::{IssuedKey, KeyPast, KeyPlace};
 use super::name::{ModelName, Name};
+use super::safety::SafetyEvent;
 use super::settings::{Overrides, Settings};
 use super::site::Place;
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
@@ -232,10 +233,22 @@ pub enum Event {
         after: Box<Figures>,
         /// The result.
         assessment: Box<Assessment>,
+        /// How many devices the operation this belongs to newly put on the way to lock (domain E6); said once for it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        to_lock: u64,
     },
     /// What concerns claim codes, and devices that came with one; stored under names of its own.
     #[serde(untagged)]
     Enrolment(EnrolmentEvent),
+    /// What concerns held operations and freezes; stored under names of its own.
+    #[serde(untagged)]
+    Safety(SafetyEvent),
+}
+
+/// Whether there is nothing to say.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl Event {
@@ -266,12 +279,12 @@ impl Event {
         RenewalsActivated => "renewals-activated",
         TermEnded => "term-ended",
         GroupAssessed => "group-assessed";
-        Enrolment
+        Enrolment, Safety
     }
 
     /// The name of every event of an organization.
     pub fn all_names() -> impl Iterator<Item = &'static str> {
-        Event::NAMES.iter().chain(EnrolmentEvent::NAMES).copied()
+        Event::NAMES.iter().chain(EnrolmentEvent::NAMES).chain(SafetyEvent::NAMES).copied()
     }
 }
 

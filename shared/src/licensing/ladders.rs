@@ -87,7 +87,7 @@ pub(super) struct SharedStep {
 impl Ladders {
     /// Of a group as it was last judged.
     pub(super) fn of(organization: &Organization, group: &Group) -> Ladders {
-        let own = group.assessment.ahead;
+        let own = organization.thawed_ahead(&group.assessment.ahead);
         let alike = match organization.settings_of(group).scope {
             Scope::Group => group.assessment.carried.is_empty(),
             Scope::Product => false,
@@ -101,7 +101,7 @@ impl Ladders {
     }
 
     fn visiting(organization: &Organization, group: &Group) -> Ladders {
-        let own = group.assessment.ahead.both();
+        let own = organization.thawed(group.assessment.schedule());
         let mut newer = BTreeMap::new();
         let mut earliest = Ahead::default();
         let mut counted: BTreeMap<Rank, (Schedule, u64)> = BTreeMap::new();
@@ -113,6 +113,7 @@ impl Ladders {
                 let known = known.or_insert_with(|| organization.all_newer_units(group, device.product));
                 known.get(&device.id).copied().unwrap_or(0)
             });
+            let ahead = organization.thawed_ahead(&ahead);
             let schedule = ahead.both();
             earliest = earliest.earliest(&ahead);
             count(counted.entry(rank(&schedule)).or_insert((schedule, 0)), schedule);

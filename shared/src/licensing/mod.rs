@@ -34,6 +34,7 @@ mod plain;
 mod planner;
 mod preview;
 mod refusal;
+mod safety;
 mod settings;
 mod site;
 #[cfg(test)]
@@ -82,6 +83,10 @@ pub use preview::{
 };
 pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
+pub use safety::{
+    Actor, Freeze, FreezeView, HeldCommand, HeldOperation, HeldState, HeldView, Lockout, SafetyCommand,
+    SafetyEvent, SafetyView, Thaw, hold,
+};
 pub use settings::{DoorUnits, DoorUnitsError, GroupSetting, Limits, Overrides, Scope, ScopeError, Settings};
 pub use site::{Home, Place, Site};
 pub use unassigned::{UnassignedView, Waiting, WaitingId};

@@ -4,14 +4,17 @@
 //! All collections are persistent maps, so a clone costs a few pointers: a preview works on a clone, and readers keep
 //! a consistent snapshot while the writer goes on.
 
+use super::ahead::Ahead;
 use super::device::Device;
 use super::enrolment::Enrolment;
 use super::group::Group;
 use super::license_key::LicenseKey;
 use super::name::Name;
+use super::safety::{Freeze, HeldOperation, Safety, held_back};
 use super::settings::Settings;
 use super::site::{Home, Place, Site};
-use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
+use crate::enforcement::Schedule;
+use crate::id::{DeviceId, GroupId, HeldId, KeyId, OrganizationId, SiteId};
 use crate::time::Timestamp;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -47,6 +50,8 @@ pub struct Organization {
     pub(super) active_devices: u64,
     pub(super) trial_devices: u64,
     pub(super) enrolment: Enrolment,
+    #[serde(default)]
+    pub(super) safety: Safety,
 }
 
 /// What can be due.
@@ -61,6 +66,8 @@ pub(super) enum Due {
     Site(SiteId),
     /// The trial of a device ends.
     Trial(DeviceId),
+    /// Nobody decided on a held operation.
+    Held(HeldId),
 }
 
 /// The range of keys above one; of all, without one.
@@ -221,6 +228,57 @@ impl Organization {
     /// Claimed keys with ids above `after`, by id; getting to the first costs a walk down the tree.
     pub fn keys_after(&self, after: Option<KeyId>) -> impl Iterator<Item = &LicenseKey> + '_ {
         self.keys.range(above(after)).map(|(_, value)| value)
+    }
+
+    /// A held operation, waiting or decided lately (domain E6).
+    #[must_use]
+    pub fn held_operation(&self, id: HeldId) -> Option<&HeldOperation> {
+        self.safety.held(id)
+    }
+
+    /// Held operations with ids above `after`, by id, which is the order they were asked for in (domain E6).
+    pub fn held_operations_after(&self, after: Option<HeldId>) -> impl Iterator<Item = &HeldOperation> + '_ {
+        self.safety.held_after(after)
+    }
+
+    /// The organization's own freeze, ended or not (domain E6).
+    #[must_use]
+    pub const fn freeze(&self) -> Option<&Freeze> {
+        self.safety.freeze()
+    }
+
+    /// The same organization as it is under a freeze of everything, which is not in its own books (domain E6).
+    #[must_use]
+    pub fn under(mut self, platform: Option<&Freeze>) -> Organization {
+        self.safety.set_platform_freeze(platform.cloned());
+        self
+    }
+
+    /// Whether the same freezes hold, or held, for another state of it.
+    #[must_use]
+    pub fn is_frozen_as(&self, other: &Organization) -> bool {
+        self.safety.freezes().eq(other.safety.freezes())
+    }
+
+    /// Since when a freeze lasts for it, if one does (domain E6).
+    #[must_use]
+    pub fn frozen_since(&self) -> Option<Timestamp> {
+        self.safety.freezes().filter(|freeze| freeze.is_on()).map(|freeze| freeze.since).min()
+    }
+
+    /// A schedule of the books after the freezes that have ended (domain E6).
+    pub(super) fn thawed(&self, schedule: Schedule) -> Schedule {
+        self.safety.freezes().fold(schedule, |schedule, freeze| freeze.thawed(schedule))
+    }
+
+    /// The same of both causes.
+    pub(super) fn thawed_ahead(&self, ahead: &Ahead) -> Ahead {
+        Ahead { expiry: self.thawed(ahead.expiry), capacity: self.thawed(ahead.capacity) }
+    }
+
+    /// A schedule as a connected device lives by it at `now`.
+    pub(super) fn in_force(&self, schedule: Schedule, now: Timestamp) -> Schedule {
+        self.frozen_since().map_or(schedule, |since| held_back(schedule, since, now))
     }
 
     /// The settings in force in a group.

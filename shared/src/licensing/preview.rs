@@ -15,6 +15,7 @@ use super::ladders::{EarlyDevices, Ladders};
 use super::organization::Organization;
 use super::planner::NoPlan;
 use super::refusal::Refusals;
+use super::safety::{Lockout, SafetyView};
 use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
 use crate::id::{GroupId, OrganizationId};
@@ -64,11 +65,16 @@ impl GroupState {
     /// The state of a group of `organization` at `now`.
     #[must_use]
     pub fn of(organization: &Organization, group: &Group, now: Timestamp) -> GroupState {
-        GroupState::with(group, Ladders::of(organization, group), now)
+        GroupState::with(organization, group, Ladders::of(organization, group), now)
     }
 
     /// The same with the ladders of its devices.
-    pub(super) fn with(group: &Group, ladders: Ladders, now: Timestamp) -> GroupState {
+    pub(super) fn with(
+        organization: &Organization,
+        group: &Group,
+        ladders: Ladders,
+        now: Timestamp,
+    ) -> GroupState {
         let schedule = ladders.schedule();
         let Figures { term, capacity, in_use, renewal, .. } = &group.figures;
         GroupState {
@@ -78,7 +84,7 @@ impl GroupState {
             in_use: in_use.clone(),
             compliant: group.assessment.is_compliant(),
             findings: group.assessment.findings.clone(),
-            state: schedule.state_at(now),
+            state: organization.in_force(schedule, now).state_at(now),
             schedule,
             early: ladders.early,
             renewed_capacity: renewal.as_ref().map(|renewal| renewal.capacity.clone()),
@@ -121,6 +127,13 @@ pub struct Preview {
     pub devices: Vec<DeviceMove>,
     /// What a person should know first, in words.
     pub warnings: Vec<Warning>,
+    /// What it does to the devices in use, if that needs approval: it would be held, and none of this would happen (domain
+    /// E6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<Lockout>,
+    /// What holds schedules back already (domain E6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safety: Option<SafetyView>,
     /// The licenses that should go along with what moves, if those of the new group do not suffice (domain G4).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proposal: Option<Proposal>,
@@ -205,6 +218,8 @@ pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Pre
         sites: changes::sites(decision),
         devices: changes::devices(decision),
         warnings: warnings::warnings(decision, at),
+        held: Some(&decision.lockout).filter(|lockout| lockout.needs_approval()).cloned(),
+        safety: SafetyView::of(before, None, at),
         proposal,
         no_proposal,
         digest: PreviewDigest::of(decision),

@@ -196,6 +196,24 @@ refusal_codes! {
     EnrolmentDenied = "ENROLMENT_DENIED", Forbidden;
     /// The list of devices is empty, or longer than it may be.
     ListOutOfBounds = "LIST_OUT_OF_BOUNDS", Invalid;
+    /// No such held operation (domain E6).
+    HeldOperationNotFound = "HELD_OPERATION_NOT_FOUND", NotFound;
+    /// The held operation was decided on, or nobody did in time (domain E6).
+    HeldOperationClosed = "HELD_OPERATION_CLOSED", Conflict;
+    /// The held operation was written down by a program this one cannot read (domain E6).
+    HeldOperationUnreadable = "HELD_OPERATION_UNREADABLE", Conflict;
+    /// Who asked for an operation cannot approve it, nor can a credential they made (domain E6).
+    ApprovalByAsker = "APPROVAL_BY_ASKER", Forbidden;
+    /// Nobody but who asked for an operation can withdraw it (domain E6).
+    WithdrawalByOther = "WITHDRAWAL_BY_OTHER", Forbidden;
+    /// An approval names the digest of what was looked at (domain E6, K9).
+    ApprovalUnseen = "APPROVAL_UNSEEN", Invalid;
+    /// As many operations wait as may (domain E6).
+    TooManyHeld = "TOO_MANY_HELD", Conflict;
+    /// Enforcement is frozen already (domain E6).
+    AlreadyFrozen = "ALREADY_FROZEN", Conflict;
+    /// Enforcement is not frozen (domain E6).
+    NotFrozen = "NOT_FROZEN", Conflict;
     /// No such organization.
     OrganizationNotFound = "ORGANIZATION_NOT_FOUND", NotFound;
 }

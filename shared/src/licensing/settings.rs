@@ -23,6 +23,13 @@ pub struct Settings {
     /// What a door controller counts by (domain G7); default its model.
     #[serde(default)]
     pub door_units: DoorUnits,
+    /// What share of the devices in use, in percent, one operation may put on the way to lock without approval (domain
+    /// E6); default 20.
+    #[serde(default = "hold_share")]
+    pub hold_share_percent: u64,
+    /// How many devices one operation may, whatever their share (domain E6); default 50.
+    #[serde(default = "hold_devices")]
+    pub hold_devices: u64,
 }
 
 /// What a door controller counts by (domain G7).
@@ -92,6 +99,8 @@ impl Default for Settings {
             scope: Scope::Group,
             countdown_secs: Seconds::days(30),
             door_units: DoorUnits::Model,
+            hold_share_percent: hold_share(),
+            hold_devices: hold_devices(),
         }
     }
 }
@@ -205,6 +214,8 @@ impl Overrides {
             scope: self.scope.unwrap_or(base.scope),
             countdown_secs: base.countdown_secs,
             door_units: base.door_units,
+            hold_share_percent: base.hold_share_percent,
+            hold_devices: base.hold_devices,
         }
     }
 }
@@ -227,6 +238,16 @@ pub struct Limits {
     /// Whether organizations may count door controllers by their configured doors (domain G7); default yes.
     #[serde(default = "yes")]
     pub configured_doors_allowed: bool,
+    /// The largest share of its devices, in percent, that an organization may let one operation put on the way to lock
+    /// without approval (domain E6); default 20.
+    #[serde(default = "hold_share")]
+    pub hold_share_max_percent: u64,
+    /// The largest number of devices it may, whatever their share (domain E6); default 50.
+    #[serde(default = "hold_devices")]
+    pub hold_devices_max: u64,
+    /// How long a held operation waits for a decision before it is dropped (domain E6); default 30 days.
+    #[serde(default = "held")]
+    pub held_secs: Seconds,
 }
 
 impl Default for Limits {
@@ -238,12 +259,27 @@ impl Default for Limits {
             trial_max_secs: countdown_max(),
             clock_reset_secs: Seconds::days(30),
             configured_doors_allowed: yes(),
+            hold_share_max_percent: hold_share(),
+            hold_devices_max: hold_devices(),
+            held_secs: held(),
         }
     }
 }
 
 const fn yes() -> bool {
     true
+}
+
+const fn hold_share() -> u64 {
+    20
+}
+
+const fn hold_devices() -> u64 {
+    50
+}
+
+const fn held() -> Seconds {
+    Seconds::days(30)
 }
 
 const fn countdown_max() -> Seconds {
@@ -268,6 +304,8 @@ impl Limits {
             grace_secs: usual.grace_secs.min(self.grace_max_secs),
             stop_after_lock_secs: usual.stop_after_lock_secs.max(self.stop_after_lock_min_secs),
             countdown_secs: usual.countdown_secs.min(self.countdown_max_secs),
+            hold_share_percent: usual.hold_share_percent.min(self.hold_share_max_percent),
+            hold_devices: usual.hold_devices.min(self.hold_devices_max),
             ..usual
         }
     }
@@ -283,6 +321,16 @@ impl Limits {
             .at("door_units")),
             DoorUnits::Model | DoorUnits::Configured => Ok(by),
         }
+    }
+
+    /// Checks the share one operation may put on the way to lock without approval against the bounds (domain E6).
+    pub fn check_hold_share(&self, percent: u64) -> Result<u64, Refusal> {
+        within(percent, self.hold_share_max_percent, "% of the devices", "hold_share_percent")
+    }
+
+    /// Checks the number of devices one operation may put on the way to lock without approval (domain E6).
+    pub fn check_hold_devices(&self, devices: u64) -> Result<u64, Refusal> {
+        within(devices, self.hold_devices_max, " devices", "hold_devices")
     }
 
     /// Checks a grace against the bounds.
@@ -326,4 +374,16 @@ impl Limits {
         )
         .at("stop_after_lock_secs"))
     }
+}
+
+fn within(value: u64, max: u64, what: &str, field: &str) -> Result<u64, Refusal> {
+    if value <= max {
+        return Ok(value);
+    }
+    Err(Refusal::new(
+        RefusalCode::SettingOutOfBounds,
+        format!("{value}{what} on the way to lock without approval is above the vendor's bound of {max}"),
+        "choose less, or ask the vendor to raise the bound",
+    )
+    .at(field))
 }

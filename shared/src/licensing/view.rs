@@ -10,6 +10,7 @@ use super::ladders::{Ladders, SharedStep, in_words, of_devices};
 use super::license_key::{KeyLine, KeyState, LicenseKey};
 use super::organization::Organization;
 use super::preview::GroupState;
+use super::safety::SafetyView;
 use super::settings::{Overrides, Settings};
 use super::site::{Place, Site};
 use super::wanted::Wanted;
@@ -55,6 +56,9 @@ pub struct OrganizationView {
     pub unassigned_sites: usize,
     /// Keys in no group.
     pub unassigned_keys: usize,
+    /// What waits for the vendor, and what is frozen (domain E6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safety: Option<SafetyView>,
 }
 
 impl OrganizationView {
@@ -78,6 +82,7 @@ impl OrganizationView {
             groups_enabled: organization.groups_enabled(),
             unassigned_sites: organization.unassigned_sites().count(),
             unassigned_keys: organization.unassigned_keys().count(),
+            safety: SafetyView::of(organization, None, organization.as_of()),
         }
     }
 }
@@ -128,6 +133,9 @@ pub struct GroupView {
     pub settings: Settings,
     /// Its departures from the organization's settings.
     pub overrides: Overrides,
+    /// What waits for the vendor, and what is frozen (domain E6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safety: Option<SafetyView>,
 }
 
 impl GroupView {
@@ -144,7 +152,7 @@ impl GroupView {
             created_at: group.created_at,
             next_at: next.map(|step| step.at),
             next: next.map(|step| next_of_group(&step, group.figures.active_devices)),
-            state: GroupState::with(group, ladders, now),
+            state: GroupState::with(organization, group, ladders, now),
             why: why.map(|f| FindingView { finding: *f, sentence: f.sentence() }).collect(),
             free: group.free(),
             active_devices: group.figures.active_devices,
@@ -154,6 +162,7 @@ impl GroupView {
             sites: group.root_sites().count(),
             settings: organization.settings_of(group),
             overrides: group.overrides,
+            safety: SafetyView::of(organization, Some(group.id), now),
         }
     }
 }
@@ -262,6 +271,9 @@ pub struct DeviceView {
     pub schedule: Option<Schedule>,
     /// What is ahead of it, in words.
     pub next: Option<String>,
+    /// What waits for the vendor, and what is frozen (domain E6); nothing for a retired device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safety: Option<SafetyView>,
 }
 
 impl DeviceView {
@@ -294,9 +306,10 @@ impl DeviceView {
             doors: device.doors,
             claimed_at: device.claimed_at,
             claim: device.state.clone(),
-            enforcement: wanted.as_ref().map(|wanted| wanted.schedule.state_at(now)),
+            enforcement: wanted.as_ref().map(|wanted| wanted.schedule_at(now).state_at(now)),
             schedule: wanted.as_ref().map(|wanted| wanted.schedule).filter(|_| !on_trial),
             next: wanted.map(|wanted| next_of_device(&wanted.schedule, now)),
+            safety: SafetyView::of_device(organization, device, group, now),
         }
     }
 }

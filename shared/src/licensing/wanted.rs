@@ -9,6 +9,7 @@ use super::compliance::{Holder, Term};
 use super::device::{Device, DeviceState};
 use super::group::Group;
 use super::organization::Organization;
+use super::safety::{held_back, put_off};
 use super::settings::Scope;
 use super::site::Home;
 use crate::enforcement::Schedule;
@@ -33,8 +34,11 @@ pub struct Wanted {
     pub group: Option<GroupId>,
     /// Why, also of what is still ahead, sorted.
     pub findings: Vec<Finding>,
-    /// The whole ladder ahead.
+    /// The whole ladder ahead, by the books.
     pub schedule: Schedule,
+    /// Since when a freeze lasts that no further step is reached under (domain E6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_since: Option<Timestamp>,
     /// The group's co-termination instant, to show.
     pub coterm_at: Option<Timestamp>,
 }
@@ -44,6 +48,26 @@ impl Wanted {
     #[must_use]
     pub fn is_farewell(&self) -> bool {
         self.group.is_none() && self.findings == [Finding::NoLicense]
+    }
+
+    /// The ladder that a token with this lease announces: while a freeze lasts, no step that is still ahead comes before the
+    /// lease ends (domain E6). The next token does the same for the next lease.
+    #[must_use]
+    pub fn schedule_for(&self, lease_ends_at: Timestamp) -> Schedule {
+        self.frozen_since.map_or(self.schedule, |since| put_off(self.schedule, since, lease_ends_at))
+    }
+
+    /// The ladder as a device that is connected lives by it for as long as a freeze lasts: what was not reached when it
+    /// began is not reached.
+    #[must_use]
+    pub fn schedule_while_frozen(&self) -> Schedule {
+        self.schedule_at(Timestamp::MAX)
+    }
+
+    /// The ladder as a device that is connected lives by it at `now`: what came due under a freeze was not reached.
+    #[must_use]
+    pub fn schedule_at(&self, now: Timestamp) -> Schedule {
+        self.frozen_since.map_or(self.schedule, |since| held_back(self.schedule, since, now))
     }
 }
 
@@ -114,6 +138,9 @@ impl Organization {
                 }
             },
         };
+        let is_farewell = matches!(device.state, DeviceState::Retired { .. });
+        let (schedule, frozen_since) =
+            if is_farewell { (schedule, None) } else { (self.thawed(schedule), self.frozen_since()) };
         Some(Wanted {
             device: id.clone(),
             organization: self.id(),
@@ -121,6 +148,7 @@ impl Organization {
             group: group.map(|group| group.id),
             findings,
             schedule,
+            frozen_since,
             coterm_at: group.and_then(|group| group.figures.term.coterm_at()),
         })
     }

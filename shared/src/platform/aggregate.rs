@@ -2,6 +2,7 @@
 
 use super::code::CodeHash;
 use crate::id::{KeyId, OrganizationId};
+use crate::licensing::{Actor, Freeze, Thaw};
 use crate::licensing::{IssuedKey, Limits, ModelName, Name, above};
 use crate::product::ProductType;
 use crate::time::Timestamp;
@@ -73,6 +74,18 @@ pub enum PlatformEvent {
         /// The bounds now in force.
         limits: Limits,
     },
+    /// Enforcement of every organization was frozen (domain E6).
+    EverythingFrozen {
+        /// By whom.
+        by: Actor,
+    },
+    /// It goes on.
+    EverythingUnfrozen {
+        /// By whom.
+        by: Actor,
+        /// No step that came due meanwhile is reached before this.
+        until: Timestamp,
+    },
 }
 
 impl PlatformEvent {
@@ -83,6 +96,8 @@ impl PlatformEvent {
         KeyIssued => "key-issued",
         KeySplit => "key-split",
         LimitsSet => "limits-set",
+        EverythingFrozen => "everything-frozen",
+        EverythingUnfrozen => "everything-unfrozen",
     }
 }
 
@@ -106,7 +121,7 @@ pub struct DatedPlatformEvent {
 
 /// Why the platform's log cannot be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the platform's log names the same {0} twice")]
+#[error("the platform's log names the same {0} twice, or what is not there")]
 pub struct PlatformReplayError(pub &'static str);
 
 /// What spans organizations. `Clone` costs a few pointers.
@@ -120,6 +135,8 @@ pub struct Platform {
     models: RedBlackTreeMapSync<ModelName, Model>,
     keys: RedBlackTreeMapSync<KeyId, IssuedKey>,
     codes: RedBlackTreeMapSync<CodeHash, KeyId>,
+    #[serde(default)]
+    freeze: Option<Freeze>,
 }
 
 impl Default for Platform {
@@ -133,6 +150,7 @@ impl Default for Platform {
             models: RedBlackTreeMapSync::new_sync(),
             keys: RedBlackTreeMapSync::new_sync(),
             codes: RedBlackTreeMapSync::new_sync(),
+            freeze: None,
         }
     }
 }
@@ -154,6 +172,12 @@ impl Platform {
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The freeze of everything, ended or not; `None` if there never was one (domain E6).
+    #[must_use]
+    pub const fn freeze(&self) -> Option<&Freeze> {
+        self.freeze.as_ref()
     }
 
     /// All organizations, by id.
@@ -250,6 +274,13 @@ impl Platform {
                 }
             }
             PlatformEvent::LimitsSet { limits } => self.limits = *limits,
+            PlatformEvent::EverythingFrozen { by } => {
+                self.freeze = Some(Freeze::after(self.freeze.as_ref(), dated.at, by.clone()));
+            }
+            PlatformEvent::EverythingUnfrozen { by, until } => {
+                let frozen = self.freeze.as_mut().ok_or(PlatformReplayError("freeze"))?;
+                frozen.thaw = Some(Thaw { at: dated.at, by: by.clone(), until: *until });
+            }
         }
         self.version = self.version.saturating_add(1);
         self.as_of = self.as_of.max(dated.at);

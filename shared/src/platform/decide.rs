@@ -5,10 +5,11 @@ use super::code::CodeHash;
 use crate::id::{KeyId, OrganizationId};
 use crate::licensing::license_key::{QUANTITY_MAX, check_term, weigh};
 use crate::licensing::{
-    Findings, IssuedKey, Limits, ModelName, Name, OrderLine, OrderNumber, Refusal, RefusalCode, Refusals,
+    Actor, Findings, IssuedKey, Limits, ModelName, Name, OrderLine, OrderNumber, Refusal, RefusalCode,
+    Refusals,
 };
 use crate::product::ProductType;
-use crate::time::Timestamp;
+use crate::time::{Seconds, Timestamp};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -75,6 +76,18 @@ pub enum PlatformCommand {
         /// The bounds.
         limits: Limits,
     },
+    /// Freezes enforcement of every organization (domain E6).
+    Freeze {
+        /// Who freezes.
+        by: Actor,
+    },
+    /// Ends that freeze.
+    Unfreeze {
+        /// Who ends it.
+        by: Actor,
+        /// How long a token issued a moment ago may hold, in seconds.
+        lease_secs: Seconds,
+    },
 }
 
 impl PlatformCommand {
@@ -88,6 +101,8 @@ impl PlatformCommand {
             PlatformCommand::IssueKey(_) => "issue-key",
             PlatformCommand::SplitKey { .. } => "split-key",
             PlatformCommand::SetLimits { .. } => "set-limits",
+            PlatformCommand::Freeze { .. } => "freeze-enforcement",
+            PlatformCommand::Unfreeze { .. } => "unfreeze-enforcement",
         }
     }
 }
@@ -118,6 +133,28 @@ pub fn decide(
         PlatformCommand::IssueKey(issue) => issue_key(platform, issue, now)?,
         PlatformCommand::SplitKey { key, parts } => split_key(platform, *key, parts)?,
         PlatformCommand::SetLimits { limits } => set_limits(*limits)?,
+        PlatformCommand::Freeze { by } => {
+            if is_frozen(platform) {
+                return Err(Refusal::new(
+                    RefusalCode::AlreadyFrozen,
+                    "enforcement of every organization is frozen already",
+                    "nothing needs to be done",
+                )
+                .into());
+            }
+            PlatformEvent::EverythingFrozen { by: by.clone() }
+        }
+        PlatformCommand::Unfreeze { by, lease_secs } => {
+            if !is_frozen(platform) {
+                return Err(Refusal::new(
+                    RefusalCode::NotFrozen,
+                    "enforcement is not frozen for everything",
+                    "a freeze of one organization is ended for that organization",
+                )
+                .into());
+            }
+            PlatformEvent::EverythingUnfrozen { by: by.clone(), until: now.saturating_add(*lease_secs) }
+        }
     };
     let dated = DatedPlatformEvent { at: now, event };
     let mut after = platform.clone();
@@ -125,6 +162,10 @@ pub fn decide(
         Refusals::from(Refusal::new(RefusalCode::IdTaken, format!("{error}"), "use fresh ids"))
     })?;
     Ok(PlatformDecision { events: Vec::from([dated]), after })
+}
+
+fn is_frozen(platform: &Platform) -> bool {
+    platform.freeze().is_some_and(|freeze| freeze.is_on())
 }
 
 fn register(platform: &Platform, id: OrganizationId, name: &str) -> Result<PlatformEvent, Refusals> {
@@ -205,6 +246,16 @@ fn set_limits(limits: Limits) -> Result<PlatformEvent, Refusals> {
                 .at(field),
             );
         }
+    }
+    if limits.hold_share_max_percent > 100 {
+        findings.push(
+            Refusal::new(
+                RefusalCode::SettingOutOfBounds,
+                format!("{} % is more than all", limits.hold_share_max_percent),
+                "a share is 0 to 100 %",
+            )
+            .at("hold_share_max_percent"),
+        );
     }
     findings.finish()?;
     Ok(PlatformEvent::LimitsSet { limits })

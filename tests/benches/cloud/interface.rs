@@ -69,6 +69,7 @@ impl Daemon {
             provisioner: Arc::new(NoProvisioner),
             fleet: Arc::new(Unknown),
             readiness: Arc::new(Unknown),
+            lease: coterm_shared::time::Seconds::days(7),
             alarms: Arc::default(),
             metrics: Arc::default(),
         });

@@ -52,8 +52,19 @@ impl Client {
         args: ChangeArgs,
         output: OutputArgs,
     ) -> Result<Option<Answer>, Failure> {
+        self.change_seen(change, args, output, None)
+    }
+
+    /// The same, with the digest of a preview that was looked at before, if nothing is asked now.
+    pub(crate) fn change_seen(
+        &self,
+        change: &Change<'_>,
+        args: ChangeArgs,
+        output: OutputArgs,
+        digest: Option<String>,
+    ) -> Result<Option<Answer>, Failure> {
         let body = change.body.as_ref();
-        let mut seen = None;
+        let mut seen = digest.map(|digest| ("preview-digest", digest));
         if args.dry_run || (change.ask == Ask::First && !args.yes) {
             let path = format!("{}?dry_run=true", change.path);
             let preview = self.send(change.method.clone(), &path, body, &[])?;
@@ -70,13 +81,18 @@ impl Client {
         // What is applied is what was shown: if any of it has changed meanwhile, the server says so.
         headers.extend(seen.as_ref().map(|(name, value)| (*name, value.as_str())));
         let first = self.send(change.method.clone(), change.path, body, &headers);
-        match first {
+        let answer = match first {
             // The answer may have been lost after the change was made; the key makes asking again harmless.
             Err(failure) if failure.exit == Exit::Unavailable => {
                 std::thread::sleep(PAUSE);
-                self.send(change.method.clone(), change.path, body, &headers).map(Some)
+                self.send(change.method.clone(), change.path, body, &headers)?
             }
-            other => other.map(Some),
+            other => other?,
+        };
+        match answer.body.pointer("/held/sentence").and_then(Value::as_str) {
+            // Scripts must not take it for done.
+            Some(sentence) => Err(Failure::new(Exit::Held, format!("OPERATION_HELD: {sentence}"))),
+            None => Ok(Some(answer)),
         }
     }
 }

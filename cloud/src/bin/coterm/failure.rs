@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Declined = 8,
     /// What was asked about is closed to people by its licenses (domain E8).
     KeptOut = 9,
+    /// The change waits for the vendor; nothing was changed (HTTP 202).
+    Held = 10,
 }
 
 /// Every exit status and what it says to a person.
@@ -39,6 +41,7 @@ pub(crate) const EXITS: &[(u8, &str)] = &[
     (Exit::Unavailable as u8, "the server cannot be reached or is busy; try again later"),
     (Exit::Declined as u8, "the preview was not confirmed; nothing was changed"),
     (Exit::KeptOut as u8, "people are kept out, by the licenses (`coterm access check`)"),
+    (Exit::Held as u8, "held: it waits until the vendor approves it; nothing was changed"),
 ];
 
 /// The environment variables that are heard.

@@ -14,7 +14,7 @@ mod preview;
 mod table;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{access, calc, device, enrol, group, key, log, org, platform, site, time, token};
+use commands::{access, calc, device, enrol, group, held, key, log, org, platform, site, time, token};
 use context::Context;
 use coterm_cloud::manual::{self, ManArgs, Notes};
 use failure::Failure;
@@ -55,6 +55,9 @@ enum Command {
     /// License keys: issue, claim, move, split, unclaim, transfer
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Operations that wait for the vendor: list, show, approve, reject, withdraw
+    #[command(subcommand)]
+    Held(held::HeldCommand),
     /// The price book
     #[command(subcommand)]
     Price(platform::PriceCommand),
@@ -130,6 +133,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Enrol(command) => enrol::run(&context()?, command),
         Command::Access(command) => access::run(&context()?, command),
         Command::Key(command) => key::run(&context()?, command),
+        Command::Held(command) => held::run(&context()?, command),
         Command::Price(command) => platform::price(&context()?, command),
         Command::Model(command) => platform::model(&context()?, command),
         Command::Limits(command) => platform::limits(&context()?, command),

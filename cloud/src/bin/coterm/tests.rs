@@ -59,6 +59,7 @@ impl Server {
             provisioner,
             fleet: Arc::new(Unknown),
             readiness: Arc::new(Unknown),
+            lease: coterm_shared::time::Seconds::days(7),
             alarms: Arc::default(),
             metrics: Arc::default(),
         });
@@ -134,7 +135,7 @@ fn every_manual_page_mentions_every_exit_status_and_the_environment() {
 #[test]
 fn every_exit_status_is_told_once_and_in_order() {
     let told: Vec<u8> = failure::EXITS.iter().map(|(status, _)| *status).collect();
-    assert_eq!(told, (0..9).collect::<Vec<u8>>());
+    assert_eq!(told, (0..11).collect::<Vec<u8>>());
     let page = include_str!("../../../../shared/docs/CLI.md");
     assert!(failure::EXITS.iter().all(|(n, meaning)| page.contains(&format!("| {n} | {meaning} |"))));
     for text in [failure::after_help(), exit_codes()] {

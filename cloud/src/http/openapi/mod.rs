@@ -180,6 +180,13 @@ fn operation(path: &str, op: &Op) -> Value {
         }
     }
     answers.insert(done.to_string(), with_headers("Done", shown));
+    if op.kind == Kind::Change && path.contains("{organization}") {
+        let held = in_json(&schema::to("HeldAnswer"));
+        answers.insert(
+            String::from("202"),
+            with_headers("Held: it waits for the vendor, and nothing of it was done", held),
+        );
+    }
     if op.tagged {
         answers.insert(String::from("304"), with_headers("Not modified", Value::Null));
     }
@@ -215,7 +222,7 @@ fn tag(path: &str) -> &str {
     let inner = rest.strip_prefix("organizations/{organization}/").unwrap_or(rest);
     match inner.split('/').find(|part| !part.is_empty()).unwrap_or("system") {
         "health" | "ready" | "whoami" | "time" | "openapi.json" => "system",
-        "settings" | "enable-groups" | "unassigned" => "organizations",
+        "settings" | "enable-groups" | "unassigned" | "freeze" | "unfreeze" => "organizations",
         noun => noun,
     }
 }

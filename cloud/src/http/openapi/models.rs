@@ -1,6 +1,7 @@
 //! What the interface shows, as schemas: the views of the licensing rules, and the interface's own documents.
 
 mod outlook;
+mod safety;
 mod told;
 
 use super::codes;
@@ -18,6 +19,7 @@ pub(super) fn all() -> Value {
         .chain(told::explanations())
         .chain(told::previews())
         .chain(outlook::access())
+        .chain(safety::safety())
         .chain(others());
     parts.map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<String, Value>>().into()
 }
@@ -42,6 +44,8 @@ fn places() -> Vec<Named> {
                 scope,
                 ("countdown_secs", secs()),
                 ("door_units", either(&["model", "configured"])),
+                ("hold_share_percent", count()),
+                ("hold_devices", count()),
             ]),
         ),
         ("Overrides", object(settings.map(|(name, schema)| (optional(name), schema)))),
@@ -54,6 +58,9 @@ fn places() -> Vec<Named> {
                 ("trial_max_secs", secs()),
                 ("clock_reset_secs", secs()),
                 ("configured_doors_allowed", flag()),
+                ("hold_share_max_percent", count()),
+                ("hold_devices_max", count()),
+                ("held_secs", secs()),
             ]),
         ),
         (
@@ -73,6 +80,7 @@ fn places() -> Vec<Named> {
                 ("groups_enabled", flag()),
                 ("unassigned_sites", count()),
                 ("unassigned_keys", count()),
+                ("safety?", to("Safety")),
             ]),
         ),
         ("Group", group()),
@@ -199,6 +207,7 @@ fn group() -> Value {
         ("settings", to("Settings")),
         ("overrides", to("Overrides")),
         ("licenses?", told::along()),
+        ("safety?", to("Safety")),
     ];
     joined(own, group_state())
 }
@@ -230,6 +239,7 @@ fn device() -> Value {
         ("claimed_at", instant()),
         ("enforcement", maybe(ladder())),
         ("next", said(maybe(text()), "what is ahead of it, in words")),
+        ("safety?", to("Safety")),
         ("status?", said(anything(), "what it said last and what it was sent last, if it was ever heard of")),
     ];
     let schedule = said(to("Schedule"), "the instants its token carries; null is never");

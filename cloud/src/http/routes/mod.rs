@@ -9,6 +9,7 @@ mod groups;
 mod keys;
 mod organizations;
 mod platform;
+mod safety;
 mod sites;
 mod system;
 mod tokens;
@@ -64,12 +65,14 @@ pub(super) fn table() -> Routes {
         .and(access::routes())
         .and(enrolment::routes())
         .and(keys::routes())
+        .and(safety::routes())
         .and(transactions::routes());
     let v1 = system::v1_routes()
         .and(organizations::routes())
         .nest("/organizations/{organization}", in_organization)
         .and(keys::issued_routes())
         .and(platform::routes())
+        .and(safety::platform_routes())
         .and(transactions::platform_routes())
         .and(tokens::routes());
     system::routes().nest("/api/v1", v1)
@@ -149,6 +152,8 @@ fn settings_body() -> Value {
         ("scope?", either(&["group", "product"])),
         ("countdown_secs?", said(from_to(1, u64::MAX), "of the organization alone")),
         ("door_units?", said(either(&["model", "configured"]), "of the organization alone")),
+        ("hold_share_percent?", said(from_to(0, 100), "of the organization alone")),
+        ("hold_devices?", said(count(), "of the organization alone")),
     ])
 }
 
@@ -162,6 +167,8 @@ fn group_settings_body() -> Value {
         ("scope?", again(either(&["group", "product"]))),
         ("countdown_secs?", said(from_to(1, u64::MAX), "refused: of the organization alone")),
         ("door_units?", said(either(&["model", "configured"]), "refused: of the organization alone")),
+        ("hold_share_percent?", said(from_to(0, 100), "refused: of the organization alone")),
+        ("hold_devices?", said(count(), "refused: of the organization alone")),
     ])
 }
 
@@ -181,6 +188,8 @@ fn settings_of(fields: &mut Fields) -> Option<SettingsChange> {
     let scope = fields.optional::<Scope>("scope");
     let countdown_secs = fields.optional_integer("countdown_secs", 1, u64::MAX);
     let door_units = fields.optional::<DoorUnits>("door_units");
+    let hold_share_percent = fields.optional_integer("hold_share_percent", 0, 100);
+    let hold_devices = fields.optional_integer("hold_devices", 0, u64::MAX);
     Some(SettingsChange {
         grace_secs: grace_secs?.map(Seconds),
         stop_after_lock_secs: stop_after_lock_secs?.map(Seconds),
@@ -188,6 +197,8 @@ fn settings_of(fields: &mut Fields) -> Option<SettingsChange> {
         scope: scope?,
         countdown_secs: countdown_secs?.map(Seconds),
         door_units: door_units?,
+        hold_share_percent: hold_share_percent?,
+        hold_devices: hold_devices?,
         ..SettingsChange::default()
     })
 }

@@ -19,6 +19,9 @@ pub(super) fn routes() -> Routes {
         ("countdown_max_secs?", years()),
         ("trial_max_secs?", years()),
         ("configured_doors_allowed?", flag()),
+        ("hold_share_max_percent?", from_to(0, 100)),
+        ("hold_devices_max?", count()),
+        ("held_secs?", years()),
     ]);
     Routes::new()
         .get("/prices", prices, Op::list(Who::Token, "listPrices", "The price book", to("Price")).tagged())
@@ -156,6 +159,9 @@ pub(super) async fn set_limits(State(api): State<Api>, ask: Ask) -> Result<Respo
     let countdown = body.optional_integer("countdown_max_secs", 1, max);
     let trial = body.optional_integer("trial_max_secs", 1, max);
     let doors = body.optional_flag("configured_doors_allowed");
+    let share = body.optional_integer("hold_share_max_percent", 0, 100);
+    let devices = body.optional_integer("hold_devices_max", 0, u64::MAX);
+    let held = body.optional_integer("held_secs", 1, max);
     let now = *api.books().platform().limits();
     let limits = body.finish(|| {
         Some(Limits {
@@ -165,6 +171,9 @@ pub(super) async fn set_limits(State(api): State<Api>, ask: Ask) -> Result<Respo
             countdown_max_secs: countdown?.map_or(now.countdown_max_secs, Seconds),
             trial_max_secs: trial?.map_or(now.trial_max_secs, Seconds),
             configured_doors_allowed: doors?.unwrap_or(now.configured_doors_allowed),
+            hold_share_max_percent: share?.unwrap_or(now.hold_share_max_percent),
+            hold_devices_max: devices?.unwrap_or(now.hold_devices_max),
+            held_secs: held?.map_or(now.held_secs, Seconds),
         })
     })?;
     let change = Change::Platform(PlatformCommand::SetLimits { limits });

@@ -12,6 +12,7 @@ mod openapi;
 mod places;
 mod refusals;
 mod roles;
+mod safety;
 mod shown;
 mod sides;
 mod walk;

@@ -23,6 +23,7 @@ async fn every_route_asks_for_the_role_it_needs() {
         "/access/denied",
         "/access/changes",
         "/keys",
+        "/held",
         "/transactions",
         "/transactions/verify",
     ];
@@ -53,6 +54,7 @@ async fn every_route_asks_for_the_role_it_needs() {
         (Method::POST, format!("/keys/key_{nobody}/move"), json!({"group": format!("grp_{nobody}")})),
         (Method::POST, format!("/keys/key_{nobody}/unclaim"), Value::Null),
         (Method::POST, format!("/keys/key_{nobody}/split"), json!({"parts": []})),
+        (Method::POST, format!("/held/held_{nobody}/withdraw"), Value::Null),
     ];
     let foreign = |rest: &str| format!("/api/v1/organizations/{}{rest}", world.foreign);
     let unknown = |rest: &str| format!("/api/v1/organizations/org_{nobody}{rest}");
@@ -87,9 +89,19 @@ async fn every_route_asks_for_the_role_it_needs() {
         assert!(![401, 403].contains(&admin.status.as_u16()), "{method} {rest}: {}", admin.text);
     }
     let transfer = format!("{}/keys/key_{nobody}/transfer", world.at(""));
+    let [freeze, unfreeze, approve, reject] =
+        ["freeze", "unfreeze", "held/held_H/approve", "held/held_H/reject"]
+            .map(|verb| world.at(&format!("/{}", verb.replace('H', nobody))));
     let halt = format!("/api/v1/platform/halts/{}/confirm", world.org);
     let vendor_only = [
         (Method::POST, transfer.as_str(), json!({ "to": world.foreign })),
+        (Method::POST, freeze.as_str(), Value::Null),
+        (Method::POST, unfreeze.as_str(), Value::Null),
+        (Method::POST, approve.as_str(), Value::Null),
+        (Method::POST, reject.as_str(), Value::Null),
+        (Method::GET, "/api/v1/platform/held", Value::Null),
+        (Method::POST, "/api/v1/platform/freeze", Value::Null),
+        (Method::POST, "/api/v1/platform/unfreeze", Value::Null),
         (Method::POST, "/api/v1/organizations", json!({"name": "N"})),
         (Method::POST, "/api/v1/keys", json!({})),
         (Method::GET, "/api/v1/keys", Value::Null),
@@ -268,7 +280,9 @@ async fn the_page_of_routes_names_routes_that_exist_and_who_may_use_them() {
         let who = cells.next().unwrap_or("");
         assert_eq!(nobody.status == StatusCode::UNAUTHORIZED, who != "anyone", "{row}");
         let forbidden = [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&viewer.status);
-        let detail = ["xgroupx", "xsitex", "xkeyx", "xcodex", "/none"].iter().any(|name| path.contains(name));
+        let detail = ["xgroupx", "xsitex", "xkeyx", "xcodex", "xheldx", "/none"]
+            .iter()
+            .any(|name| path.contains(name));
         assert_eq!(
             forbidden,
             ["admin", "vendor", "monitor"].contains(&who) || detail,

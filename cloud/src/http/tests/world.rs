@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use coterm_certs::{Pki, PkiError, Time};
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::time::Timestamp;
+use coterm_shared::time::{Seconds, Timestamp};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
@@ -88,6 +88,7 @@ fn assemble(dir: &Path, clock: &ManualClock) -> (Router, Books, Arc<TokenStore>)
         readiness: Arc::new(Unknown),
         alarms: Arc::default(),
         metrics: Arc::default(),
+        lease: Seconds::days(7),
     });
     (router(api), books, tokens)
 }

@@ -7,11 +7,15 @@ use crate::clock::testing::ManualClock;
 use crate::ports::{BoxFuture, Outgoing, PublishError};
 use crate::signer::{Trust, TrustPolicy, Vault};
 use crate::store::sqlite::SqliteStore;
+use coterm_shared::enforcement::EnforcementState;
 use coterm_shared::id::{GroupId, KeyId, SiteId};
-use coterm_shared::licensing::{ClaimMode, Command, FoundOrganization, NewDevice, OrderLine, SettingsChange};
+use coterm_shared::licensing::{
+    Actor, ClaimMode, Command, FoundOrganization, NewDevice, OrderLine, SafetyCommand, SettingsChange,
+};
 use coterm_shared::platform::code::KeyCode;
 use coterm_shared::platform::{IssueKey, PlatformCommand};
 use coterm_shared::product::ProductType;
+use coterm_shared::token::{Claims, Expected, reopen_stored};
 use std::time::Instant;
 use tempfile::TempDir;
 
@@ -59,6 +63,8 @@ fn device(n: u32) -> DeviceId {
 struct Cloud {
     books: Books,
     reconciler: Reconciler,
+    clock: ManualClock,
+    trust: Arc<Trust>,
     _dir: TempDir,
 }
 
@@ -92,7 +98,7 @@ impl Cloud {
         let inbox = Arc::new(LatestInbox::new(Arc::default()));
         let reconciler =
             Reconciler::start(settings, ledger, Arc::new(Taker), inbox, trust.subscribe()).await.unwrap();
-        let cloud = Cloud { books, reconciler, _dir: dir };
+        let cloud = Cloud { books, reconciler, clock, trust, _dir: dir };
         let price = PlatformCommand::SetPrice { product: ProductType::CAMERA, price: 199 };
         cloud.execute(Change::Platform(price)).await;
         for n in [1, 2] {
@@ -224,4 +230,64 @@ async fn p3_signatures_publishes_and_rows_are_those_of_the_changed_group_with_re
         cloud.reconciler.stop().await;
         cloud.books.close().await;
     }
+}
+
+impl Cloud {
+    /// The token issued last to a device, and when its lease ends.
+    async fn token(&self, n: u32) -> Claims {
+        let (_, bytes) = self.books.token(&device(n)).await.unwrap().unwrap();
+        let trust_domain = "follow.local".parse().unwrap();
+        let expected = Expected { trust_domain, device: device(n), organization: organization(1) };
+        reopen_stored(&bytes, &self.trust.keyring(), &expected).unwrap().claims().clone()
+    }
+}
+
+/// E6: a freeze has only those tokens signed anew that would lock before they are renewed anyway; the others wait for
+/// their renewal, each at its own time. Renewed, a device never locks; when it ends, what came due comes a lease later.
+#[tokio::test]
+async fn e6_a_freeze_signs_what_it_must_and_moves_with_the_lease() {
+    let by = || Actor { id: "tok_1".to_owned(), name: "Vera".to_owned() };
+    let cloud = Cloud::start(20).await;
+    let settings = SettingsChange { grace_secs: Some(Seconds::days(2)), ..SettingsChange::default() };
+    cloud.command(Command::ChangeGroupSettings { id: group(0), settings }).await;
+    cloud.claim(7_000, 0).await;
+    cloud.claim(7_001, 0).await;
+    cloud.settled(62).await;
+    let locks_at = cloud.token(7_001).await.schedule.lock_at.unwrap();
+    assert!(locks_at < cloud.token(7_001).await.lease_ends_at);
+
+    let freeze = PlatformCommand::Freeze { by: by() };
+    let cost = cloud.costs(62, cloud.execute(Change::Platform(freeze))).await;
+    assert_eq!(cost, (5, 5, 5), "one group of twenty would lock within its lease");
+    let frozen = cloud.token(7_001).await;
+    assert_eq!(frozen.schedule.lock_at, Some(frozen.lease_ends_at));
+    let own = Command::Safety(SafetyCommand::Freeze { by: by() });
+    assert_eq!(
+        cloud.costs(62, cloud.command(own)).await,
+        (0, 0, 0),
+        "frozen twice is frozen since the first"
+    );
+    let own = Command::Safety(SafetyCommand::Unfreeze { by: by(), lease_secs: Seconds::days(7) });
+    let _known = cloud.costs(62, cloud.command(own)).await;
+
+    // A lease later all have been renewed once, and none was due at once.
+    for _ in 0..4 {
+        cloud.clock.advance(Seconds::days(5));
+        cloud.settled(62).await;
+        let renewed = cloud.token(7_001).await;
+        assert_eq!(renewed.schedule.lock_at, Some(renewed.lease_ends_at));
+        assert_eq!(renewed.schedule.state_at(cloud.books.now()), EnforcementState::Grace);
+        assert!(renewed.lease_ends_at > frozen.lease_ends_at && renewed.lease_ends_at > locks_at);
+    }
+    assert_eq!(cloud.costs(62, async {}).await, (0, 0, 0), "frozen, a sweep finds nothing to do");
+
+    let announced = cloud.token(7_001).await.schedule.lock_at.unwrap();
+    let unfreeze = PlatformCommand::Unfreeze { by: by(), lease_secs: Seconds::days(7) };
+    let cost = cloud.costs(62, cloud.execute(Change::Platform(unfreeze))).await;
+    assert_eq!(cost, (5, 5, 5));
+    let over = cloud.token(7_001).await.schedule.lock_at.unwrap();
+    assert_eq!(over, cloud.books.now().saturating_add(Seconds::days(7)));
+    assert!(over >= announced, "E3: nothing that was announced comes earlier");
+    cloud.reconciler.stop().await;
+    cloud.books.close().await;
 }

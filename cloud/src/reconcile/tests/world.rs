@@ -242,6 +242,7 @@ impl World {
                         lock_at: at(86_400),
                         stop_at: at(2 * 86_400),
                     },
+                    frozen_since: None,
                     coterm_at: at(3_600),
                 };
                 locked(&ledger.database).wanted.insert(cam(group, n), wanted);

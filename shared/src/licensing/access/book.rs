@@ -52,6 +52,7 @@ impl AccessBook {
     pub fn is_of(&self, organization: &Organization) -> bool {
         let own = self.organization();
         (own.id(), own.version()) == (organization.id(), organization.version())
+            && own.is_frozen_as(organization)
     }
 
     /// The organization.
@@ -108,6 +109,8 @@ impl AccessBook {
 
     fn gate_of(&mut self, organization: &Organization, device: &Device, wanted: Wanted) -> Gate {
         let group = wanted.group.and_then(|id| organization.group(id));
+        // What a freeze holds back closes nothing while it lasts (domain E6).
+        let ladder = wanted.schedule_while_frozen();
         let (findings, retired, opens_at) = match device.state {
             DeviceState::Retired { .. } => (wanted.findings, true, None),
             DeviceState::Trial(_) => (wanted.findings, false, None),
@@ -119,11 +122,11 @@ impl AccessBook {
                 (findings, false, group.and_then(|group| self.renewed_at(organization, device, group)))
             }
         };
-        let closes_at = wanted.schedule.lock_at;
+        let closes_at = ladder.lock_at;
         Gate {
-            grace_begins_at: wanted.schedule.grace_begins_at,
+            grace_begins_at: ladder.grace_begins_at,
             closes_at,
-            stops_at: wanted.schedule.stop_at,
+            stops_at: ladder.stop_at,
             reopens_at: opens_at.filter(|at| closes_at.is_some_and(|closes_at| closes_at < *at)),
             findings,
             group: wanted.group,

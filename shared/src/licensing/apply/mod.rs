@@ -12,6 +12,7 @@ use super::event::{Dated, Event};
 use super::group::Group;
 use super::name::Name;
 use super::organization::{Due, Organization};
+use super::safety::{Safety, SafetyEvent};
 use super::settings::Overrides;
 use crate::id::GroupId;
 use crate::product::ProductType;
@@ -75,6 +76,7 @@ impl Organization {
             active_devices: 0,
             trial_devices: 0,
             enrolment: Enrolment::default(),
+            safety: Safety::default(),
         };
         founded.add_group(Group::new(
             *default_group,
@@ -184,7 +186,24 @@ impl Organization {
             Event::Enrolment(event) => {
                 self.enrolment.apply(event, dated.at).ok_or_else(|| missing("a claim code"))?;
             }
-            Event::GroupAssessed { group, assessment, .. } => {
+            Event::Safety(event) => {
+                let (old, named) = match event {
+                    SafetyEvent::Held { operation } => (None, Some(operation.id)),
+                    SafetyEvent::Approved { held, .. }
+                    | SafetyEvent::Rejected { held, .. }
+                    | SafetyEvent::Withdrawn { held, .. }
+                    | SafetyEvent::Expired { held } => (self.safety.expires_at(*held), Some(*held)),
+                    SafetyEvent::Frozen { .. } | SafetyEvent::Unfrozen { .. } => (None, None),
+                };
+                self.safety.apply(event, dated.at).ok_or_else(|| missing("a held operation or a freeze"))?;
+                if let Some(held) = named {
+                    self.set_due(Due::Held(held), old, self.safety.expires_at(held));
+                }
+            }
+            Event::GroupAssessed { group, assessment, to_lock, .. } => {
+                if *to_lock > 0 {
+                    self.safety.count(dated.at, *to_lock);
+                }
                 let judged = self.groups.get_mut(group).ok_or_else(|| missing("a group"))?;
                 judged.assessment = (**assessment).clone();
                 let (old, new) = (judged.due_at, next_due(&judged.figures, &judged.assessment, dated.at));

@@ -98,7 +98,8 @@ fn moves(draft: &mut Draft<'_>, of: &Command) -> Result<bool, Refusals> {
         | Command::SplitKey { .. }
         | Command::TransferKey { .. }
         | Command::WithLicenses { .. }
-        | Command::Enrolment(_) => return Ok(false),
+        | Command::Enrolment(_)
+        | Command::Safety(_) => return Ok(false),
     }
     Ok(true)
 }

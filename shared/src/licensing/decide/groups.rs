@@ -47,7 +47,7 @@ fn asks_for_something(change: &SettingsChange, findings: &mut Findings) {
         findings.push(Refusal::new(
             RefusalCode::NothingToChange,
             "no setting is named",
-            "name at least one of grace_secs, stop_after_lock_secs, time_zone, scope, countdown_secs and door_units",
+            "name at least one of grace_secs, stop_after_lock_secs, time_zone, scope, countdown_secs, door_units, hold_share_percent and hold_devices",
         ));
     }
 }
@@ -85,6 +85,10 @@ pub(super) fn changed_settings(
     settings.countdown_secs = countdown.unwrap_or(old.countdown_secs);
     let doors = change.door_units.and_then(|by| findings.keep(limits.check_door_units(by)));
     settings.door_units = doors.unwrap_or(old.door_units);
+    let share = change.hold_share_percent.and_then(|share| findings.keep(limits.check_hold_share(share)));
+    settings.hold_share_percent = share.unwrap_or(old.hold_share_percent);
+    let devices = change.hold_devices.and_then(|devices| findings.keep(limits.check_hold_devices(devices)));
+    settings.hold_devices = devices.unwrap_or(old.hold_devices);
     settings
 }
 
@@ -258,6 +262,12 @@ fn only_of_groups(change: &SettingsChange, findings: &mut Findings) {
     }
     if change.door_units.is_some() {
         findings.push(refused("what door controllers count by", "door_units"));
+    }
+    if change.hold_share_percent.is_some() {
+        findings.push(refused("what may lock without approval", "hold_share_percent"));
+    }
+    if change.hold_devices.is_some() {
+        findings.push(refused("what may lock without approval", "hold_devices"));
     }
 }
 

@@ -8,6 +8,7 @@ mod devices;
 mod enrolment;
 mod groups;
 mod keys;
+mod safety;
 mod sites;
 mod split;
 
@@ -19,6 +20,7 @@ use super::license_key::KeyPast;
 use super::name::Name;
 use super::organization::Organization;
 use super::refusal::{Findings, Refusal, RefusalCode, Refusals};
+use super::safety::Lockout;
 use super::settings::Limits;
 use crate::id::{GroupId, SiteId};
 use crate::time::Timestamp;
@@ -62,7 +64,17 @@ pub fn found(command: &FoundOrganization, context: &Context) -> Result<Decision,
     let base = after.clone();
     // Founding has no preview with a digest.
     let asked = Asked::default();
-    Ok(Decision { events: Vec::from([dated]), after, touched, base, due_events: 0, limits: *limits, asked })
+    Ok(Decision {
+        at: context.now,
+        events: Vec::from([dated]),
+        after,
+        touched,
+        base,
+        due_events: 0,
+        limits: *limits,
+        asked,
+        lockout: Lockout::default(),
+    })
 }
 
 /// Decides a command.
@@ -76,48 +88,55 @@ pub fn decide(
 ) -> Result<Decision, Refusals> {
     let mut draft = Draft::new(organization, &context.limits, context.now);
     draft.materialize()?;
+    dispatch(&mut draft, command)?;
+    draft.finish(Asked::of(organization.id(), command))
+}
+
+/// Drafts a command.
+fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refusals> {
     match command {
         Command::Materialize => {}
-        Command::EnableGroups => groups::enable_groups(&mut draft)?,
-        Command::ChangeSettings(change) => groups::change_settings(&mut draft, change)?,
-        Command::CreateGroup { id, name, settings } => groups::create_group(&mut draft, *id, name, settings)?,
+        Command::EnableGroups => groups::enable_groups(draft)?,
+        Command::ChangeSettings(change) => groups::change_settings(draft, change)?,
+        Command::CreateGroup { id, name, settings } => groups::create_group(draft, *id, name, settings)?,
         Command::CreateGroupFromSite { id, site, name, settings } => {
-            groups::create_group_from_site(&mut draft, *id, *site, name.as_deref(), settings)?;
+            groups::create_group_from_site(draft, *id, *site, name.as_deref(), settings)?;
         }
-        Command::RenameGroup { id, name } => groups::rename_group(&mut draft, *id, name)?,
+        Command::RenameGroup { id, name } => groups::rename_group(draft, *id, name)?,
         Command::ChangeGroupSettings { id, settings } => {
-            groups::change_group_settings(&mut draft, *id, settings)?;
+            groups::change_group_settings(draft, *id, settings)?;
         }
-        Command::DeleteGroup { id } => groups::delete_group(&mut draft, *id)?,
+        Command::DeleteGroup { id } => groups::delete_group(draft, *id)?,
         Command::CreateSite { id, name, parent, group } => {
-            sites::create_site(&mut draft, *id, name, *parent, *group)?;
+            sites::create_site(draft, *id, name, *parent, *group)?;
         }
-        Command::RenameSite { id, name } => sites::rename_site(&mut draft, *id, name)?,
-        Command::MoveSite { id, to } => sites::move_site(&mut draft, *id, *to)?,
-        Command::DeleteSite { id } => sites::delete_site(&mut draft, *id)?,
-        Command::ClaimDevice { device, site } => devices::claim_device(&mut draft, device, *site)?,
-        Command::MoveDevice { id, site } => devices::move_device(&mut draft, id, *site)?,
-        Command::ConvertTrial { id } => devices::convert_trial(&mut draft, id)?,
-        Command::ReplaceDevice { old, new } => devices::replace_device(&mut draft, old, new)?,
-        Command::ConfigureDoors { id, doors } => devices::configure_doors(&mut draft, id, *doors)?,
-        Command::RetireDevice { id } => devices::retire_device(&mut draft, id)?,
-        Command::ReportStolen { id } => devices::report_stolen(&mut draft, id)?,
+        Command::RenameSite { id, name } => sites::rename_site(draft, *id, name)?,
+        Command::MoveSite { id, to } => sites::move_site(draft, *id, *to)?,
+        Command::DeleteSite { id } => sites::delete_site(draft, *id)?,
+        Command::ClaimDevice { device, site } => devices::claim_device(draft, device, *site)?,
+        Command::MoveDevice { id, site } => devices::move_device(draft, id, *site)?,
+        Command::ConvertTrial { id } => devices::convert_trial(draft, id)?,
+        Command::ReplaceDevice { old, new } => devices::replace_device(draft, old, new)?,
+        Command::ConfigureDoors { id, doors } => devices::configure_doors(draft, id, *doors)?,
+        Command::RetireDevice { id } => devices::retire_device(draft, id)?,
+        Command::ReportStolen { id } => devices::report_stolen(draft, id)?,
         Command::ClaimKey { key, group, mode } => {
-            keys::claim_key(&mut draft, key, *group, *mode, KeyPast::default())?;
+            keys::claim_key(draft, key, *group, *mode, KeyPast::default())?;
         }
         Command::ReceiveKey { key, past } => {
-            keys::claim_key(&mut draft, key, None, ClaimMode::Increase, *past)?;
+            keys::claim_key(draft, key, None, ClaimMode::Increase, *past)?;
         }
-        Command::MoveKey { id, group, mode } => keys::move_key(&mut draft, *id, *group, *mode)?,
-        Command::UnclaimKey { id } => keys::unclaim_key(&mut draft, *id)?,
-        Command::SplitKey { id, parts } => split::split_key(&mut draft, *id, parts)?,
-        Command::TransferKey { id, to } => keys::transfer_key(&mut draft, *id, *to)?,
+        Command::MoveKey { id, group, mode } => keys::move_key(draft, *id, *group, *mode)?,
+        Command::UnclaimKey { id } => keys::unclaim_key(draft, *id)?,
+        Command::SplitKey { id, parts } => split::split_key(draft, *id, parts)?,
+        Command::TransferKey { id, to } => keys::transfer_key(draft, *id, *to)?,
         Command::WithLicenses { of, keys, proven_smallest } => {
-            along::with_licenses(&mut draft, of, keys, *proven_smallest)?;
+            along::with_licenses(draft, of, keys, *proven_smallest)?;
         }
-        Command::Enrolment(command) => enrolment::decide(&mut draft, command)?,
+        Command::Enrolment(command) => enrolment::decide(draft, command)?,
+        Command::Safety(command) => safety::decide(draft, command)?,
     }
-    draft.finish(Asked::of(organization.id(), command))
+    Ok(())
 }
 
 impl Organization {

@@ -2,6 +2,7 @@
 
 use super::{Event, Retirement};
 use crate::id::{DeviceId, GroupId, KeyId, SiteId};
+use crate::licensing::safety::SafetyEvent;
 use crate::licensing::site::Place;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -74,6 +75,17 @@ impl Event {
             }
             Event::KeyExpired { key } | Event::KeyTransferred { key, .. } => vec![Subject::Key(*key)],
             Event::Enrolment(event) => event.devices().into_iter().map(Subject::Device).collect(),
+            Event::Safety(event) => match event {
+                SafetyEvent::Held { operation } => {
+                    operation.groups.iter().copied().map(Subject::Group).collect()
+                }
+                SafetyEvent::Approved { .. }
+                | SafetyEvent::Rejected { .. }
+                | SafetyEvent::Withdrawn { .. }
+                | SafetyEvent::Expired { .. }
+                | SafetyEvent::Frozen { .. }
+                | SafetyEvent::Unfrozen { .. } => Vec::new(),
+            },
         }
     }
 
@@ -118,6 +130,7 @@ impl Event {
             | Event::RenewalsActivated { .. }
             | Event::TermEnded { .. }
             | Event::Enrolment(_)
+            | Event::Safety(_)
             | Event::GroupAssessed { .. } => Vec::new(),
         }
     }

@@ -22,6 +22,7 @@ use super::coterm::Fraction;
 use super::group::Group;
 use super::ladders::{EarlyDevices, Ladders};
 use super::organization::Organization;
+use super::safety::SafetyView;
 use crate::id::GroupId;
 use crate::time::Timestamp;
 use alloc::format;
@@ -62,6 +63,9 @@ pub struct GroupExplanation {
     /// The devices that are ahead of the rest, if any are (domain E2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early: Option<EarlyDevices>,
+    /// What waits for the vendor, and what is frozen (domain E6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub safety: Option<SafetyView>,
     /// What is left on clocks that stand still.
     pub paused: Vec<PausedClock>,
     /// Clocks that sites and devices brought along, at most 100 of them.
@@ -98,6 +102,7 @@ impl GroupExplanation {
             ladder: steps,
             ladder_count,
             early: ladders.early,
+            safety: SafetyView::of(organization, Some(group.id), now),
             paused: ladder::paused(group),
             carried: carried::carried(organization, group, now),
             carried_count: judged.carried.len(),

@@ -41,6 +41,10 @@ pub(super) fn page(of: &GroupExplanation) -> Vec<String> {
         }
         page.extend(of.early.iter().map(|early| indent(&early.sentence)));
     }
+    if let Some(safety) = &of.safety {
+        section(&mut page, "What is held back");
+        page.extend(safety.sentences.iter().map(|sentence| indent(sentence)));
+    }
     if !of.cures.is_empty() {
         section(&mut page, "What would cure it, the cheapest first");
         let numbered = of.cures.iter().enumerate();

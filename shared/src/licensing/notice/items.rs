@@ -96,7 +96,7 @@ fn topic_of(item: &Item) -> Topic {
 /// What is due before an instant and belongs here, the next first.
 fn due_before(organization: &Organization, until: Timestamp) -> impl Iterator<Item = Item> + '_ {
     organization.due.iter().take_while(move |(at, _)| *at <= until).filter_map(|(_, due)| match due {
-        Due::Group(_) => None,
+        Due::Group(_) | Due::Held(_) => None,
         Due::Key(id) => Some(Item::Key(*id)),
         Due::Site(id) => Some(Item::Site(*id)),
         Due::Trial(id) => Some(Item::Device(id.clone())),

@@ -265,7 +265,8 @@ impl Changed {
             | Event::KeyTransferred { .. }
             | Event::RenewalsActivated { .. }
             | Event::TermEnded { .. }
-            | Event::Enrolment(_) => {}
+            | Event::Enrolment(_)
+            | Event::Safety(_) => {}
         }
     }
 }

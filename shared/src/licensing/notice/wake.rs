@@ -46,7 +46,7 @@ fn of_items(organization: &Organization, days: u32, now: Timestamp) -> Option<Ti
     let from = Bound::Included((next_day, Due::Group(GroupId::from_bytes([0; 16]))));
     let mut due = organization.due.range((from, Bound::Unbounded));
     let found = due.find(|(_, due)| match due {
-        Due::Group(_) => false,
+        Due::Group(_) | Due::Held(_) => false,
         Due::Key(_) | Due::Site(_) | Due::Trial(_) => true,
     });
     found.map(|(at, _)| begins(day_of(*at), days))

@@ -28,6 +28,10 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum WarningCode {
+    /// It would not be done but wait until the vendor approves it (domain E6).
+    OperationHeld,
+    /// It was held, and puts many devices on the way to lock (domain E6).
+    ManyDevicesLock,
     /// A group becomes noncompliant (domain C1).
     BecomesNoncompliant,
     /// Devices of a noncompliant group are put on another ladder: in grace, locked or stopped (domain E1).
@@ -85,6 +89,7 @@ pub(super) fn warnings(decision: &Decision, now: Timestamp) -> Vec<Warning> {
             all.group(decision.base.group(*id), after);
         }
     }
+    all.lockout();
     if all.licenses_go_along() {
         all.along();
     }
@@ -122,6 +127,26 @@ struct All<'a> {
 impl All<'_> {
     fn say(&mut self, code: WarningCode, group: Option<GroupId>, sentence: String) {
         self.warnings.push(Warning { code, group, sentence });
+    }
+
+    fn lockout(&mut self) {
+        let lockout = &self.decision.lockout;
+        let (devices, of) = (lockout.devices, lockout.of);
+        if lockout.needs_approval() {
+            let lately = match lockout.lately {
+                0 => String::new(),
+                lately => format!(" ({lately} others were put there within a day)"),
+            };
+            let text = format!(
+                "This would be HELD: it puts {devices} of {of} devices newly on the way to lock{lately}, more than {} and than \
+                 {} %. Nothing of it happens until somebody of the vendor, other than who asks, approves it.",
+                lockout.devices_allowed, lockout.share_allowed_percent
+            );
+            self.say(WarningCode::OperationHeld, None, text);
+        } else if lockout.approved {
+            let text = format!("{devices} of {of} devices are put on the way to lock.");
+            self.say(WarningCode::ManyDevicesLock, None, text);
+        }
     }
 
     fn group(&mut self, before: Option<&Group>, after: &Group) {

@@ -25,5 +25,8 @@ mod paper;
 mod preview;
 mod refusals;
 mod rules;
+mod safety;
+mod safety_always;
+mod safety_freeze;
 mod sides;
 pub(super) mod world;

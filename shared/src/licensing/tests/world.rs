@@ -93,6 +93,7 @@ impl World {
             replayed.apply(&serde_json::from_str(&stored).unwrap()).unwrap();
         }
         assert_eq!(replayed, decision.after, "the events alone give the same organization");
+        super::safety_always::check(&decision, &command);
         self.organization = decision.after.clone();
         self.log.extend(decision.events.iter().cloned());
         decision

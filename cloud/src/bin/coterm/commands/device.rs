@@ -171,6 +171,7 @@ const SHOW: &[Column] = &[
     ("MANAGEMENT LOCKS", "/schedule/lock_at"),
     ("DEVICE STOPS", "/schedule/stop_at"),
     ("AHEAD", "/next"),
+    ("HELD AND FROZEN", "/safety/sentences"),
     ("CONNECTED", "/status/connected"),
     ("LAST SEEN", "/status/last_seen_at"),
     ("MODE", "/status/mode"),

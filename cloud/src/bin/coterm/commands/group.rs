@@ -109,6 +109,7 @@ const SHOW: &[Column] = &[
     ("WHY", "/why"),
     ("STATE", "/state"),
     ("NEXT", "/next"),
+    ("HELD AND FROZEN", "/safety/sentences"),
     ("GRACE BEGINS", "/schedule/grace_begins_at"),
     ("MANAGEMENT LOCKS", "/schedule/lock_at"),
     ("DEVICES STOP", "/schedule/stop_at"),

@@ -49,6 +49,21 @@ pub(crate) enum OrgCommand {
         #[command(flatten)]
         output: OutputArgs,
     },
+    /// Freeze enforcement: devices that are connected reach no further lock and no stop (vendor)
+    #[command(after_help = FREEZE)]
+    Freeze {
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// End a freeze; what came due meanwhile comes one lease later (vendor)
+    Unfreeze {
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
     /// List the keys and sites in no group, and when they join Group 1 by themselves
     Unassigned {
         /// The devices of unassigned sites instead, each with the keys that cover it and until when
@@ -58,6 +73,12 @@ pub(crate) enum OrgCommand {
         output: OutputArgs,
     },
 }
+
+/// What a freeze is.
+pub(super) const FREEZE: &str = "\
+Tokens issued while it lasts announce no lock and no stop before their own lease ends, and are renewed in time. That
+reaches devices that are CONNECTED, and no others: what is not connected follows the token it holds. What is locked or
+stopped already stays so.";
 
 /// Settings that only an organization has
 #[derive(Args, Clone, Copy, Debug)]
@@ -71,6 +92,12 @@ pub(crate) struct OwnSettingsArgs {
     /// What door controllers count by
     #[arg(long, value_enum)]
     door_units: Option<DoorUnitsArg>,
+    /// The share of its devices one operation may put on the way to lock without the vendor's approval
+    #[arg(long, value_name = "PERCENT")]
+    hold_share_percent: Option<u64>,
+    /// How many devices one operation may, whatever their share
+    #[arg(long, value_name = "DEVICES")]
+    hold_devices: Option<u64>,
 }
 
 /// What door controllers count by
@@ -184,6 +211,8 @@ impl SettingsArgs {
                 DoorUnitsArg::Configured => "configured",
             });
             fields.insert(String::from("door_units"), json!(doors));
+            fields.insert(String::from("hold_share_percent"), json!(own.hold_share_percent));
+            fields.insert(String::from("hold_devices"), json!(own.hold_devices));
         }
         body
     }
@@ -221,6 +250,9 @@ const SHOW: &[Column] = &[
     ("SHORTFALL ENFORCED ON", "/settings/scope"),
     ("COUNTDOWN", "/settings/countdown_secs"),
     ("DOORS COUNT BY", "/settings/door_units"),
+    ("LOCKED WITHOUT APPROVAL: SHARE %", "/settings/hold_share_percent"),
+    ("LOCKED WITHOUT APPROVAL: DEVICES", "/settings/hold_devices"),
+    ("HELD AND FROZEN", "/safety/sentences"),
 ];
 
 const UNASSIGNED: &[Column] = &[
@@ -266,6 +298,16 @@ pub(crate) fn run(context: &Context, command: OrgCommand) -> Result<(), Failure>
         }
         OrgCommand::EnableGroups { change, output } => {
             let path = context.path("/enable-groups")?;
+            let request = Change { method: Method::POST, path: &path, body: None, ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, SHOW)
+        }
+        OrgCommand::Freeze { change, output } => {
+            let path = context.path("/freeze")?;
+            let request = Change { method: Method::POST, path: &path, body: None, ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, SHOW)
+        }
+        OrgCommand::Unfreeze { change, output } => {
+            let path = context.path("/unfreeze")?;
             let request = Change { method: Method::POST, path: &path, body: None, ask: Ask::First };
             show(context.client.change(&request, change, output)?, output, SHOW)
         }

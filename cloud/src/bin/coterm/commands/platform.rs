@@ -68,6 +68,15 @@ pub(crate) enum LimitsCommand {
         /// Whether organizations may count door controllers by their configured doors
         #[arg(long, value_name = "BOOL")]
         configured_doors_allowed: Option<bool>,
+        /// The largest share of its devices an organization may let one operation put on the way to lock without approval
+        #[arg(long, value_name = "PERCENT")]
+        hold_share_max_percent: Option<u64>,
+        /// The largest number of devices it may, whatever their share
+        #[arg(long, value_name = "DEVICES")]
+        hold_devices_max: Option<u64>,
+        /// How long a held operation waits for a decision
+        #[arg(long, value_name = "DAYS")]
+        held_days: Option<u64>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -77,6 +86,26 @@ pub(crate) enum LimitsCommand {
 pub(crate) enum PlatformCommand {
     /// List the alarms that stand: what is wrong, or will be (vendor)
     Alarms {
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Freeze enforcement of every organization: devices that are connected reach no further lock and no stop (vendor)
+    #[command(after_help = super::org::FREEZE)]
+    Freeze {
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// End that freeze; what came due meanwhile comes one lease later (vendor)
+    Unfreeze {
+        #[command(flatten)]
+        change: ChangeArgs,
+        #[command(flatten)]
+        output: OutputArgs,
+    },
+    /// Show whether everything is frozen, since when and by whom
+    Frozen {
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -121,6 +150,15 @@ const HALTS: &[Column] = &[
     ("NOTHING SIGNED", "/halts"),
 ];
 
+const FREEZE: &[Column] = &[("FROZEN", "/frozen"), ("AT", "/at"), ("WHAT", "/sentence")];
+
+const FROZEN: &[Column] = &[
+    ("FROZEN", "/frozen"),
+    ("SINCE", "/freeze/since"),
+    ("BY", "/freeze/by/name"),
+    ("WHAT", "/freeze/sentence"),
+];
+
 const LIMITS: &[Column] = &[
     ("GRACE AT MOST", "/grace_max_secs"),
     ("STOP AFTER LOCK AT LEAST", "/stop_after_lock_min_secs"),
@@ -128,6 +166,9 @@ const LIMITS: &[Column] = &[
     ("TRIAL AT MOST", "/trial_max_secs"),
     ("CLOCKS RESET AFTER", "/clock_reset_secs"),
     ("CONFIGURED DOORS ALLOWED", "/configured_doors_allowed"),
+    ("LOCKED WITHOUT APPROVAL AT MOST: SHARE %", "/hold_share_max_percent"),
+    ("LOCKED WITHOUT APPROVAL AT MOST: DEVICES", "/hold_devices_max"),
+    ("HELD OPERATIONS DROPPED AFTER", "/held_secs"),
 ];
 
 const PRICES: &[Column] = &[("PRODUCT", "/product"), ("PRICE", "/price"), ("SINCE", "/since")];
@@ -167,6 +208,19 @@ pub(crate) fn platform(context: &Context, command: PlatformCommand) -> Result<()
         PlatformCommand::Alarms { output } => {
             output::list(output, ALARMS, context.client.list("/api/v1/platform/alarms")?)
         }
+        PlatformCommand::Freeze { change, output } => {
+            let (path, body) = ("/api/v1/platform/freeze", None);
+            let request = Change { method: Method::POST, path, body, ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, FREEZE)
+        }
+        PlatformCommand::Unfreeze { change, output } => {
+            let (path, body) = ("/api/v1/platform/unfreeze", None);
+            let request = Change { method: Method::POST, path, body, ask: Ask::First };
+            show(context.client.change(&request, change, output)?, output, FREEZE)
+        }
+        PlatformCommand::Frozen { output } => {
+            output::one(output, FROZEN, &context.client.get("/api/v1/platform/freeze")?.body)
+        }
         PlatformCommand::Halts(HaltsCommand::List { output }) => {
             output::list(output, HALTS, context.client.list("/api/v1/platform/halts")?)
         }
@@ -191,6 +245,9 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
             trial_max_days,
             clock_reset_days,
             configured_doors_allowed,
+            hold_share_max_percent,
+            hold_devices_max,
+            held_days,
             output,
         } => {
             let secs = |days: Option<u64>| days.map(|days| days.saturating_mul(86_400));
@@ -201,6 +258,9 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
                 "trial_max_secs": secs(trial_max_days),
                 "clock_reset_secs": secs(clock_reset_days),
                 "configured_doors_allowed": configured_doors_allowed,
+                "hold_share_max_percent": hold_share_max_percent,
+                "hold_devices_max": hold_devices_max,
+                "held_secs": secs(held_days),
             }));
             let request = Change { method: Method::PUT, path, body, ask: Ask::No };
             show(context.client.change(&request, NOW, output)?, output, LIMITS)

@@ -8,10 +8,11 @@ use super::subject::Names;
 use crate::table::span;
 use coterm_shared::finding::Finding;
 use coterm_shared::licensing::{
-    EnrolmentEvent, Event, IssuedKey, KeyPlace, Limits, Overrides, Place, Retirement, Settings,
+    EnrolmentEvent, Event, HeldView, IssuedKey, KeyPlace, Limits, Overrides, Place, Retirement, SafetyEvent,
+    Settings,
 };
 use coterm_shared::platform::PlatformEvent;
-use coterm_shared::time::Seconds;
+use coterm_shared::time::{Seconds, Timestamp};
 use serde_json::Value;
 use std::fmt::Display;
 
@@ -89,15 +90,22 @@ impl Names {
             Event::TermEnded { group, keys } => {
                 format!("group {}, {} retired", self.name(group), count(*keys, "key"))
             }
-            Event::GroupAssessed { group, assessment, .. } => {
+            Event::GroupAssessed { group, assessment, to_lock, .. } => {
                 let findings: Vec<String> = assessment.findings.iter().map(Finding::sentence).collect();
                 let verdict = match findings.as_slice() {
                     [] => String::from("is compliant"),
                     findings => format!("is NONCOMPLIANT: {}", findings.join("; ")),
                 };
-                format!("group {} {verdict}", self.name(group))
+                let locking = match to_lock {
+                    0 => String::new(),
+                    devices => {
+                        format!("; the operation puts {} on the way to lock", count(*devices, "device"))
+                    }
+                };
+                format!("group {} {verdict}{locking}", self.name(group))
             }
             Event::Enrolment(event) => self.of_enrolment(event),
+            Event::Safety(event) => of_safety(event),
         }
     }
 
@@ -137,6 +145,26 @@ impl Names {
     }
 }
 
+/// What was held, decided on or frozen (domain E6).
+fn of_safety(event: &SafetyEvent) -> String {
+    match event {
+        SafetyEvent::Held { operation } => HeldView::of(operation).sentence,
+        SafetyEvent::Approved { held, by, devices } => {
+            format!("{held} by {}: {} put on the way to lock", by.name, count(*devices, "device"))
+        }
+        SafetyEvent::Rejected { held, by } | SafetyEvent::Withdrawn { held, by } => {
+            format!("{held} by {}; nothing of it happened", by.name)
+        }
+        SafetyEvent::Expired { held } => format!("{held}, as nobody had decided; nothing of it happened"),
+        SafetyEvent::Frozen { by } => format!("this organization, by {}", by.name),
+        SafetyEvent::Unfrozen { by, until } => thawed("this organization", &by.name, until),
+    }
+}
+
+fn thawed(what: &str, by: &str, until: &Timestamp) -> String {
+    format!("{what}, by {by}; what came due meanwhile comes at {until}, not before")
+}
+
 fn of_platform(event: &PlatformEvent) -> String {
     match event {
         PlatformEvent::OrganizationRegistered { name, .. } => name.to_string(),
@@ -154,6 +182,8 @@ fn of_platform(event: &PlatformEvent) -> String {
             format!("key {key} into {}", parts.each_ref().map(|part| of_key(&part.key)).join(" and "))
         }
         PlatformEvent::LimitsSet { limits } => of_limits(limits),
+        PlatformEvent::EverythingFrozen { by } => format!("every organization, by {}", by.name),
+        PlatformEvent::EverythingUnfrozen { by, until } => thawed("every organization", &by.name, until),
     }
 }
 
@@ -165,11 +195,22 @@ fn of_key(key: &IssuedKey) -> String {
 }
 
 fn of_settings(settings: &Settings) -> String {
-    let Settings { grace_secs, stop_after_lock_secs, time_zone, scope, countdown_secs, door_units } =
-        settings;
+    let Settings {
+        grace_secs,
+        stop_after_lock_secs,
+        time_zone,
+        scope,
+        countdown_secs,
+        door_units,
+        hold_share_percent,
+        hold_devices,
+    } = settings;
     let ladder = ladder(Some(*grace_secs), Some(*stop_after_lock_secs), Some(time_zone), Some(scope.name()));
-    let rest =
-        [format!("countdown {}", span(countdown_secs.0)), format!("doors count by {}", door_units.name())];
+    let rest = [
+        format!("countdown {}", span(countdown_secs.0)),
+        format!("doors count by {}", door_units.name()),
+        unapproved(*hold_share_percent, *hold_devices),
+    ];
     [ladder, rest.to_vec()].concat().join(", ")
 }
 
@@ -203,17 +244,27 @@ fn of_limits(limits: &Limits) -> String {
         trial_max_secs,
         clock_reset_secs,
         configured_doors_allowed,
+        hold_share_max_percent,
+        hold_devices_max,
+        held_secs,
     } = limits;
+    let unapproved = unapproved(*hold_share_max_percent, *hold_devices_max);
     let doors = if *configured_doors_allowed { "may" } else { "may not" };
     format!(
         "grace at most {}, stop at least {} after the lock, countdown at most {}, trial at most {}, clocks start anew \
-         after {}, doors {doors} count as configured",
+         after {}, doors {doors} count as configured, at most {unapproved}, held for {}",
         span(grace_max_secs.0),
         span(stop_after_lock_min_secs.0),
         span(countdown_max_secs.0),
         span(trial_max_secs.0),
         span(clock_reset_secs.0),
+        span(held_secs.0),
     )
+}
+
+/// What may be locked by one operation that nobody approves (domain E6).
+fn unapproved(percent: u64, devices: u64) -> String {
+    format!("{} and {percent} % put on the way to lock without approval", count(devices, "device"))
 }
 
 fn count(number: u64, what: &str) -> String {

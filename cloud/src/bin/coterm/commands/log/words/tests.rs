@@ -15,6 +15,10 @@ fn names() -> Names {
     Names(names.into_iter().map(|(kind, name)| (id(kind), name.to_owned())).collect::<BTreeMap<_, _>>())
 }
 
+fn vera() -> Value {
+    json!({"id": "tok_1", "name": "Vera"})
+}
+
 fn key() -> Value {
     json!({"id": id("key"), "code_tail": "FGHIJ", "order_number": "O-1", "term_days": 365,
         "created_at": "2027-01-01T00:00:00Z", "ends_at": "2028-01-01T00:00:00Z",
@@ -45,11 +49,11 @@ fn assessed(findings: Value) -> Value {
 
 /// Events and what is said of each; several where it depends.
 fn of_organization() -> Vec<(Value, String)> {
-    let (grp, site, code) = (id("grp"), id("site"), id("clm"));
+    let (grp, site, code, held) = (id("grp"), id("site"), id("clm"), id("held"));
     let settings = json!({"grace_secs": 2_592_000, "stop_after_lock_secs": 5_184_000, "time_zone": "UTC",
         "scope": "product", "countdown_secs": 90_000, "door_units": "configured"});
     let ladder = "grace 30 days, stop 60 days after the lock, midnight of UTC, a shortfall enforced on the product, \
-                  countdown 1 day 1 h, doors count by configured";
+                  countdown 1 day 1 h, doors count by configured, 50 devices and 20 % put on the way to lock without approval";
     let claim_code = json!({"id": code, "hash": "00".repeat(32), "tail": "XYZ", "site": site, "model": "CAM-1",
         "product": "camera", "units": 1, "approval": true, "issued_at": "2027-01-01T00:00:00Z",
         "ends_at": "2027-02-01T00:00:00Z", "state": "open"});
@@ -143,8 +147,44 @@ fn of_organization() -> Vec<(Value, String)> {
         ),
         (json!({"type": "devices-preauthorised", "devices": five}), "a, b, c and 2 more"),
         (json!({"type": "preauthorisation-ended", "devices": ["a"]}), "a"),
+        (
+            json!({"type": "operation-held", "operation": {"id": held, "by": vera(), "operation": "move-site",
+                "command": "{}", "digest": "00", "groups": [grp], "devices": 60, "lately": 0, "of": 90,
+                "held_at": "2027-01-01T00:00:00Z", "expires_at": "2027-01-31T00:00:00Z"}}),
+            "`move-site` asked for by Vera is HELD as H: it would put 60 of 90 devices on the way to lock. Until \
+             somebody of the vendor other than Vera approves it nothing of it happens and every schedule stays as it \
+             is; it is dropped at 2027-01-31T00:00:00Z.",
+        ),
+        (
+            json!({"type": "held-operation-approved", "held": held, "by": vera(), "devices": 60}),
+            "H by Vera: 60 devices put on the way to lock",
+        ),
+        (
+            json!({"type": "held-operation-rejected", "held": held, "by": vera()}),
+            "H by Vera; nothing of it happened",
+        ),
+        (
+            json!({"type": "held-operation-withdrawn", "held": held, "by": vera()}),
+            "H by Vera; nothing of it happened",
+        ),
+        (
+            json!({"type": "held-operation-expired", "held": held}),
+            "H, as nobody had decided; nothing of it happened",
+        ),
+        (json!({"type": "enforcement-frozen", "by": vera()}), "this organization, by Vera"),
+        (
+            json!({"type": "enforcement-unfrozen", "by": vera(), "until": "2027-01-08T00:00:00Z"}),
+            "this organization, by Vera; what came due meanwhile comes at 2027-01-08T00:00:00Z, not before",
+        ),
     ];
-    all.into_iter().map(|(event, words)| (event, words.replace("code C", &format!("code {code}")))).collect()
+    let named = |words: &str| {
+        let words = words.replace("code C", &format!("code {code}"));
+        words
+            .replace("H by", &format!("{held} by"))
+            .replace("H, as", &format!("{held}, as"))
+            .replace(" H:", &format!(" {held}:"))
+    };
+    all.into_iter().map(|(event, words)| (event, named(words))).collect()
 }
 
 fn of_the_platform() -> Vec<(Value, String)> {
@@ -165,7 +205,13 @@ fn of_the_platform() -> Vec<(Value, String)> {
         (
             json!({"type": "limits-set", "limits": Limits::default()}),
             "grace at most 90 days, stop at least 30 days after the lock, countdown at most 90 days, trial at most 90 \
-             days, clocks start anew after 30 days, doors may count as configured",
+             days, clocks start anew after 30 days, doors may count as configured, at most 50 devices and 20 % put on the way to \
+             lock without approval, held for 30 days",
+        ),
+        (json!({"type": "everything-frozen", "by": vera()}), "every organization, by Vera"),
+        (
+            json!({"type": "everything-unfrozen", "by": vera(), "until": "2027-01-08T00:00:00Z"}),
+            "every organization, by Vera; what came due meanwhile comes at 2027-01-08T00:00:00Z, not before",
         ),
     ];
     all.into_iter().map(|(event, words)| (event, words.to_owned())).collect()

@@ -1,0 +1,202 @@
+//! Held operations and freezes through the real routes (domain E6).
+
+use super::world::{Answer, World};
+use crate::auth::RoleName;
+use axum::http::{Method, StatusCode};
+use coterm_shared::time::Seconds;
+use serde_json::{Value, json};
+
+/// A group that is full with 60 cameras; the site they are at.
+async fn full(world: &World) -> String {
+    let code = world.issue(60, 365).await;
+    let group = world.get(&world.admin, &world.at("/groups")).await.text("/items/0/id");
+    let claim = json!({"code": code, "group": group});
+    world.ok(&world.admin, Method::POST, &world.at("/keys/claim"), claim).await;
+    let site = json!({"name": "HQ", "group": group});
+    let site = world.ok(&world.admin, Method::POST, &world.at("/sites"), site).await.text("/id");
+    for n in 0..60 {
+        let answer = claim_camera(world, &world.admin, &site, n).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+    }
+    site
+}
+
+async fn claim_camera(world: &World, token: &str, site: &str, n: u32) -> Answer {
+    let body = json!({"id": format!("cam-{n}"), "site": site, "model": "CAM-1"});
+    world.call(token, Method::POST, &world.at("/devices"), body).await
+}
+
+async fn decide(world: &World, token: &str, held: &str, verb: &str, digest: Option<&str>) -> Answer {
+    let path = world.at(&format!("/held/{held}/{verb}"));
+    let headers: Vec<(&str, &str)> = digest.iter().map(|digest| ("preview-digest", *digest)).collect();
+    world.call_with(token, Method::POST, &path, Value::Null, &headers).await
+}
+
+async fn digest_of(world: &World, held: &str) -> String {
+    world.get(&world.viewer, &world.at(&format!("/held/{held}"))).await.text("/preview/digest")
+}
+
+/// Another token of the vendor.
+fn second_vendor(world: &World) -> String {
+    world.token(7, RoleName::Vendor, None, None, world.books.now())
+}
+
+#[tokio::test]
+async fn e6_what_locks_too_many_is_held_shown_and_carried_out_by_another() {
+    let world = World::new().await;
+    let site = full(&world).await;
+    let preview = world
+        .ok(
+            &world.admin,
+            Method::POST,
+            &world.at("/devices?dry_run=true"),
+            json!({"id": "cam-99", "site": site, "model": "CAM-1"}),
+        )
+        .await;
+    assert_eq!(preview.text("/warnings/0/code"), "OPERATION_HELD");
+    assert_eq!(preview.body["held"]["devices"], 60);
+
+    // The vendor's own operation needs a second person as well.
+    let asked = claim_camera(&world, &world.vendor, &site, 99).await;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.text);
+    let held = asked.text("/held/id");
+    assert!(asked.text("/held/released_by").contains("vendor"));
+    assert_eq!(asked.body["preview"]["held"]["of"], 60);
+    let again = claim_camera(&world, &world.admin, &site, 99).await;
+    assert_eq!((again.status, again.text("/held/id")), (StatusCode::ACCEPTED, held.clone()));
+    let absent = world.call(&world.admin, Method::GET, &world.at("/devices/cam-99"), Value::Null).await;
+    assert_eq!(absent.status, StatusCode::NOT_FOUND, "nothing of it happened");
+    for (path, pointer) in [
+        ("", "/safety/held/0/id"),
+        ("/groups", "/items/0/safety/held/0/id"),
+        ("/devices/cam-1", "/safety/held/0/id"),
+        ("/held", "/items/0/id"),
+    ] {
+        assert_eq!(world.get(&world.viewer, &world.at(path)).await.text(pointer), held, "{path}");
+    }
+    let everywhere = world.get(&world.vendor, "/api/v1/platform/held").await;
+    assert_eq!(
+        (everywhere.text("/items/0/held/id"), everywhere.text("/items/0/organization")),
+        (held.clone(), world.org.clone())
+    );
+
+    // Bad input: by whom it was asked for, by whom it may not be, and without having looked.
+    let seen = digest_of(&world, &held).await;
+    let by_asker = decide(&world, &world.vendor, &held, "approve", Some(&seen)).await;
+    assert_eq!((by_asker.status, by_asker.code()), (StatusCode::FORBIDDEN, "APPROVAL_BY_ASKER"));
+    let by_admin = decide(&world, &world.admin, &held, "approve", Some(&seen)).await;
+    assert_eq!((by_admin.status, by_admin.code()), (StatusCode::FORBIDDEN, "FORBIDDEN"));
+    let other = second_vendor(&world);
+    let unseen = decide(&world, &other, &held, "approve", None).await;
+    assert_eq!((unseen.status, unseen.code()), (StatusCode::UNPROCESSABLE_ENTITY, "APPROVAL_UNSEEN"));
+    // What was looked at has changed.
+    world.ok(&world.admin, Method::POST, &world.at("/devices/cam-3/retire"), Value::Null).await;
+    let stale = decide(&world, &other, &held, "approve", Some(&seen)).await;
+    assert_eq!((stale.status, stale.code()), (StatusCode::CONFLICT, "PREVIEW_OUTDATED"));
+    claim_camera(&world, &world.admin, &site, 3).await;
+    let seen = digest_of(&world, &held).await;
+    let done = decide(&world, &other, &held, "approve", Some(&seen)).await;
+    assert_eq!((done.status, done.text("/state")), (StatusCode::OK, "approved".to_owned()), "{}", done.text);
+    let camera = world.get(&world.viewer, &world.at("/devices/cam-99")).await;
+    assert_eq!(camera.text("/state"), "active");
+    assert_eq!(camera.text("/enforcement"), "grace");
+    assert_eq!(camera.body.get("safety"), None, "nothing waits any more");
+    let twice = decide(&world, &other, &held, "approve", Some(&seen)).await;
+    assert_eq!((twice.status, twice.code()), (StatusCode::CONFLICT, "HELD_OPERATION_CLOSED"));
+}
+
+#[tokio::test]
+async fn e6_who_asked_cannot_approve_nor_what_they_made() {
+    let world = World::new().await;
+    let site = full(&world).await;
+    let new = |name: &str| json!({"name": name, "role": "vendor"});
+    let tokens = "/api/v1/api-tokens";
+    let puppet = world.ok(&world.vendor, Method::POST, tokens, new("puppet")).await.text("/token");
+    let puppets = world.ok(&puppet, Method::POST, tokens, new("puppet of it")).await.text("/token");
+    let held = claim_camera(&world, &world.vendor, &site, 99).await.text("/held/id");
+    let seen = digest_of(&world, &held).await;
+    for token in [&puppet, &puppets] {
+        let answer = decide(&world, token, &held, "approve", Some(&seen)).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "APPROVAL_BY_ASKER"));
+    }
+    let other = decide(&world, &puppet, &held, "withdraw", None).await;
+    assert_eq!((other.status, other.code()), (StatusCode::FORBIDDEN, "WITHDRAWAL_BY_OTHER"));
+    assert_eq!(decide(&world, &world.vendor, &held, "withdraw", None).await.text("/state"), "withdrawn");
+}
+
+#[tokio::test]
+async fn e6_a_held_claim_takes_nothing_and_is_dropped_undecided() {
+    let mut world = World::new().await;
+    let site = full(&world).await;
+    let held = claim_camera(&world, &world.admin, &site, 99).await.text("/held/id");
+    // The device is anybody's: the other organization claims it.
+    let foreign = |rest: &str| format!("/api/v1/organizations/{}{rest}", world.foreign);
+    let theirs =
+        world.ok(&world.vendor, Method::POST, &foreign("/sites"), json!({"name": "S"})).await.text("/id");
+    let body = json!({"id": "cam-99", "site": theirs, "model": "CAM-1"});
+    world.ok(&world.vendor, Method::POST, &foreign("/devices"), body).await;
+    let shown = world.get(&world.viewer, &world.at(&format!("/held/{held}"))).await;
+    assert_eq!(shown.text("/refused/code"), "DEVICE_ALREADY_CLAIMED");
+    // What is another's is refused at once.
+    let taken = claim_camera(&world, &world.admin, &site, 99).await;
+    assert_eq!(taken.code(), "DEVICE_ALREADY_CLAIMED");
+    let second = claim_camera(&world, &world.admin, &site, 98).await.text("/held/id");
+    world.restart().await;
+    world.clock.advance(Seconds::days(30));
+    let shown = world.get(&world.viewer, &world.at(&format!("/held/{second}"))).await;
+    assert_eq!(shown.text("/state"), "expired");
+    let late = decide(&world, &second_vendor(&world), &second, "reject", None).await;
+    assert_eq!((late.status, late.code()), (StatusCode::CONFLICT, "HELD_OPERATION_CLOSED"));
+}
+
+/// E6, K7: a split that is held enters the parts when it is approved, on both sides.
+#[tokio::test]
+async fn e6_a_held_split_is_entered_when_it_is_approved() {
+    let world = World::new().await;
+    full(&world).await;
+    let key = world.get(&world.admin, &world.at("/keys")).await.text("/items/0/id");
+    let part = |quantity: u64| json!({"lines": [{"product": "camera", "quantity": quantity}]});
+    let mut away = part(59);
+    away["organization"] = json!(world.foreign);
+    let mut stays = part(1);
+    stays["group"] = json!(world.get(&world.admin, &world.at("/groups")).await.text("/items/0/id"));
+    let body = json!({"parts": [stays, away]});
+    let path = world.at(&format!("/keys/{key}/split"));
+    let held = world.call(&world.vendor, Method::POST, &path, body).await;
+    assert_eq!(held.status, StatusCode::ACCEPTED, "{}", held.text);
+    let foreign = format!("/api/v1/organizations/{}/keys", world.foreign);
+    assert_eq!(world.get(&world.vendor, &foreign).await.body["items"], json!([]));
+    let (held, other) = (held.text("/held/id"), second_vendor(&world));
+    let seen = digest_of(&world, &held).await;
+    let done = decide(&world, &other, &held, "approve", Some(&seen)).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    let arrived = world.get(&world.vendor, &foreign).await;
+    assert_eq!(arrived.body["items"][0]["lines"][0]["quantity"], 59);
+    assert_eq!(world.get(&world.admin, &world.at("/keys")).await.body["items"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn e6_a_freeze_is_said_wherever_a_schedule_is_shown() {
+    let world = World::new().await;
+    full(&world).await;
+    let everything = "/api/v1/platform/freeze";
+    world.ok(&world.vendor, Method::POST, &world.at("/freeze"), Value::Null).await;
+    let again = world.call(&world.vendor, Method::POST, &world.at("/freeze"), Value::Null).await;
+    assert_eq!((again.status, again.code()), (StatusCode::CONFLICT, "ALREADY_FROZEN"));
+    world.ok(&world.vendor, Method::POST, everything, Value::Null).await;
+    assert_eq!(world.get(&world.viewer, everything).await.body["frozen"], true);
+    let group = world.get(&world.viewer, &world.at("/groups")).await.text("/items/0/id");
+    for path in ["", &format!("/groups/{group}"), &format!("/groups/{group}/explain"), "/devices/cam-1"] {
+        let shown = world.get(&world.viewer, &world.at(path)).await;
+        let frozen = shown.body["safety"]["frozen"].as_array().unwrap();
+        assert_eq!([&frozen[0]["platform"], &frozen[1]["platform"]], [true, false], "{path}");
+        assert!(shown.text("/safety/sentences/0").contains("CONNECTED"), "{path}");
+    }
+    let page = world.get(&world.viewer, &world.at(&format!("/groups/{group}/explain"))).await;
+    assert!(page.body["text"].to_string().contains("What is held back"), "{}", page.text);
+    world.ok(&world.vendor, Method::POST, &world.at("/unfreeze"), Value::Null).await;
+    world.ok(&world.vendor, Method::POST, "/api/v1/platform/unfreeze", Value::Null).await;
+    let over = world.call(&world.vendor, Method::POST, "/api/v1/platform/unfreeze", Value::Null).await;
+    assert_eq!((over.status, over.code()), (StatusCode::CONFLICT, "NOT_FROZEN"));
+    assert_eq!(world.get(&world.viewer, everything).await.body["frozen"], false);
+}

@@ -1,0 +1,329 @@
+//! What is held until the vendor approves it (domain E6).
+
+use super::world::*;
+use crate::id::{HeldId, SiteId};
+use crate::licensing::*;
+use crate::product::ProductType;
+use crate::time::Seconds;
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+fn who(id: &str) -> Actor {
+    Actor { id: id.to_string(), name: id.to_string() }
+}
+
+/// Group 1 with `devices` cameras at site 1 and as many licenses, and one site more in group 2, which has none.
+fn full(devices: u32) -> World {
+    let mut world = World::new("2027-01-01T00:00:00Z");
+    let licensed = key(1, &[(ProductType::CAMERA, devices.into(), 199)], 365, world.now);
+    world.claim_key(licensed, group(1));
+    for n in 0..devices {
+        world.claim_camera(n, site(1));
+    }
+    world.ok(Command::CreateGroup {
+        id: group(2),
+        name: "Bare".to_string(),
+        settings: SettingsChange::default(),
+    });
+    world
+}
+
+fn one_more(n: u32) -> Command {
+    Command::ClaimDevice { device: new_device(n, ProductType::CAMERA, 1), site: site(1) }
+}
+
+fn held_of(world: &World) -> Vec<&HeldOperation> {
+    world.organization.held_operations_after(None).collect()
+}
+
+impl World {
+    fn lockout(&self, command: &Command) -> Lockout {
+        decide(&self.organization, command, &self.context()).unwrap().lockout
+    }
+
+    /// As the shells do it: what needs approval is written down, everything else done.
+    fn ask(&mut self, command: Command, by: &str) -> Option<HeldId> {
+        let decision = decide(&self.organization, &command, &self.context()).unwrap();
+        if !decision.lockout.needs_approval() {
+            self.ok(command);
+            return None;
+        }
+        let digest = PreviewDigest::of(&decision);
+        let (decision, operation) = hold(&decision, &HeldCommand::new(command), &digest, &who(by)).unwrap();
+        let mut replayed = self.organization.clone();
+        for dated in &decision.events {
+            let stored = serde_json::to_string(dated).unwrap();
+            replayed.apply(&serde_json::from_str(&stored).unwrap()).unwrap();
+        }
+        assert_eq!(replayed, decision.after, "the events alone give the same organization");
+        self.organization = decision.after;
+        Some(operation.id)
+    }
+
+    fn approve(&self, held: HeldId, by: &str) -> Command {
+        let _ = self;
+        Command::Safety(SafetyCommand::Approve { held, by: who(by), made_by: Vec::new() })
+    }
+}
+
+/// E6: more than 50 devices and more than 20 % of the organization; a device claimed into it beside.
+#[test]
+fn e6_what_locks_too_many_needs_approval() {
+    for (devices, settings, needs) in [
+        (50, None, false),
+        (51, None, true),
+        (51, Some((20, 30)), true),
+        (40, Some((20, 30)), true),
+        (30, Some((20, 30)), false),
+        (20, Some((0, 0)), true),
+        // No organization lets through more than the vendor's bounds.
+        (60, Some((90, 500)), true),
+    ] {
+        let mut world = full(devices);
+        if let Some((percent, count)) = settings {
+            world.limits = Limits { hold_share_max_percent: 100, hold_devices_max: 1_000, ..world.limits };
+            let change = SettingsChange {
+                hold_share_percent: Some(percent),
+                hold_devices: Some(count),
+                ..SettingsChange::default()
+            };
+            world.ok(Command::ChangeSettings(change));
+            world.limits = Limits::default();
+        }
+        let lockout = world.lockout(&one_more(9_999));
+        assert_eq!(lockout.devices, u64::from(devices), "the new one is no device in use yet");
+        assert_eq!(lockout.needs_approval(), needs, "{devices} devices, {settings:?}");
+    }
+    // 60 of 400: more than 50, and less than a fifth.
+    let mut world = full(340);
+    world.ok(Command::CreateSite {
+        id: site(5),
+        name: "Far".to_string(),
+        parent: None,
+        group: Some(group(2)),
+    });
+    let licensed = key(2, &[(ProductType::CAMERA, 60, 199)], 365, world.now);
+    world.claim_key(licensed, group(2));
+    (1_000..1_060).for_each(|n| drop(world.claim_camera(n, site(5))));
+    let command = Command::ClaimDevice { device: new_device(7_777, ProductType::CAMERA, 1), site: site(5) };
+    let lockout = world.lockout(&command);
+    assert_eq!((lockout.devices, lockout.of, lockout.needs_approval()), (60, 400, false));
+}
+
+/// E6: what makes nothing worse is never held, whatever was done before.
+#[test]
+fn e6_what_helps_is_never_held() {
+    let mut world = full(60);
+    let held = world.ask(one_more(100), "ada").unwrap();
+    world.ok(world.approve(held, "bob"));
+    assert_eq!(world.codes(1), ["OVER_CAPACITY"]);
+    for command in [
+        Command::ClaimKey {
+            key: Box::new(key(7, &[(ProductType::CAMERA, 1, 199)], 365, world.now)),
+            group: Some(group(1)),
+            mode: ClaimMode::Increase,
+        },
+        Command::RetireDevice { id: device(100) },
+        Command::RetireDevice { id: device(1) },
+        Command::ReportStolen { id: device(2) },
+        Command::ReplaceDevice { old: device(3), new: new_device(200, ProductType::CAMERA, 1) },
+        one_more(101),
+        Command::EnableGroups,
+        Command::RenameGroup { id: group(2), name: "Other".to_string() },
+        Command::ChangeSettings(SettingsChange {
+            grace_secs: Some(Seconds::days(60)),
+            ..SettingsChange::default()
+        }),
+    ] {
+        let Ok(decision) = decide(&world.organization, &command, &world.context()) else { continue };
+        assert_eq!((decision.lockout.devices, decision.lockout.needs_approval()), (0, false), "{command:?}");
+    }
+    // A term that ends as announced is no operation: whoever asks for whatever afterwards is not blamed for it.
+    let mut world = full(60);
+    let end = world.coterm(1).unwrap();
+    world.now = end.saturating_add(Seconds(1));
+    let site_beside =
+        Command::CreateSite { id: site(6), name: "B".to_string(), parent: None, group: Some(group(1)) };
+    assert_eq!(world.lockout(&site_beside).devices, 0);
+    assert_eq!(world.lockout(&Command::Materialize).devices, 0);
+}
+
+/// E6: a date brought near is a lockout as well as a fault; one that moves by hours, or years ahead, is none.
+#[test]
+fn e6_a_date_brought_near_counts_and_a_far_one_does_not() {
+    let short = |days: u32, units: u64, world: &World| Command::ClaimKey {
+        key: Box::new(key(9, &[(ProductType::CAMERA, units, 199)], days, world.now)),
+        group: Some(group(1)),
+        mode: ClaimMode::Increase,
+    };
+    let world = full(60);
+    assert_eq!(world.lockout(&short(300, 60, &world)).devices, 0, "still far");
+    assert_eq!(world.lockout(&short(10, 600, &world)).devices, 60, "in 42 days instead of 365");
+    assert_eq!(world.lockout(&short(10, 1, &world)).devices, 0);
+}
+
+/// E6: moves, conversions and keys taken away are measured on the devices they touch.
+#[test]
+fn e6_every_way_to_lock_many_is_measured() {
+    let mut world = full(60);
+    let moved = Command::MoveSite { id: site(1), to: SiteTarget::Group(group(2)) };
+    assert_eq!(world.lockout(&moved).devices, 60);
+    assert_eq!(world.lockout(&moved).groups, [group(2)].into());
+    let unclaimed = Command::UnclaimKey { id: key(1, &[], 1, world.now).id };
+    assert_eq!(world.lockout(&unclaimed).devices, 60);
+    let elsewhere = Command::MoveKey { id: key(1, &[], 1, world.now).id, group: group(2), mode: None };
+    assert!(world.lockout(&elsewhere).needs_approval());
+    // By the product scope only the newest are short; the others have nothing to fear.
+    let change = SettingsChange { scope: Some(Scope::Product), ..SettingsChange::default() };
+    world.ok(Command::ChangeSettings(change));
+    world.wait(Seconds(1));
+    assert_eq!(world.lockout(&one_more(100)).devices, 0);
+    let door = Command::ClaimDevice { device: new_device(101, ProductType::DOOR, 1), site: site(1) };
+    assert_eq!(world.lockout(&door).devices, 0);
+    let smaller = Command::SplitKey {
+        id: key(1, &[], 1, world.now).id,
+        parts: Box::new([(40, None), (20, Some(group(1)))].map(|(quantity, to)| PartRequest {
+            id: key(20 + quantity as u32, &[], 1, world.now).id,
+            code_tail: "ABCDE".to_string(),
+            lines: [OrderLine { product: ProductType::CAMERA, quantity }].into(),
+            target: PartTarget::Own { group: to, mode: None },
+        })),
+    };
+    assert_eq!(world.lockout(&smaller).devices, 40, "the newest forty");
+}
+
+/// E6: a held operation changes no schedule and takes nothing; asked again it is the same one; approved it is done.
+#[test]
+fn e6_a_held_operation_waits_and_is_carried_out_when_approved() {
+    let mut world = full(60);
+    let before = world.organization.clone();
+    let held = world.ask(one_more(100), "ada").unwrap();
+    assert_eq!(world.ask(one_more(100), "eve"), Some(held), "the same is asked for once");
+    assert_eq!(held_of(&world).len(), 1);
+    assert!(world.organization.device(&device(100)).is_none());
+    for known in before.devices() {
+        assert_eq!(before.wanted(&known.id), world.organization.wanted(&known.id));
+    }
+    let operation = held_of(&world)[0].clone();
+    assert_eq!((operation.devices, operation.of, operation.by.id.as_str()), (60, 60, "ada"));
+    let view = HeldView::of(&operation);
+    for said in ["HELD", "claim-device", "ada", "nothing of it happens", "60 of 60"] {
+        assert!(view.sentence.contains(said), "{}", view.sentence);
+    }
+    assert_eq!(SafetyView::of(&world.organization, Some(group(1)), world.now).unwrap().held, [view]);
+    assert_eq!(SafetyView::of(&world.organization, Some(group(2)), world.now), None);
+
+    // Bad input: who asked, and whoever's credential he made, cannot approve.
+    assert_eq!(world.refused(world.approve(held, "ada")), ["APPROVAL_BY_ASKER"]);
+    let puppet =
+        SafetyCommand::Approve { held, by: who("mallory"), made_by: [who("x").id, who("ada").id].into() };
+    assert_eq!(world.refused(Command::Safety(puppet)), ["APPROVAL_BY_ASKER"]);
+    let approved = world.ok(world.approve(held, "bob"));
+    assert!(approved.lockout.approved && !approved.lockout.needs_approval());
+    assert!(world.organization.device(&device(100)).is_some());
+    assert_eq!(world.codes(1), ["OVER_CAPACITY"]);
+    let names: Vec<&str> = approved.events.iter().map(|dated| dated.event.name()).collect();
+    assert_eq!(names, ["device-claimed", "group-assessed", "held-operation-approved"]);
+    assert_eq!(world.refused(world.approve(held, "bob")), ["HELD_OPERATION_CLOSED"]);
+    assert_eq!(
+        world.refused(world.approve(HeldId::from_bytes([9; 16]), "bob")),
+        ["HELD_OPERATION_NOT_FOUND"]
+    );
+}
+
+/// E6, K9: what is approved is what was looked at, and it is refused as it would be.
+#[test]
+fn e6_an_approval_is_of_what_it_would_do_now() {
+    let mut world = full(60);
+    let held = world.ask(one_more(100), "ada").unwrap();
+    let digest = |world: &World, by: &str| {
+        let decision = decide(&world.organization, &world.approve(held, by), &world.context()).unwrap();
+        PreviewDigest::of(&decision)
+    };
+    let seen = digest(&world, "");
+    assert_eq!(seen, digest(&world, "bob"), "shown to one, it holds for the other");
+    world.ok(Command::CreateGroup {
+        id: group(3),
+        name: "C".to_string(),
+        settings: SettingsChange::default(),
+    });
+    assert_eq!(seen, digest(&world, "bob"), "changes elsewhere do not count");
+    world.ok(Command::RetireDevice { id: device(1) });
+    assert_ne!(seen, digest(&world, "bob"));
+    world.claim_camera(100, site(1));
+    assert_eq!(world.refused(world.approve(held, "bob")), ["DEVICE_ALREADY_CLAIMED"]);
+}
+
+#[test]
+fn e6_a_held_operation_is_withdrawn_rejected_or_dropped() {
+    let mut world = full(60);
+    let held = world.ask(one_more(100), "ada").unwrap();
+    let withdraw = |by: &str, held| Command::Safety(SafetyCommand::Withdraw { held, by: who(by) });
+    assert_eq!(world.refused(withdraw("bob", held)), ["WITHDRAWAL_BY_OTHER"]);
+    world.ok(withdraw("ada", held));
+    let second = world.ask(one_more(100), "ada").unwrap();
+    assert_ne!(held, second);
+    world.ok(Command::Safety(SafetyCommand::Reject { held: second, by: who("bob") }));
+    let third = world.ask(one_more(100), "ada").unwrap();
+    world.wait(Seconds::days(30));
+    let states: Vec<&str> = held_of(&world).iter().map(|held| held.state.name()).collect();
+    assert_eq!(states, ["withdrawn", "rejected", "expired"]);
+    assert_eq!(world.refused(world.approve(third, "bob")), ["HELD_OPERATION_CLOSED"]);
+    assert!(world.organization.device(&device(100)).is_none());
+}
+
+/// Evasion: the same in small portions is held as soon as the portions of a day are too many.
+#[test]
+fn e6_many_small_operations_of_a_day_are_one() {
+    let sites: Vec<SiteId> = (10..30).map(site).collect();
+    let mut world = full(100);
+    for (n, id) in sites.iter().enumerate() {
+        world.ok(Command::CreateSite { id: *id, name: n.to_string(), parent: None, group: Some(group(1)) });
+        for m in 0..5 {
+            world.ok(Command::MoveDevice { id: device(5 * n as u32 + m), site: *id });
+        }
+    }
+    let away = |id: SiteId| Command::MoveSite { id, to: SiteTarget::Group(group(2)) };
+    let done = sites.iter().take_while(|id| world.ask(away(**id), "ada").is_none()).count();
+    assert_eq!(done, 10, "fifty devices, five at a time");
+    assert_eq!(world.lockout(&away(sites[15])).lately, 50);
+    world.now = world.now.saturating_add(Seconds::days(1)).saturating_add(Seconds::days(1));
+    assert!(world.ask(away(sites[15]), "ada").is_none(), "another day");
+}
+
+#[test]
+fn e6_no_more_wait_than_may() {
+    let mut world = full(60);
+    for n in 0..20 {
+        world.ask(one_more(1_000 + n), "ada").unwrap();
+    }
+    let command = one_more(2_000);
+    let decision = decide(&world.organization, &command, &world.context()).unwrap();
+    let digest = PreviewDigest::of(&decision);
+    let refused = hold(&decision, &HeldCommand::new(command), &digest, &who("ada")).unwrap_err();
+    assert!(refused.has(RefusalCode::TooManyHeld));
+}
+
+/// K9, E6: a preview says that it would be held, first of all.
+#[test]
+fn e6_a_preview_says_that_it_would_be_held() {
+    let world = full(60);
+    let shown = preview(&world.organization, &one_more(100), &world.context()).unwrap();
+    assert_eq!(shown.warnings[0].code, WarningCode::OperationHeld);
+    assert_eq!(shown.held.unwrap().devices, 60);
+    let harmless = Command::RenameSite { id: site(1), name: "H".to_string() };
+    assert_eq!(preview(&world.organization, &harmless, &world.context()).unwrap().held, None);
+}
+
+/// A log in which an operation waits is read by programs that cannot read its command.
+#[test]
+fn e6_a_command_of_another_version_is_rejected_and_not_carried_out() {
+    let mut world = full(60);
+    let held = world.ask(one_more(100), "ada").unwrap();
+    let text = serde_json::to_string(&world.organization).unwrap();
+    let other = text.replace("{\\\"form\\\":1", "{\\\"form\\\":2");
+    assert_ne!(text, other);
+    world.organization = serde_json::from_str(&other).unwrap();
+    assert_eq!(world.refused(world.approve(held, "bob")), ["HELD_OPERATION_UNREADABLE"]);
+}
