@@ -37,7 +37,7 @@ use crate::clock::{Clock, JumpWatch, TimeDoubt};
 use crate::store::chain::{ChainFault, Verified, verify_chain};
 use crate::store::{EventStore, Reads, Reservation, StoreError, StreamId};
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::licensing::{Command, DeviceState, LicensePlan, Organization, Preview};
+use coterm_shared::licensing::{Coming, Command, DeviceState, LicensePlan, Organization, Preview, Refusals};
 use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
 use feed::Feeds;
@@ -247,6 +247,14 @@ impl Books {
     pub fn present(&self, id: OrganizationId, now: Timestamp) -> Option<Organization> {
         let organization = self.organization(id)?;
         Some(rules::present(organization, &self.platform(), now, self.shared.mode))
+    }
+
+    /// The dates that lie ahead of an organization as of `now`, up to and with `until`. May take long for a large one.
+    ///
+    /// # Errors
+    /// A defect of the rules.
+    pub fn coming(&self, of: &Organization, now: Timestamp, until: Timestamp) -> Result<Coming, Refusals> {
+        Coming::of(of, &self.shared.mode.limits(&self.platform()), now, until)
     }
 
     /// A committed snapshot of an organization.

@@ -153,7 +153,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    fn limits(self, of: &Platform) -> Limits {
+    pub(super) fn limits(self, of: &Platform) -> Limits {
         match self {
             Mode::Production => *of.limits(),
             Mode::Demonstration => of.limits().demonstration(),

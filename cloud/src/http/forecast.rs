@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Forecasts worked on at the same time; more are told to come back.
 const AT_A_TIME: usize = 2;
@@ -45,6 +45,14 @@ impl Default for Forecasts {
 }
 
 impl Forecasts {
+    /// A place among those that are worked on; held until it is dropped.
+    ///
+    /// # Errors
+    /// 429 if there is none.
+    pub(super) fn place(&self) -> Result<SemaphorePermit<'_>> {
+        self.working.try_acquire().map_err(|_| busy())
+    }
+
     fn known(&self, of: &Of) -> Option<Organization> {
         let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.iter().find(|(one, _)| one == of).map(|(_, organization)| organization.clone())
@@ -62,12 +70,23 @@ impl Forecasts {
 /// The parameter `at`: an instant ahead, `Some(None)` for now.
 #[expect(clippy::option_option, reason = "outer: could be read; inner: was given")]
 pub(super) fn at_of(ask: &Ask, query: &mut Fields) -> Option<Option<Timestamp>> {
-    let at = query.optional::<Timestamp>("at")?;
+    ahead_of(ask, query, "at")
+}
+
+/// The parameter `until`: the last instant of a list of dates ahead.
+#[expect(clippy::option_option, reason = "outer: could be read; inner: was given")]
+pub(super) fn until_of(ask: &Ask, query: &mut Fields) -> Option<Option<Timestamp>> {
+    ahead_of(ask, query, "until")
+}
+
+#[expect(clippy::option_option, reason = "outer: could be read; inner: was given")]
+fn ahead_of(ask: &Ask, query: &mut Fields, name: &str) -> Option<Option<Timestamp>> {
+    let at = query.optional::<Timestamp>(name)?;
     if at.is_some_and(|at| at < ask.now) {
-        let message = format!("`at` is before {}, which is now: a forecast looks ahead", ask.now);
+        let message = format!("`{name}` is before {}, which is now: a forecast looks ahead", ask.now);
         query.fault_with_hint(
             "AT_IS_PAST",
-            "at",
+            name,
             message,
             "What was is in the log: GET .../transactions with `since` and `until`.",
         );
@@ -102,7 +121,7 @@ impl Seen {
         if let Some(known) = api.forecasts().known(&of) {
             return Ok(seen(known));
         }
-        let Ok(_place) = api.forecasts().working.try_acquire() else { return Err(busy()) };
+        let _place = api.forecasts().place()?;
         let books = api.books().clone();
         let then = tokio::task::spawn_blocking(move || books.present(id, at));
         let then = then.await.map_err(|error| Problem::failed(&error))?;

@@ -16,6 +16,7 @@ mod change;
 mod encoded;
 mod fields;
 mod forecast;
+mod ical;
 mod ids;
 mod json;
 pub mod layers;

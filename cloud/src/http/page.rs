@@ -3,14 +3,16 @@
 //! Whoever makes a list starts it right after the cursor, by a walk down a tree or an index: the last page of a long list
 //! costs what the first does.
 
-use super::problem::Result;
+use super::problem::{Problem, Result};
 use axum::Json;
+use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use coterm_shared::time::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::fmt::Display;
 
 pub(super) use super::ask::Page;
@@ -52,6 +54,26 @@ pub(super) fn tagged(version: u64, headers: &HeaderMap, body: &impl Serialize) -
 /// An answer with a tag of its own: the print of what it says.
 pub(super) fn tagged_as(print: &str, headers: &HeaderMap, body: &impl Serialize) -> Result<Response> {
     answer(tag(print), headers, body)
+}
+
+/// An answer tagged with a print of its own text.
+pub(super) fn printed(headers: &HeaderMap, body: &impl Serialize) -> Result<Response> {
+    let text = serde_json::to_vec(body).map_err(|error| Problem::failed(&error))?;
+    tagged_as(&print_of(&text), headers, body)
+}
+
+/// The same of a plain text, whose media type the caller says.
+pub(super) fn printed_text(headers: &HeaderMap, text: String) -> Result<Response> {
+    let print = print_of(text.as_bytes());
+    let mut response = tagged_as(&print, headers, &())?;
+    if response.status() == StatusCode::OK {
+        *response.body_mut() = Body::from(text);
+    }
+    Ok(response)
+}
+
+fn print_of(text: &[u8]) -> String {
+    Sha256::digest(text).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// An answer that has no tag.

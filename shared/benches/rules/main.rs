@@ -11,6 +11,7 @@
     clippy::indexing_slicing
 )]
 
+mod access;
 mod report;
 
 use coterm_shared::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
@@ -233,6 +234,7 @@ fn tokens(report: &mut Report) {
 fn main() {
     let mut report = Report::new("rules");
     tokens(&mut report);
+    access::run(&mut report);
     licensing(&mut report);
     report.finish();
 }

@@ -13,6 +13,7 @@ mod asked;
 pub mod calc;
 mod carry;
 mod clock;
+mod coming;
 mod command;
 mod compliance;
 pub mod coterm;
@@ -47,6 +48,7 @@ pub use ahead::Ahead;
 pub use apply::ReplayError;
 pub use asked::Asked;
 pub use clock::{CauseClock, Clocks, Left, Run};
+pub use coming::{COMING_MAX, Coming, ComingDate, ComingKind};
 pub use command::{
     AlongPart, ClaimMode, ClaimModeError, Command, FoundOrganization, KeyStep, NewDevice, PartRequest,
     PartTarget, SettingsChange, SiteTarget,

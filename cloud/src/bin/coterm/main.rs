@@ -14,7 +14,9 @@ mod preview;
 mod table;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{access, calc, device, enrol, group, held, key, log, org, platform, site, time, token};
+use commands::{
+    access, calc, calendar, device, enrol, group, held, key, log, org, platform, site, time, token,
+};
 use context::Context;
 use coterm_cloud::manual::{self, ManArgs, Notes};
 use failure::Failure;
@@ -79,6 +81,7 @@ enum Command {
     /// The daemon's clock: show, confirm
     #[command(subcommand)]
     Time(time::TimeCommand),
+    Calendar(calendar::CalendarArgs),
     Calc(calc::CalcArgs),
     /// Print the completions of a shell
     #[command(after_help = COMPLETIONS)]
@@ -132,6 +135,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Device(command) => device::run(&context()?, command),
         Command::Enrol(command) => enrol::run(&context()?, command),
         Command::Access(command) => access::run(&context()?, command),
+        Command::Calendar(args) => calendar::run(&context()?, &args),
         Command::Key(command) => key::run(&context()?, command),
         Command::Held(command) => held::run(&context()?, command),
         Command::Price(command) => platform::price(&context()?, command),

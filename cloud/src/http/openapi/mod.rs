@@ -163,9 +163,9 @@ fn operation(path: &str, op: &Op) -> Value {
     let in_json = |schema: &Value| json!({ "application/json": { "schema": schema } });
     let (done, mut shown) = match &op.answer {
         Answer::Json(status, schema) => (*status, in_json(schema)),
-        Answer::JsonOrCsv(schema) => {
-            let csv = json!({ "schema": schema::text() });
-            (200, json!({ "application/json": { "schema": schema }, "text/csv": csv }))
+        Answer::JsonOr(media_type, schema) => {
+            let text = json!({ "schema": schema::text() });
+            (200, json!({ "application/json": { "schema": schema }, *media_type: text }))
         }
         Answer::Text(media_type) => (200, json!({ *media_type: { "schema": schema::text() } })),
         Answer::Nothing => (204, Value::Null),

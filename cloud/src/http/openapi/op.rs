@@ -49,8 +49,8 @@ pub(super) enum Kind {
 pub(super) enum Answer {
     /// This, with a status.
     Json(u16, Value),
-    /// The same, or CSV if it is asked for.
-    JsonOrCsv(Value),
+    /// The same, or a text of this media type if it is asked for.
+    JsonOr(&'static str, Value),
     /// Text of this media type.
     Text(&'static str),
     /// No content.
@@ -173,9 +173,14 @@ impl Op {
 
     /// It answers in CSV as well.
     pub(in crate::http) fn or_csv(self) -> Op {
+        self.or_text("text/csv")
+    }
+
+    /// It answers in a text of this media type as well.
+    pub(in crate::http) fn or_text(self, media_type: &'static str) -> Op {
         let answer = match self.answer {
-            Answer::Json(_, schema) => Answer::JsonOrCsv(schema),
-            other @ (Answer::JsonOrCsv(_) | Answer::Text(_) | Answer::Nothing) => other,
+            Answer::Json(_, schema) => Answer::JsonOr(media_type, schema),
+            other @ (Answer::JsonOr(..) | Answer::Text(_) | Answer::Nothing) => other,
         };
         Op { answer, ..self }
     }

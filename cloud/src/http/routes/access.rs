@@ -10,7 +10,6 @@ use axum::extract::{Path, State};
 use coterm_shared::id::{DeviceId, SiteId};
 use coterm_shared::licensing::access::{AccessAction, AccessSubject, DeniedDigest, DeniedView};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -78,9 +77,7 @@ pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>, ask: Ask
     // A site of many devices is looked through once for every state of the books, beside those who serve others.
     let answered = blocking(move || desk.answer(&organization, &subject, action, now)).await?;
     let Answered { answer, until } = answered.ok_or_else(|| Problem::not_found(kind))?;
-    let body = serde_json::to_vec(&answer).map_err(|error| Problem::failed(&error))?;
-    let print: String = Sha256::digest(&body).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    Ok(page::fresh(page::tagged_as(&print, ask.headers(), &answer)?, now, until))
+    Ok(page::fresh(page::printed(ask.headers(), &answer)?, now, until))
 }
 
 /// `GET .../access/denied`: in pages, all with the tag of the whole list.

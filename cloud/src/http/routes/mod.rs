@@ -2,6 +2,7 @@
 
 mod access;
 mod along;
+mod calendar;
 mod devices;
 mod enrolment;
 mod explain;
@@ -19,7 +20,7 @@ use super::Api;
 use super::ask::Ask;
 use super::change::{self, refused};
 use super::fields::Fields;
-use super::forecast::{Seen, at_of};
+use super::forecast::{Seen, at_of, until_of};
 use super::ids;
 use super::layers::{MAX_BODY_BYTES, MAX_IN_FLIGHT, bounds, envelope, panicked};
 use super::openapi::schema::{
@@ -63,6 +64,7 @@ pub(super) fn table() -> Routes {
         .and(sites::routes())
         .and(devices::routes())
         .and(access::routes())
+        .and(calendar::routes())
         .and(enrolment::routes())
         .and(keys::routes())
         .and(safety::routes())

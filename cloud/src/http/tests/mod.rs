@@ -4,6 +4,7 @@ mod access;
 mod along;
 mod at_once;
 mod bad_input;
+mod calendar;
 mod changes;
 mod enrolment;
 mod forecast;

@@ -22,6 +22,7 @@ async fn every_route_asks_for_the_role_it_needs() {
         "/access",
         "/access/denied",
         "/access/changes",
+        "/calendar",
         "/keys",
         "/held",
         "/transactions",

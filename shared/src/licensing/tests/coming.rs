@@ -81,7 +81,10 @@ fn g3_g8_countdowns_and_trials_are_among_them_with_what_follows_from_them() {
         ]
     );
     for date in coming(&world).dates {
-        assert!(date.sentence.ends_with('.') && !date.name.is_empty() && !date.summary.is_empty(), "{date:?}");
+        assert!(
+            date.sentence.ends_with('.') && !date.name.is_empty() && !date.summary.is_empty(),
+            "{date:?}"
+        );
         assert!(!date.sentence.contains("00002") || date.sentence.contains("*"), "codes are masked (K1)");
     }
     let until = at("2026-01-31T12:00:00Z");

@@ -5,6 +5,7 @@ mod asked;
 mod bounds;
 mod calendar;
 mod carried;
+mod coming;
 mod coverage;
 mod doors;
 mod enrolment;

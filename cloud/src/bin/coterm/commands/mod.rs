@@ -3,6 +3,7 @@
 pub(crate) mod access;
 pub(crate) mod ahead;
 pub(crate) mod calc;
+pub(crate) mod calendar;
 pub(crate) mod device;
 pub(crate) mod enrol;
 pub(crate) mod group;

@@ -2,6 +2,7 @@
 
 use super::super::schema::{count, either, flag, id, instant, list, maybe, object, said, text, to};
 use super::{Named, ladder};
+use coterm_shared::licensing::ComingKind;
 use coterm_shared::licensing::access::{AccessAction, AccessCode};
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ fn kind() -> Value {
     either(&["organization", "site", "device"])
 }
 
-/// Answers about access, and what is said of a forecast.
+/// Answers about access, coming dates, and what is said of a forecast.
 pub(super) fn access() -> Vec<Named> {
     let by_itself = "when it opens by itself: renewals that wait begin then";
     vec![
@@ -41,6 +42,27 @@ pub(super) fn access() -> Vec<Named> {
                 ("closes_at", said(maybe(instant()), "when it closes, if it is open and that is announced")),
                 ("group", maybe(id("grp"))),
                 ("note", said(text(), "how far the answer goes")),
+            ]),
+        ),
+        (
+            "Coming",
+            object([
+                ("dates", list(to("ComingDate"))),
+                ("more", said(flag(), "there are more, no earlier than the last one shown")),
+                ("at_most", said(count(), "so many are shown")),
+            ]),
+        ),
+        (
+            "ComingDate",
+            object([
+                ("uid", said(text(), "the same each time it is asked for, also when the date has moved")),
+                ("at", instant()),
+                ("kind", either(&ComingKind::ALL.map(ComingKind::name))),
+                ("subject", said(text(), "the id of the group, site, key or device")),
+                ("name", text()),
+                ("summary", text()),
+                ("sentence", text()),
+                ("group", maybe(id("grp"))),
             ]),
         ),
         (
