@@ -17,7 +17,7 @@ fn judged(groups: u64) -> Organization {
         let settings = fleet.settings_of(group);
         let assessment = assess(&group.assessment, &figures, &Occasion::default(), &settings, &limits, now());
         let (before, assessment) = (figures.clone(), Box::new(assessment));
-        let event = Event::GroupAssessed { group: group.id, before, after: figures, assessment };
+        let event = Event::GroupAssessed { group: group.id, before, after: figures, assessment, to_lock: 0 };
         fleet.apply(&Dated { at: now(), event }).unwrap();
     }
     fleet
