@@ -10,12 +10,15 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-tools peer bench man fuzz lint tools clean
+.PHONY: help sim replay planted run test test-tools peer bench man fuzz lint tools clean
 
 help:
 	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
 	@echo "make test    every test, the end-to-end ones with the real programs included"
 	@echo "make bench   what things cost beside their floors, measured in one run (minutes; wants a quiet machine)"
+	@echo "make sim     the simulated fleet: SEEDS=2000 schedules of a week with faults of every kind, from FIRST=1 on"
+	@echo "make replay  one failed schedule again, bit for bit: FILE=target/sim-failures/SEED.json"
+	@echo "make planted whether the simulated fleet finds the bugs that are put in on purpose, within SEEDS=1000 schedules"
 	@echo "make fuzz    fuzz everything that reads foreign bytes, TIME=60 seconds each (nightly, and a C++ compiler)"
 	@echo "make man     a manual page for every command of every program, into target/man"
 	@echo "make lint    format, clippy without warnings, licenses and banned crates, the rules of the house"
@@ -57,6 +60,20 @@ peer:
 bench:
 	$(CARGO) bench --locked -p coterm-shared --bench rules
 	$(CARGO) bench --locked -p coterm-tests --bench cloud
+
+# The simulated fleet: shared/docs/SIMULATION.md. Built as the tests are, but for the rules, which are optimized.
+FIRST ?= 1
+SIM = $(CARGO) --config tests/sim/profile.toml run --quiet --locked -p coterm-tests --example sim --
+sim: SEEDS ?= 2000
+sim:
+	$(SIM) --seeds $(SEEDS) --first $(FIRST)
+
+replay:
+	$(SIM) --replay $(FILE)
+
+planted: SEEDS ?= 1000
+planted:
+	$(SIM) --planted --seeds $(SEEDS) --first $(FIRST)
 
 man:
 	$(CARGO) build --locked -p coterm-cloud -p coterm-agent --bins

@@ -328,7 +328,7 @@ impl Agent<'_> {
     fn pump(&mut self) {
         let Some(session) = &self.session else { return };
         let device = self.config.device.clone();
-        if let Some((slot, payload)) = self.outbox.next() {
+        if let Some((slot, payload)) = self.outbox.take() {
             let topic = match slot {
                 Slot::Report => Topic::Report(device),
                 Slot::Request => Topic::Request(device),

@@ -28,7 +28,7 @@ impl Outbox {
     }
 
     /// The next message to hand to the session, if none is under way.
-    pub fn next(&mut self) -> Option<(Slot, Vec<u8>)> {
+    pub fn take(&mut self) -> Option<(Slot, Vec<u8>)> {
         if self.under_way.is_some() {
             return None;
         }
@@ -76,19 +76,19 @@ mod tests {
     fn the_newest_report_wins_and_none_is_lost() {
         let mut outbox = Outbox::default();
         let put = |outbox: &mut Outbox, text: &str| outbox.put(Slot::Report, text.as_bytes().to_vec());
-        assert_eq!(outbox.next(), None);
+        assert_eq!(outbox.take(), None);
         put(&mut outbox, "1");
         put(&mut outbox, "2");
-        assert_eq!(outbox.next(), Some(report("2")));
+        assert_eq!(outbox.take(), Some(report("2")));
         put(&mut outbox, "3");
-        assert_eq!(outbox.next(), None, "one at a time");
+        assert_eq!(outbox.take(), None, "one at a time");
         // The connection breaks with 2 under way: 3 is newer.
         outbox.lost();
-        assert_eq!(outbox.next(), Some(report("3")));
+        assert_eq!(outbox.take(), Some(report("3")));
         outbox.lost();
-        assert_eq!(outbox.next(), Some(report("3")), "sent again until acknowledged");
+        assert_eq!(outbox.take(), Some(report("3")), "sent again until acknowledged");
         assert_eq!(outbox.acknowledged(), Some(Slot::Report));
-        assert_eq!(outbox.next(), None);
+        assert_eq!(outbox.take(), None);
     }
 
     #[test]
@@ -96,8 +96,8 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.put(Slot::Report, b"report".to_vec());
         outbox.put(Slot::Request, b"nonce".to_vec());
-        assert_eq!(outbox.next().map(|(slot, _)| slot), Some(Slot::Request));
+        assert_eq!(outbox.take().map(|(slot, _)| slot), Some(Slot::Request));
         outbox.acknowledged();
-        assert_eq!(outbox.next().map(|(slot, _)| slot), Some(Slot::Report));
+        assert_eq!(outbox.take().map(|(slot, _)| slot), Some(Slot::Report));
     }
 }

@@ -1,0 +1,459 @@
+//! A daemon: the real books and the real reconciler in a runtime of its own, whose time the world moves.
+//!
+//! The runtime is single-threaded and its clock is paused: it runs until nothing is left to do before an instant, then that
+//! instant is. Dropping it is `kill -9` at whatever each task was waiting for. Power that goes in the middle of a commit is
+//! the store's matter; from then on nothing of this daemon gets out.
+
+use crate::plan::{BEGINS_SECS, Plan};
+use crate::planted::Planted;
+use crate::store::{Shared, Store, locked};
+use crate::trust::{Keys, domain};
+use coterm_cloud::books::{Books, BooksError, Committed, Mode, Request};
+use coterm_cloud::clock::Clock;
+use coterm_cloud::ports::{BoxFuture, Broker, Outgoing, PublishError};
+use coterm_cloud::reconcile::{
+    Confirmation, Counters, Kept, LatestInbox, Ledger, LedgerError, Memory, Outcome, Reconciler, Said,
+    Settings, SigningLedger, Stored, TokenKeys, TokenPolicy, Touched, Wish,
+};
+use coterm_cloud::signer::Documents;
+use coterm_shared::enforcement::Schedule;
+use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
+use coterm_shared::licensing::Wanted;
+use coterm_shared::protocol::Topic;
+use coterm_shared::time::{Seconds, Timestamp};
+use coterm_shared::token::{Expected, TokenVersion, reopen_stored};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// A token as it was issued, known to the world and to nobody in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issue {
+    /// For which device.
+    pub device: DeviceId,
+    /// Of which organization.
+    pub organization: OrganizationId,
+    /// Its version.
+    pub version: TokenVersion,
+    /// Its ladder.
+    pub schedule: Schedule,
+    /// When it is said to have been issued.
+    pub issued_at: Timestamp,
+    /// When management locks if nothing newer comes.
+    pub offline_lock_at: Timestamp,
+    /// True seconds at which it was issued.
+    pub truly_at: u64,
+}
+
+/// What left the daemons, and what the world knows of it.
+#[derive(Debug, Default)]
+pub struct Air {
+    /// Published and not yet taken by the broker: when, by which daemon, what.
+    pub sent: Vec<(u64, usize, Outgoing)>,
+    /// Every token ever issued, by its bytes.
+    pub issued: BTreeMap<Arc<[u8]>, Issue>,
+    /// Tokens that were let out before they were on disk.
+    pub early: Vec<TokenVersion>,
+}
+
+/// The clock of the machine a daemon runs on.
+#[derive(Debug)]
+pub struct MachineClock {
+    base: Instant,
+    base_millis: u64,
+    booted_millis: u64,
+    boot: u64,
+    planted: Option<Planted>,
+    /// The wall clock less true time, in milliseconds.
+    pub offset: AtomicI64,
+}
+
+impl MachineClock {
+    fn world_millis(&self) -> u64 {
+        self.base_millis + u64::try_from(self.base.elapsed().as_millis()).expect("centuries")
+    }
+}
+
+impl Clock for MachineClock {
+    fn unix_millis(&self) -> u64 {
+        let truth = i64::try_from(BEGINS_SECS * 1000 + self.world_millis()).expect("centuries");
+        u64::try_from(truth + self.offset.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    fn monotonic(&self) -> Duration {
+        let up = self.world_millis() - self.booted_millis;
+        let moved = if self.planted == Some(Planted::CloudClockBlind) {
+            self.offset.load(Ordering::Relaxed)
+        } else {
+            0
+        };
+        Duration::from_millis(up.saturating_add_signed(moved))
+    }
+
+    fn boot(&self) -> Option<String> {
+        Some(self.boot.to_string())
+    }
+}
+
+/// The line between a daemon and the broker.
+#[derive(Debug, Default)]
+pub struct Line {
+    /// It is cut.
+    pub cut: AtomicBool,
+    /// Publishes are taken and never answered.
+    pub hangs: AtomicBool,
+}
+
+struct AirBroker {
+    number: usize,
+    air: Arc<Mutex<Air>>,
+    line: Arc<Line>,
+    disk: Shared,
+    clock: Arc<MachineClock>,
+}
+
+impl Broker for AirBroker {
+    fn publish(&self, message: Outgoing) -> BoxFuture<'_, Result<(), PublishError>> {
+        Box::pin(async move {
+            if locked(&self.disk).dead || self.line.hangs.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+            if self.line.cut.load(Ordering::Relaxed) {
+                return Err(PublishError::Disconnected { reason: "cut off".to_owned() });
+            }
+            let mut air = self.air.lock().expect("whole");
+            if let (Topic::Token(_), Some(issue)) =
+                (&message.topic, air.issued.get(&message.payload).cloned())
+                && locked(&self.disk).db.last_seq(issue.organization) < issue.version.seq
+            {
+                air.early.push(issue.version);
+            }
+            let mut message = message;
+            if self.clock.planted == Some(Planted::MixedUp)
+                && matches!(message.topic, Topic::Token(_))
+                && let Some((_, _, last)) =
+                    air.sent.iter().rev().find(|(_, _, last)| matches!(last.topic, Topic::Token(_)))
+            {
+                message.payload = Arc::clone(&last.payload);
+            }
+            air.sent.push((self.clock.world_millis(), self.number, message));
+            Ok(())
+        })
+    }
+
+    fn kick(&self, _: &DeviceId) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn local_addr(&self) -> Option<SocketAddr> {
+        None
+    }
+}
+
+/// The real ledger, with a world that takes note of what is issued.
+struct Watched {
+    inner: SigningLedger,
+    air: Arc<Mutex<Air>>,
+    clock: Arc<MachineClock>,
+    offline: Seconds,
+    keys: Keys,
+    planted: Option<Planted>,
+}
+
+impl Watched {
+    /// A token that was on disk when its daemon died, before anybody heard of it, is as genuine as any.
+    fn take_note(&self, device: &DeviceId, bytes: &Arc<[u8]>) {
+        let mut air = self.air.lock().expect("whole");
+        if air.issued.contains_key(bytes) {
+            return;
+        }
+        let keyring = self.keys.keyring();
+        for organization in self.inner.organizations() {
+            let expected = Expected { trust_domain: domain(), device: device.clone(), organization };
+            let Ok(token) = reopen_stored(bytes, &keyring, &expected) else { continue };
+            let claims = token.claims();
+            let issue = Issue {
+                device: device.clone(),
+                organization,
+                version: claims.version,
+                schedule: claims.schedule,
+                issued_at: claims.issued_at,
+                offline_lock_at: claims.offline_lock_at,
+                truly_at: claims.issued_at.as_secs().min(BEGINS_SECS + self.clock.world_millis() / 1000),
+            };
+            air.issued.insert(Arc::clone(bytes), issue);
+            return;
+        }
+    }
+
+    /// The same wish, with the bug that was put in.
+    fn spoilt(&self, mut wish: Wish) -> Wish {
+        let schedule = &mut wish.wanted.schedule;
+        match self.planted {
+            Some(Planted::LockedEarly) => {
+                let earlier = schedule.lock_at.map(|at| at.saturating_sub(Seconds(3_600)));
+                schedule.lock_at = earlier.max(schedule.grace_begins_at);
+            }
+            Some(Planted::GraceProlonged) => {
+                let now = self.inner.now();
+                let spent = schedule.grace_begins_at.map_or(Seconds::ZERO, |at| now.since(at));
+                schedule.lock_at = schedule.lock_at.map(|at| at.saturating_add(spent));
+                schedule.stop_at = schedule.stop_at.map(|at| at.saturating_add(spent));
+            }
+            Some(Planted::StopForgotten) => schedule.stop_at = None,
+            _ => {}
+        }
+        wish
+    }
+}
+
+impl Ledger for Watched {
+    fn now(&self) -> Timestamp {
+        self.inner.now()
+    }
+
+    fn now_millis(&self) -> u64 {
+        self.inner.now_millis()
+    }
+
+    fn organizations(&self) -> Vec<OrganizationId> {
+        self.inner.organizations()
+    }
+
+    fn devices(&self, organization: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId> {
+        self.inner.devices(organization, after, limit)
+    }
+
+    fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId> {
+        self.inner.devices_in_group(organization, group)
+    }
+
+    fn wanted(&self, organization: OrganizationId, device: &DeviceId) -> Option<Wanted> {
+        let wanted = self.inner.wanted(organization, device)?;
+        let told = self.planted != Some(Planted::NoFarewell) || !wanted.is_farewell();
+        told.then_some(wanted)
+    }
+
+    fn changes(&self) -> BoxFuture<'_, Vec<Touched>> {
+        self.inner.changes()
+    }
+
+    fn issue(&self, wishes: Vec<Wish>) -> BoxFuture<'_, Result<Vec<Outcome>, LedgerError>> {
+        Box::pin(async move {
+            let asked = wishes.iter().cloned().map(|wish| self.spoilt(wish)).collect();
+            let outcomes = self.inner.issue(asked).await?;
+            let mut air = self.air.lock().expect("whole");
+            for (wish, fresh) in wishes.iter().zip(&outcomes).filter_map(|(w, o)| Some((w, o.as_ref().ok()?)))
+            {
+                let issue = Issue {
+                    device: fresh.device.clone(),
+                    organization: wish.wanted.organization,
+                    version: fresh.issued.version,
+                    schedule: wish.wanted.schedule,
+                    issued_at: fresh.issued.issued_at,
+                    offline_lock_at: fresh.issued.issued_at.saturating_add(self.offline),
+                    truly_at: BEGINS_SECS + self.clock.world_millis() / 1000,
+                };
+                air.issued.insert(Arc::clone(&fresh.bytes), issue);
+            }
+            Ok(outcomes)
+        })
+    }
+
+    fn token(&self, device: DeviceId) -> BoxFuture<'_, Result<Stored, LedgerError>> {
+        Box::pin(async move {
+            let stored = self.inner.token(device.clone()).await?;
+            if let Stored::Token(_, bytes) = &stored {
+                self.take_note(&device, bytes);
+            }
+            Ok(stored)
+        })
+    }
+
+    fn verify(&self, organization: OrganizationId, device: &DeviceId, proof: &[u8]) -> Option<TokenVersion> {
+        self.inner.verify(organization, device, proof)
+    }
+
+    fn load(&self) -> BoxFuture<'_, Result<Memory, LedgerError>> {
+        self.inner.load()
+    }
+
+    fn save(&self, said: Vec<Said>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.inner.save(said)
+    }
+
+    fn keep(&self, suspected: Vec<Kept>) -> BoxFuture<'_, Result<(), LedgerError>> {
+        self.inner.keep(suspected)
+    }
+
+    fn keep_confirmation(&self, confirmation: Confirmation) -> BoxFuture<'_, Result<(), BooksError>> {
+        self.inner.keep_confirmation(confirmation)
+    }
+}
+
+/// A machine a daemon can run on; it survives the daemon.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Which: 0 is the deployment's own, 1 that of whoever copied it.
+    pub number: usize,
+    /// Its disk.
+    pub disk: Shared,
+    /// Its line to the broker.
+    pub line: Arc<Line>,
+    /// Its wall clock less true time, in milliseconds.
+    pub offset: i64,
+    /// Which boot it is in.
+    pub boot: u64,
+    /// When that began, in milliseconds of the world.
+    pub booted: u64,
+}
+
+/// A running daemon.
+pub struct Node {
+    runtime: Runtime,
+    /// The books.
+    pub books: Books,
+    /// The reconciler.
+    pub reconciler: Reconciler,
+    /// Where the broker puts what devices say.
+    pub inbox: Arc<LatestInbox>,
+    /// The clock of its machine.
+    pub clock: Arc<MachineClock>,
+    documents: watch::Sender<Documents>,
+    base: Instant,
+    base_millis: u64,
+}
+
+impl Node {
+    /// Starts a daemon at `now`, in milliseconds of the world; `None` if its disk does not let it.
+    pub fn start(
+        machine: &Machine,
+        keys: &Keys,
+        air: &Arc<Mutex<Air>>,
+        plan: &Plan,
+        now: u64,
+    ) -> Option<Node> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let store = Store::on(&machine.disk);
+        let (documents, known) = watch::channel(keys.0.lock().expect("whole").documents());
+        let inbox = Arc::new(LatestInbox::new(Arc::new(Counters::default())));
+        let offline = Seconds(plan.offline_secs);
+        let policy = TokenPolicy {
+            trust_domain: domain(),
+            lease: if plan.has(Planted::LeaseForever) {
+                Seconds::days(900)
+            } else {
+                Seconds(plan.lease_secs)
+            },
+            offline_budget: if plan.has(Planted::OfflineForgotten) { Seconds::days(900) } else { offline },
+        };
+        let settings = Settings {
+            trust_domain: domain(),
+            retained: plan.retained,
+            sweep: Duration::from_millis(plan.sweep),
+            tick: Duration::from_millis(plan.tick),
+            publishes_in_flight: 4,
+            publish_deadline: Duration::from_secs(10),
+            nonce_interval: Seconds(60),
+        };
+        let (own, planted) = (keys.clone(), plan.planted);
+        let (keys, air, received) = (Arc::new(keys.clone()), Arc::clone(air), Arc::clone(&inbox));
+        let started = runtime.block_on(async move {
+            let base = Instant::now();
+            let clock = Arc::new(MachineClock {
+                base,
+                base_millis: now,
+                booted_millis: machine.booted,
+                boot: machine.boot,
+                planted,
+                offset: AtomicI64::new(machine.offset),
+            });
+            let books =
+                Books::by_hand(store, Arc::clone(&clock) as Arc<dyn Clock>, Mode::Demonstration).ok()?;
+            let inner = SigningLedger::new(books.clone(), keys, policy);
+            let (watched, seen) = (Arc::clone(&clock), Arc::clone(&air));
+            let ledger = Arc::new(Watched { inner, air: seen, clock: watched, offline, keys: own, planted });
+            let broker = Arc::new(AirBroker {
+                number: machine.number,
+                air,
+                line: Arc::clone(&machine.line),
+                disk: Arc::clone(&machine.disk),
+                clock: Arc::clone(&clock),
+            });
+            let reconciler = Reconciler::start(settings, ledger, broker, received, known).await.ok()?;
+            Some((base, clock, books, reconciler))
+        });
+        let (base, clock, books, reconciler) = started?;
+        Some(Node { runtime, books, reconciler, inbox, clock, documents, base, base_millis: now })
+    }
+
+    /// Lets it do everything it does until `now`.
+    pub fn run_until(&self, now: u64) {
+        let until = self.base + Duration::from_millis(now - self.base_millis);
+        self.runtime.block_on(async { tokio::time::sleep_until(until).await });
+    }
+
+    /// Lets what was just handed to it be looked at.
+    pub fn settle(&self) {
+        self.runtime.block_on(async {
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    /// Asks the books.
+    pub fn execute(&self, request: Request) -> Result<Committed, BooksError> {
+        self.runtime.block_on(self.books.execute(request))
+    }
+
+    /// Lets the books answer their timers.
+    pub fn turn(&self) {
+        self.runtime.block_on(async { self.books.turn() });
+    }
+
+    /// Reads its clock.
+    pub fn now(&self) -> Timestamp {
+        self.runtime.block_on(async { self.books.now() })
+    }
+
+    /// New documents are there.
+    pub fn tell(&self, documents: Documents) {
+        self.documents.send_replace(documents);
+    }
+
+    /// An operator looks: confirms the time if it is in doubt, and halts that are over. Tells what there was.
+    pub fn attend(&self, settle_halts: bool) -> (bool, usize) {
+        self.runtime.block_on(async {
+            let doubted = self.books.time_doubt().is_some();
+            if doubted {
+                let _dead = self.books.confirm_time().await;
+            }
+            let mut settled = 0;
+            if settle_halts {
+                let mut of: Vec<OrganizationId> =
+                    self.reconciler.suspicions().iter().map(|suspicion| suspicion.organization).collect();
+                of.dedup();
+                for organization in of {
+                    if matches!(self.reconciler.confirm(organization).await, Ok(true)) {
+                        settled += 1;
+                    }
+                }
+            }
+            (doubted, settled)
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! The flash of a device: two slots, a cache in front of them, and power that goes in the middle of a write.
+
+use crate::planted::Planted;
+use coterm_agent::state_file::{Medium, Slot, StateStore, TwoSlots};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+
+/// What becomes of a write that power ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Nothing of it reached the flash.
+    Lost,
+    /// A part of it did.
+    Torn,
+}
+
+/// The slots.
+#[derive(Clone, Debug, Default)]
+pub struct Flash {
+    /// What survives a power cut.
+    durable: [Vec<u8>; 2],
+    /// What was written and not synced.
+    cached: [Option<Vec<u8>>; 2],
+    /// There is no room.
+    pub full: bool,
+    /// At which of the next writes or syncs power ends.
+    pub fuse: Option<(u64, Cut)>,
+    /// Power ended in the middle of a save.
+    pub blown: Option<Cut>,
+    /// Changes whenever what is durable does.
+    pub generation: u64,
+    /// Saves that found no room.
+    pub refused: u64,
+    /// The bug that was put in.
+    pub planted: Option<Planted>,
+}
+
+impl Flash {
+    fn index(&self, slot: Slot) -> usize {
+        match slot {
+            Slot::Zero => 0,
+            Slot::One => usize::from(self.planted != Some(Planted::OneSlot)),
+        }
+    }
+
+    /// Whether a slot is the newer of two.
+    fn is_newer(&self, slot: Slot) -> bool {
+        // The generation stands behind magic and format.
+        let generation = |n: usize| {
+            let bytes = self.cached[n].as_ref().unwrap_or(&self.durable[n]);
+            bytes.get(12..20).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight")))
+        };
+        let (own, other) = (generation(self.index(slot)), generation(self.index(slot.other())));
+        other > 0 && own > other
+    }
+}
+
+impl Flash {
+    /// Power goes: what was not synced is lost, or torn.
+    pub fn cut(&mut self, cut: Cut) {
+        for n in 0..2 {
+            if let (Some(cached), Cut::Torn) = (self.cached[n].take(), cut) {
+                self.durable[n] = torn(&self.durable[n], &cached);
+                self.generation += 1;
+            }
+        }
+        self.cached = [None, None];
+        (self.fuse, self.blown) = (None, None);
+    }
+
+    /// What a restart after a power cut would read.
+    pub fn record(&self) -> Option<Vec<u8>> {
+        let mut slots = TwoSlots::new(Durable(self));
+        slots.load().ok().flatten()
+    }
+
+    /// A copy of what is durable, as a thief or a backup would take.
+    pub fn copy(&self) -> [Vec<u8>; 2] {
+        self.durable.clone()
+    }
+
+    /// Puts a copy back.
+    pub fn restore(&mut self, copy: [Vec<u8>; 2]) {
+        self.durable = copy;
+        self.cached = [None, None];
+        self.generation += 1;
+    }
+
+    /// Whether power ends at this step.
+    fn ends(&mut self) -> Option<Cut> {
+        let (left, cut) = self.fuse?;
+        if left > 0 {
+            self.fuse = Some((left - 1, cut));
+            return None;
+        }
+        self.fuse = None;
+        self.blown = Some(cut);
+        Some(cut)
+    }
+}
+
+/// The first part is new, the rest as it was.
+fn torn(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let at = new.len() / 2;
+    let mut mixed = new[..at].to_vec();
+    mixed.extend(old.iter().skip(at));
+    mixed
+}
+
+/// What only reads the flash itself.
+struct Durable<'a>(&'a Flash);
+
+impl Medium for Durable<'_> {
+    fn read(&mut self, slot: Slot) -> io::Result<Vec<u8>> {
+        Ok(self.0.durable[self.0.index(slot)].clone())
+    }
+
+    fn write(&mut self, _: Slot, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&mut self, _: Slot) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+}
+
+/// The flash as the agent sees it.
+#[derive(Clone, Debug, Default)]
+pub struct FlashMedium(pub Rc<RefCell<Flash>>);
+
+impl Medium for FlashMedium {
+    fn read(&mut self, slot: Slot) -> io::Result<Vec<u8>> {
+        let flash = self.0.borrow();
+        if flash.planted == Some(Planted::OlderSlot) && flash.is_newer(slot) {
+            return Ok(Vec::new());
+        }
+        let index = |slot| flash.index(slot);
+        Ok(flash.cached[index(slot)].as_ref().unwrap_or(&flash.durable[index(slot)]).clone())
+    }
+
+    fn write(&mut self, slot: Slot, bytes: &[u8]) -> io::Result<()> {
+        let mut flash = self.0.borrow_mut();
+        if flash.blown.is_some() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if flash.full {
+            flash.refused += 1;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let n = flash.index(slot);
+        flash.cached[n] = Some(bytes.to_vec());
+        match flash.ends() {
+            Some(_) => Err(io::ErrorKind::BrokenPipe.into()),
+            None => Ok(()),
+        }
+    }
+
+    fn sync(&mut self, slot: Slot) -> io::Result<()> {
+        let mut flash = self.0.borrow_mut();
+        if flash.blown.is_some() || flash.ends().is_some() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if flash.planted == Some(Planted::SyncLies) {
+            return Ok(());
+        }
+        let n = flash.index(slot);
+        if let Some(bytes) = flash.cached[n].take() {
+            flash.durable[n] = bytes;
+            flash.generation += 1;
+        }
+        Ok(())
+    }
+}

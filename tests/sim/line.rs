@@ -1,0 +1,205 @@
+//! The lines between devices, broker and daemons: sessions, and messages that get lost, doubled and late.
+
+use crate::device::Session;
+use crate::faults::Fault;
+use crate::invariants::Invariant;
+use crate::plan::{HOUR, SECOND};
+use crate::planted::Planted;
+use crate::world::{Event, World};
+use coterm_agent::driver::{Driver, Input};
+use coterm_agent::line::{HEALTHY, Slot};
+use coterm_cloud::ports::{Inbox, Incoming, Outgoing};
+use coterm_shared::protocol::{Report, Request, Topic};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl World {
+    pub fn take(&mut self, at: u64, machine: usize, message: &Outgoing) {
+        self.exercised.hit(Invariant::Acknowledged);
+        self.note(&[1, machine as u64, message.payload.len() as u64], || {
+            format!("cloud {machine} publishes {} ({} bytes)", message.topic, message.payload.len())
+        });
+        if message.retain {
+            self.hub.keep(&message.topic, &message.payload);
+        }
+        for device in 0..self.devices.len() {
+            let Some(session) = &self.devices[device].session else { continue };
+            let hears = match &message.topic {
+                Topic::Token(to) => *to == self.devices[device].id,
+                Topic::Keyring => true,
+                Topic::Root(version) => *version == session.root,
+                Topic::Report(_) | Topic::Request(_) => false,
+            };
+            if hears {
+                let session = session.id;
+                self.send(at, device, session, &message.topic, &message.payload);
+            }
+        }
+    }
+
+    /// A message goes to a device, by a network that loses, doubles and delays.
+    pub fn send(&mut self, at: u64, device: usize, session: u64, topic: &Topic, payload: &Arc<[u8]>) {
+        let odds = self.plan.odds;
+        if !self.calm && self.chance.chance(odds.loss) {
+            self.struck.hit(Fault::Loss);
+            return;
+        }
+        let twice = !self.calm && self.chance.chance(odds.duplication);
+        if twice {
+            self.struck.hit(Fault::Duplication);
+        }
+        for _ in 0..=usize::from(twice) {
+            let mut delay = self.chance.range(20, 400);
+            if !self.calm && self.chance.chance(odds.reordering) {
+                self.struck.hit(Fault::Reordering);
+                delay += self.chance.below(30 * SECOND);
+            }
+            let (topic, payload) = (topic.to_string(), Arc::clone(payload));
+            self.at(at + delay, Event::Deliver { device, session, topic, payload });
+        }
+    }
+
+    pub fn connect(&mut self, device: usize) {
+        let now = self.now;
+        let of = &mut self.devices[device];
+        if of.driver.is_none() || of.session.is_some() || of.suspended_until.is_some() {
+            return;
+        }
+        let hour = now / HOUR;
+        of.attempts = if of.attempts.0 == hour { (hour, of.attempts.1 + 1) } else { (hour, 1) };
+        let many = of.attempts.1;
+        // Jitter may be short; sixty an hour is a hammer.
+        self.check(Invariant::Line, many <= 60, || {
+            format!("dev-{device} connected {many} times within an hour")
+        });
+        let of = &mut self.devices[device];
+        // A broker in the daemon's own process is there when it is.
+        let broker = now >= self.hub.down_until && (self.plan.retained || self.nodes[0].is_some());
+        if of.cut_off || !broker {
+            let pause = of.backoff.ended(None, (of.rng.next() >> 32) as u32);
+            return self.connect_after(device, pause);
+        }
+        self.hub.sessions += 1;
+        let id = self.hub.sessions;
+        let root = of.driver.as_ref().map_or(0, Driver::next_root);
+        of.session = Some(Session { id, since: now, root });
+        of.outbox.lost();
+        self.note(&[7, device as u64], || format!("dev-{device} connects"));
+        if now < self.hub.kicks_until {
+            self.struck.hit(Fault::Kick);
+            self.after(SECOND, Event::Down { device, session: id });
+        }
+        if !self.plan.retained {
+            self.tell(device, Incoming::Connected);
+        }
+        self.feed(device, Input::Connected);
+        let own = Topic::Token(self.devices[device].id.clone());
+        for topic in [Topic::Root(root), Topic::Keyring, own] {
+            if let Some(payload) = self.hub.kept(&topic) {
+                self.send(self.now, device, id, &topic, &payload);
+            }
+        }
+    }
+
+    pub fn connect_after(&mut self, device: usize, pause: Duration) {
+        self.devices[device].attempt += 1;
+        let attempt = self.devices[device].attempt;
+        let pause = u64::try_from(pause.as_millis()).expect("short").max(10);
+        self.after(pause, Event::Connect { device, attempt });
+    }
+
+    /// The broker forgets the session; the agent is not told.
+    pub fn drop_session(&mut self, device: usize) -> Option<Session> {
+        let session = self.devices[device].session.take()?;
+        if !self.plan.retained {
+            self.tell(device, Incoming::Disconnected);
+        }
+        Some(session)
+    }
+
+    /// The line is down, and the agent notices.
+    pub fn disconnect(&mut self, device: usize) {
+        let lived = self.drop_session(device).map(|session| Duration::from_millis(self.now - session.since));
+        let of = &mut self.devices[device];
+        if of.driver.is_none() {
+            return;
+        }
+        of.outbox.lost();
+        of.outbox.forget_request();
+        let lived = if of.planted == Some(Planted::BackoffReset) { Some(HEALTHY) } else { lived };
+        let pause = of.backoff.ended(lived, (of.rng.next() >> 32) as u32);
+        self.connect_after(device, pause);
+        self.feed(device, Input::Disconnected);
+    }
+
+    pub fn follow_root(&mut self, device: usize) {
+        let of = &mut self.devices[device];
+        let (Some(session), Some(driver)) = (&mut of.session, &of.driver) else { return };
+        let next = driver.next_root();
+        if session.root != next {
+            session.root = next;
+            let id = session.id;
+            if let Some(payload) = self.hub.kept(&Topic::Root(next)) {
+                self.send(self.now, device, id, &Topic::Root(next), &payload);
+            }
+        }
+    }
+
+    pub fn pump(&mut self, device: usize) {
+        let of = &mut self.devices[device];
+        let Some(session) = of.session.as_ref().map(|session| session.id) else { return };
+        if of.cut_off {
+            return;
+        }
+        let Some((slot, payload)) = of.outbox.take() else { return };
+        let report = slot == Slot::Report;
+        let delay = self.chance.range(20, 400);
+        self.after(delay, Event::PubAck { device, session });
+        if !self.calm && self.chance.chance(self.plan.odds.loss) {
+            return self.struck.hit(Fault::Loss);
+        }
+        let late = !self.calm && self.chance.chance(self.plan.odds.reordering);
+        let more = if late { self.chance.below(30 * SECOND) } else { 0 };
+        self.after(delay + more, Event::Hear { device, slot: report, payload });
+    }
+
+    pub fn deliver(&mut self, device: usize, session: u64, topic: String, payload: &Arc<[u8]>) {
+        let of = &mut self.devices[device];
+        let connected = of.session.as_ref().is_some_and(|now| now.id == session);
+        if !connected || of.cut_off || of.driver.is_none() {
+            return;
+        }
+        of.tickets += 1;
+        let ticket = of.tickets;
+        if topic.ends_with("/token") && of.seen.last().is_none_or(|last| last != payload) {
+            of.seen.push(Arc::clone(payload));
+        }
+        self.note(&[8, device as u64, payload.len() as u64], || format!("dev-{device} receives {topic}"));
+        self.feed(device, Input::Message { ticket, topic, payload: payload.to_vec() });
+    }
+
+    /// Something a device says, to every daemon that listens.
+    pub fn tell(&mut self, device: usize, incoming: Incoming) {
+        let id = self.devices[device].id.clone();
+        for (machine, node) in self.machines.iter().zip(&self.nodes) {
+            if let Some(node) = node.as_ref().filter(|_| !machine.line.cut.load(Ordering::Relaxed)) {
+                node.inbox.deliver(id.clone(), incoming.clone());
+            }
+        }
+        self.busy_until = self.busy_until.max(self.now + 2 * SECOND);
+    }
+
+    pub fn hear(&mut self, device: usize, report: bool, payload: &[u8]) {
+        let incoming = if report {
+            Report::parse(payload).ok().map(Incoming::Report)
+        } else {
+            Request::parse(payload).ok().map(Incoming::Request)
+        };
+        match incoming {
+            Some(_) if self.plan.has(Planted::ReportsIgnored) => {}
+            Some(incoming) => self.tell(device, incoming),
+            None => self.broken(Invariant::Why, format!("dev-{device} said what no cloud can read")),
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Bugs that are put in on purpose: each at a port, where a careless adapter or a careless rule would show the same face.
+//!
+//! A simulator that finds nothing may be blind. Each of these has to be found, by the invariant that is there for it.
+
+macro_rules! planted {
+    ($($name:ident = $code:literal $text:literal,)*) => {
+        /// A bug put in on purpose.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Planted { $($name,)* }
+
+        impl Planted {
+            /// All of them.
+            pub const ALL: &'static [Planted] = &[$(Planted::$name,)*];
+
+            /// Its stable name.
+            pub const fn code(self) -> &'static str {
+                match self { $(Planted::$name => $code,)* }
+            }
+
+            /// What it does.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Planted::$name => $text,)* }
+            }
+        }
+    };
+}
+
+planted! {
+    SyncLies = "sync-lies" "the agent acts and reports before its state is on the flash",
+    OneSlot = "one-slot" "the state file is overwritten in place, so a torn write leaves none",
+    OlderSlot = "older-slot" "after a restart the older of the two slots is read",
+    AckEarly = "ack-before-commit" "a change is acknowledged before it is on disk",
+    IssuedLate = "publish-before-commit" "tokens go out before their sequence is on disk",
+    SeqFromClock = "seq-from-clock" "a sequence is the clock, whatever was issued before",
+    StaleStart = "stale-start" "a start reads an old copy of the database",
+    ChainCut = "chain-cut" "an entry of the log is not linked to the one before",
+    WallIsTime = "wall-clock-grace" "grace runs by the wall clock",
+    SuspendNotCounted = "suspend-not-counted" "the boot clock stands still while the device sleeps",
+    OneBoot = "one-boot" "a reboot is not noticed, so its uptime is not counted",
+    CapIgnored = "cap-ignored" "the ladder is not capped by the class",
+    BackoffReset = "backoff-reset" "every session counts as a healthy one",
+    ReportsIgnored = "reports-ignored" "what devices report is not looked at",
+    EpochIgnored = "epoch-ignored" "tokens are issued in the first epoch for ever",
+    OldKey = "revoked-key" "tokens are signed with the first key for ever",
+    StaleDocuments = "stale-keyring" "a new keyring is not published",
+    NoRoots = "roots-skipped" "new roots are not published",
+    CloudClockBlind = "cloud-clock-believed" "the cloud believes its clock, whatever it does",
+    HandLies = "hand-lies" "the actuator says it obeys and does nothing",
+    NotObservedAgain = "not-level-triggered" "a device is driven once and not observed again",
+    WakesIgnored = "wakes-ignored" "the agent looks at the time when a message comes, and only then",
+    StaleOrder = "stale-order" "the hands carry out the first order for ever",
+    OfflineForgotten = "offline-forgotten" "a token locks nothing, however long no other comes",
+    LeaseForever = "lease-ignored" "tokens are not renewed",
+    LockedEarly = "locked-early" "tokens lock an hour before the books do",
+    GraceProlonged = "grace-prolonged" "every token begins its grace anew",
+    StopForgotten = "stop-forgotten" "tokens carry no stop",
+    NoFarewell = "no-farewell" "a retired device is told nothing",
+    MixedUp = "mixed-up" "a device is sent what was last sent to another",
+}

@@ -1,0 +1,132 @@
+//! The books, counted again from keys and devices, by sums a clerk would make.
+
+use coterm_cloud::books::Change;
+use coterm_shared::finding::Finding;
+use coterm_shared::licensing::{Command, DeviceState, Group, KeyState, LicenseKey, Organization, Term};
+use coterm_shared::product::ProductType;
+use coterm_shared::time::Timestamp;
+use std::collections::BTreeMap;
+
+fn secs(at: Timestamp) -> i128 {
+    i128::from(at.as_secs())
+}
+
+fn weight(key: &LicenseKey) -> i128 {
+    key.issued.lines.iter().map(|line| i128::from(line.quantity) * i128::from(line.weight)).sum()
+}
+
+/// What a key is worth now, in weighted seconds; less than nothing if its group lives on beyond its end (domain D3).
+fn worth(key: &LicenseKey, now: Timestamp) -> i128 {
+    match key.state {
+        KeyState::Active { .. } | KeyState::Unassigned { .. } => {
+            weight(key) * (secs(key.ends_at) - secs(now))
+        }
+        KeyState::Queued { left_secs, .. } => weight(key) * i128::from(left_secs.0),
+        KeyState::Retired { .. } | KeyState::Split { .. } | KeyState::Transferred { .. } => 0,
+    }
+}
+
+/// What a change did to the credit of an organization that was brought up to date before it (domain K5-K8).
+pub fn credit(
+    change: &Change,
+    before: &Organization,
+    after: &Organization,
+    now: Timestamp,
+) -> Result<(), String> {
+    for group in after.groups() {
+        let keys = || {
+            after.keys().filter(|key| matches!(key.state, KeyState::Active { group: of } if of == group.id))
+        };
+        let left: i128 = keys().map(|key| worth(key, now)).sum();
+        if keys().next().is_some() && left <= 0 {
+            return Err(format!("group {} owes {}", group.name, -left));
+        }
+    }
+    let total = |of: &Organization| of.keys().map(|key| worth(key, now)).sum::<i128>();
+    let gained = total(after) - total(before);
+    let queued = |id| before.key(id).is_some_and(|key| matches!(key.state, KeyState::Queued { .. }));
+    let exact = match change {
+        Change::ClaimKey { .. } => {
+            let came = after.keys().find(|key| before.key(key.issued.id).is_none());
+            let came = came.map_or(0, |key| weight(key) * (secs(key.issued.ends_at) - secs(now)));
+            return if gained == came {
+                Ok(())
+            } else {
+                Err(format!("a key worth {came} came, {gained} was gained"))
+            };
+        }
+        Change::Organization { command: Command::UnclaimKey { id }, .. } => !queued(*id),
+        Change::SplitKey { key, .. } => !queued(*key),
+        // A key that waits again begins with what is left.
+        Change::Organization { .. } => true,
+        Change::FoundOrganization(_) | Change::TransferKey { .. } | Change::Platform(_) => false,
+    };
+    if gained > 0 || (exact && gained < 0) {
+        return Err(format!("{gained} weighted seconds were gained"));
+    }
+    Ok(())
+}
+
+/// What every group has, uses and lacks (domain C1, D1, G6).
+pub fn groups(of: &Organization) -> Result<(), String> {
+    of.groups().try_for_each(|group| one(of, group).map_err(|what| format!("group {}: {what}", group.name)))
+}
+
+fn one(of: &Organization, group: &Group) -> Result<(), String> {
+    let active: Vec<&LicenseKey> = of
+        .keys()
+        .filter(|key| matches!(key.state, KeyState::Active { group: at } if at == group.id))
+        .collect();
+    let mut in_use: BTreeMap<ProductType, u64> = BTreeMap::new();
+    let mut devices = 0_u64;
+    for device in of.devices() {
+        if device.state == DeviceState::Active && of.group_of_site(device.site) == Some(group.id) {
+            *in_use.entry(device.product).or_default() += device.units;
+            devices += 1;
+        }
+    }
+    if (devices, &in_use) != (group.figures.active_devices, &group.figures.in_use) {
+        return Err(format!("{devices} devices use {in_use:?}, the books say {:?}", group.figures.in_use));
+    }
+    let mut capacity: BTreeMap<ProductType, u64> = BTreeMap::new();
+    for line in active.iter().flat_map(|key| &key.issued.lines) {
+        *capacity.entry(line.product).or_default() += line.quantity;
+    }
+    if !active.is_empty() {
+        let mass: i128 = active.iter().map(|key| weight(key)).sum();
+        let moment: i128 = active.iter().map(|key| weight(key) * secs(key.ends_at)).sum();
+        let coterm = group.figures.term.coterm_at().map(secs);
+        if coterm != Some(moment / mass) || !matches!(group.figures.term, Term::Running { .. }) {
+            return Err(format!("the term ends at {}, the books say {coterm:?}", moment / mass));
+        }
+        if capacity != group.figures.capacity {
+            return Err(format!("{capacity:?} is granted, the books say {:?}", group.figures.capacity));
+        }
+    } else if matches!(group.figures.term, Term::Running { .. }) {
+        return Err("a term runs without keys".to_owned());
+    } else {
+        capacity = group.figures.capacity.clone();
+    }
+    let mut findings = Vec::new();
+    if devices > 0 {
+        match group.figures.term {
+            Term::Ended { .. } => findings.push(Finding::TermEnded),
+            Term::NeverLicensed => findings.push(Finding::NoLicense),
+            Term::Running { .. } | Term::Emptied => {}
+        }
+        if !matches!(group.figures.term, Term::NeverLicensed) {
+            findings.extend(in_use.iter().filter_map(|(product, used)| {
+                let shortfall = used.saturating_sub(capacity.get(product).copied().unwrap_or(0));
+                (shortfall > 0).then_some(Finding::OverCapacity { product: *product, shortfall })
+            }));
+        }
+    }
+    let mut said = group.assessment.findings.clone();
+    let numbers = |findings: &mut Vec<Finding>| findings.sort_by_key(|finding| format!("{finding:?}"));
+    numbers(&mut findings);
+    numbers(&mut said);
+    if findings != said {
+        return Err(format!("it has {findings:?}, the books say {said:?}"));
+    }
+    Ok(())
+}

@@ -1,0 +1,406 @@
+//! Runs schedules: many, one again, or one made smaller; and says what they came to.
+
+use crate::cloud::{Air, Machine};
+use crate::device::{Device, truth};
+use crate::faults::{Fault, Struck};
+use crate::invariants::{Exercised, Invariant, Violation};
+use crate::net::Hub;
+use crate::operator::Office as Operators;
+use crate::plan::{HOUR, MINUTE, Plan};
+use crate::planted::Planted;
+use crate::rng::Rng;
+use crate::store::Disk;
+use crate::trust::{Keys, Office};
+use crate::world::{Event, World};
+use coterm_shared::time::Timestamp;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// What a schedule came to.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What was broken, if anything.
+    pub violation: Option<Violation>,
+    /// A number that two equal runs share.
+    pub digest: u64,
+    /// Events taken.
+    pub events: u64,
+    /// How often each fault struck.
+    pub struck: Struck,
+    /// How often each invariant was looked at.
+    pub exercised: Exercised,
+    /// What happened, if asked for.
+    pub trace: Vec<String>,
+    /// Requests of operators, and how many were refused.
+    pub requests: (u64, u64),
+    /// Tokens issued.
+    pub issued: usize,
+}
+
+impl World {
+    /// A world at its beginning.
+    pub fn new(plan: Plan, traced: bool) -> World {
+        let mut office = Office::found(Timestamp::from_secs_clamped(truth(0)));
+        office.planted = plan.planted;
+        let first_keyring = office.keyring().bytes().to_vec();
+        let documents = BTreeSet::from([first_keyring.clone(), office.first_root().to_vec()]);
+        let operators = Operators::new(&plan);
+        let devices = plan
+            .devices
+            .iter()
+            .enumerate()
+            .map(|(n, of)| Device::new(n, &plan, operators.organizations[of.organization]))
+            .collect();
+        let planted = plan.planted;
+        let machine = |number| Machine {
+            number,
+            disk: Arc::new(Mutex::new(Disk { planted, ..Disk::default() })),
+            line: Arc::default(),
+            offset: 0,
+            boot: 1,
+            booted: 0,
+        };
+        let mut world = World {
+            chance: Rng::fork(plan.seed, "network"),
+            now: 0,
+            queue: Default::default(),
+            queued: 0,
+            devices,
+            hub: Hub::default(),
+            air: Arc::new(Mutex::new(Air::default())),
+            machines: vec![machine(0), machine(1)],
+            nodes: vec![None, None],
+            keys: Keys(Arc::new(Mutex::new(office))),
+            first_keyring,
+            fuse: None,
+            second_ever: false,
+            restored_ever: false,
+            documents,
+            epochs: BTreeMap::new(),
+            operators,
+            struck: Struck::default(),
+            exercised: Exercised::default(),
+            violation: None,
+            trace: traced.then(Vec::new),
+            digest: 0xcbf2_9ce4_8422_2325,
+            calm: false,
+            busy_until: 0,
+            events: 0,
+            plan,
+        };
+        world.start_cloud(0);
+        world.found();
+        for device in 0..world.devices.len() {
+            let at = world.devices[device].plan.starts;
+            world.at(at, Event::Power { device });
+        }
+        for (at, dice) in world.plan.operations.clone() {
+            world.at(at, Event::Operate { dice });
+        }
+        for nth in 0..world.plan.strikes.len() {
+            let at = world.plan.strikes[nth].at;
+            world.at(at, Event::Strike { nth });
+        }
+        world.at(MINUTE, Event::Turn);
+        world.at(HOUR, Event::Attend);
+        world.at(6 * HOUR, Event::Backup);
+        let end = world.plan.faults_end;
+        world.at(end, Event::Calm);
+        world
+    }
+}
+
+/// Runs the schedule of a seed.
+pub fn run(seed: u64, without: &BTreeSet<Fault>, traced: bool) -> Run {
+    with(Plan::of(seed, without), traced)
+}
+
+/// Runs the schedule of a seed with a bug put in.
+fn with_bug(seed: u64, bug: Planted) -> Run {
+    with(Plan { planted: Some(bug), ..Plan::of(seed, &BTreeSet::new()) }, false)
+}
+
+fn with(plan: Plan, traced: bool) -> Run {
+    let mut world = World::new(plan, traced);
+    world.run();
+    let issued = world.air.lock().expect("whole").issued.len();
+    Run {
+        violation: world.violation.take(),
+        digest: world.digest,
+        events: world.events,
+        struck: world.struck.clone(),
+        exercised: world.exercised.clone(),
+        trace: world.trace.take().unwrap_or_default(),
+        requests: (world.operators.requests, world.operators.refused),
+        issued,
+    }
+}
+
+/// Takes fault kinds out one by one as long as the same invariant breaks.
+fn smaller(seed: u64, first: &Violation) -> BTreeSet<Fault> {
+    let mut without = BTreeSet::new();
+    for fault in Fault::ALL {
+        let mut fewer = without.clone();
+        fewer.insert(*fault);
+        let again = run(seed, &fewer, false);
+        if again.violation.is_some_and(|violation| violation.invariant == first.invariant) {
+            without = fewer;
+        }
+    }
+    without
+}
+
+fn failure(seed: u64, without: &BTreeSet<Fault>, run: &Run) -> Value {
+    let violation = run.violation.as_ref();
+    json!({
+        "seed": seed,
+        "version": env!("CARGO_PKG_VERSION"),
+        "without": without.iter().map(|fault| fault.name()).collect::<Vec<_>>(),
+        "invariant": violation.map(|violation| violation.invariant.number()),
+        "sentence": violation.map(|violation| violation.invariant.sentence()),
+        "what": violation.map(|violation| violation.what.clone()),
+        "at_millis": violation.map(|violation| violation.at),
+        "digest": format!("{:016x}", run.digest),
+        "trace": run.trace.iter().rev().take(4_000).rev().collect::<Vec<_>>(),
+    })
+}
+
+fn directory() -> PathBuf {
+    PathBuf::from(std::env::var_os("SIM_DIR").unwrap_or_else(|| "target/sim-failures".into()))
+}
+
+/// Writes what is needed to see a failure again.
+fn write(seed: u64, without: &BTreeSet<Fault>) -> PathBuf {
+    let traced = run(seed, without, true);
+    let file = directory().join(format!("{seed}.json"));
+    std::fs::create_dir_all(directory()).expect("a place for failures");
+    let text = serde_json::to_string_pretty(&failure(seed, without, &traced)).expect("JSON");
+    std::fs::write(&file, text).expect("a failure can be written");
+    file
+}
+
+/// What many schedules came to.
+#[derive(Debug, Default)]
+struct Totals {
+    struck: Struck,
+    exercised: Exercised,
+    runs: u64,
+    events: u64,
+    requests: (u64, u64),
+    issued: u64,
+    failed: Vec<(u64, Violation)>,
+}
+
+/// How many schedules run at a time: `SIM_THREADS`, or one on each core.
+fn cores() -> usize {
+    let asked = std::env::var("SIM_THREADS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// Runs the seeds from `first` on, on all cores.
+fn many(first: u64, seeds: u64, stop: bool) -> Totals {
+    let totals = Mutex::new(Totals::default());
+    let next = AtomicU64::new(first);
+    let stopped = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..cores() {
+            scope.spawn(|| {
+                let none = BTreeSet::new();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + seeds || stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let run = run(seed, &none, false);
+                    let mut totals = totals.lock().expect("whole");
+                    totals.struck.add(&run.struck);
+                    totals.exercised.add(&run.exercised);
+                    totals.runs += 1;
+                    totals.events += run.events;
+                    totals.requests.0 += run.requests.0;
+                    totals.requests.1 += run.requests.1;
+                    totals.issued += run.issued as u64;
+                    if let Some(violation) = run.violation {
+                        eprintln!(
+                            "seed {seed}: invariant {} at {} ms: {}",
+                            violation.invariant, violation.at, violation.what
+                        );
+                        totals.failed.push((seed, violation));
+                        stopped.store(stop && totals.failed.len() >= 20, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    totals.into_inner().expect("whole")
+}
+
+fn table(totals: &Totals) {
+    println!("\n| Fault | struck | each schedule |\n|---|---:|---:|");
+    for fault in Fault::ALL {
+        let struck = totals.struck.of(*fault);
+        println!("| {} | {struck} | {:.2} |", fault.name(), struck as f64 / totals.runs.max(1) as f64);
+    }
+    println!("\n| Invariant | looked at |\n|---|---:|");
+    for invariant in Invariant::ALL {
+        println!("| {invariant} | {} |", totals.exercised.of(*invariant));
+    }
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::args()
+        .skip_while(|argument| argument != name)
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(otherwise)
+}
+
+/// `--seeds N --first K`, `--replay FILE`, `--trace SEED`.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(file) = arguments.iter().skip_while(|argument| *argument != "--replay").nth(1) {
+        return replay(file);
+    }
+    if arguments.iter().any(|argument| argument == "--trace") {
+        log();
+        let traced = run(number("--trace", 0), &BTreeSet::new(), true);
+        traced.trace.iter().for_each(|line| println!("{line}"));
+        println!("{:?} digest {:016x}", traced.violation, traced.digest);
+        return ExitCode::SUCCESS;
+    }
+    let (first, seeds) = (number("--first", 1), number("--seeds", 100));
+    if arguments.iter().any(|argument| argument == "--planted") {
+        return planted(first, seeds);
+    }
+    let began = Instant::now();
+    let totals = many(first, seeds, true);
+    table(&totals);
+    println!(
+        "\n{} schedules from seed {first}, {} events, {} requests ({} refused), {} tokens, {} failed, {:.1} s",
+        totals.runs,
+        totals.events,
+        totals.requests.0,
+        totals.requests.1,
+        totals.issued,
+        totals.failed.len(),
+        began.elapsed().as_secs_f64()
+    );
+    for (seed, violation) in totals.failed.iter().take(3) {
+        let without = if std::env::var_os("SIM_SHRINK").is_some() {
+            smaller(*seed, violation)
+        } else {
+            BTreeSet::new()
+        };
+        println!("make replay FILE={}", write(*seed, &without).display());
+    }
+    // A fault that never strikes tests nothing.
+    let idle: Vec<&str> =
+        Fault::ALL.iter().filter(|fault| totals.struck.of(**fault) == 0).map(|fault| fault.name()).collect();
+    if seeds >= 500 && totals.failed.is_empty() && !idle.is_empty() {
+        println!("never struck: {}", idle.join(", "));
+        return ExitCode::FAILURE;
+    }
+    if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Looks for every planted bug, and says how it was found.
+fn planted(first: u64, seeds: u64) -> ExitCode {
+    println!("| Planted bug | what it does | found by invariant | in schedule |\n|---|---|---|---:|");
+    let next = AtomicU64::new(0);
+    let rows = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..cores() {
+            scope.spawn(|| {
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(bug) = Planted::ALL.get(n as usize) else { return };
+                    let found =
+                        (first..first + seeds).find_map(|seed| Some((seed, with_bug(seed, *bug).violation?)));
+                    eprintln!(
+                        "{}: {}",
+                        bug.code(),
+                        found.as_ref().map_or("not found".to_owned(), |(seed, of)| format!(
+                            "seed {seed}, invariant {}",
+                            of.invariant.number()
+                        ))
+                    );
+                    rows.lock().expect("whole").insert(n, (*bug, found));
+                }
+            });
+        }
+    });
+    let mut missed = 0;
+    for (bug, found) in rows.into_inner().expect("whole").into_values() {
+        let (by, after) = match &found {
+            Some((seed, violation)) => {
+                (violation.invariant.number().to_string(), (seed - first + 1).to_string())
+            }
+            None => ("**none**".to_owned(), format!("> {seeds}")),
+        };
+        missed += u64::from(found.is_none());
+        println!("| `{}` | {} | {by} | {after} |", bug.code(), bug.sentence());
+    }
+    println!("\n{} planted bugs, {missed} not found within {seeds} schedules", Planted::ALL.len());
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What the programs log of it goes to standard error, if `RUST_LOG` asks for it.
+fn log() {
+    let filter = tracing_subscriber::EnvFilter::from_default_env();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+}
+
+/// Runs what a file says again and compares.
+fn replay(file: &str) -> ExitCode {
+    let text = std::fs::read_to_string(file).expect("a file to replay");
+    let told: Value = serde_json::from_str(&text).expect("a file written by this program");
+    let seed = told["seed"].as_u64().expect("a seed");
+    let names: Vec<&str> =
+        told["without"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let without: BTreeSet<Fault> =
+        Fault::ALL.iter().copied().filter(|fault| names.contains(&fault.name())).collect();
+    log();
+    let again = run(seed, &without, true);
+    again.trace.iter().for_each(|line| println!("{line}"));
+    let same = told["digest"].as_str() == Some(&format!("{:016x}", again.digest));
+    println!(
+        "seed {seed}: {}",
+        if same { "the same, bit for bit" } else { "NOT the same: another version?" }
+    );
+    match &again.violation {
+        Some(violation) => {
+            println!("invariant {} broken at {} ms: {}", violation.invariant, violation.at, violation.what)
+        }
+        None => println!("no invariant is broken"),
+    }
+    if same && again.violation.is_some() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seeds that once found something, and faults that were not needed for it.
+    const REGRESSIONS: &[u64] = &[3, 8];
+
+    /// R1: the same seed is the same schedule, to the last event.
+    #[test]
+    fn r1_a_seed_decides_everything() {
+        let [first, second] = [1, 1].map(|seed| run(seed, &BTreeSet::new(), false));
+        assert_eq!(first.violation, None);
+        assert_eq!((first.digest, first.events, first.issued), (second.digest, second.events, second.issued));
+    }
+
+    /// R1: what was found once is looked for in every run of the tests.
+    #[test]
+    fn r1_seeds_that_found_something_find_nothing_any_more() {
+        for seed in REGRESSIONS {
+            assert_eq!(run(*seed, &BTreeSet::new(), false).violation, None, "seed {seed}");
+        }
+    }
+}

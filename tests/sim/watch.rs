@@ -1,0 +1,232 @@
+//! The invariants, looked at after everything a device does, and at the end.
+
+use crate::cloud::Issue;
+use crate::device::{Known, truth};
+use crate::invariants::Invariant;
+use crate::reference;
+use crate::store::{Reader, locked};
+use crate::world::World;
+use coterm_agent::driver::{Effects, StoredState};
+use coterm_cloud::store::Reads;
+use coterm_cloud::store::chain::verify_chain;
+use coterm_shared::enforcement::OperatingMode;
+use coterm_shared::protocol::Report;
+use coterm_shared::time::Timestamp;
+use coterm_shared::token::{Keyring, KeyringDocument, Root};
+
+impl World {
+    /// What a device has just decided, against what the world knows of it.
+    pub fn watch(&mut self, device: usize, effects: &Effects) {
+        let generation = self.devices[device].flash.borrow().generation;
+        if generation != self.devices[device].known.generation {
+            self.read_flash(device, generation);
+        }
+        let (now, steady) = (self.now, self.plan.steady_secs);
+        let of = &mut self.devices[device];
+        let times = of.times(now, steady);
+        let (mildest, strictest) = reference::bounds(of.known.issue.as_ref(), times, of.cap);
+        let ordered = effects.order.as_ref().map(|order| order.mode).or(of.ordered);
+        let (cap, known, full) = (of.cap, of.known.mode, of.flash.borrow().full);
+        let floor = of.driver.as_ref().map_or(0, |driver| driver.trusted_time().floor.as_secs());
+        let held = of.known.issue.as_ref().map(|issue| issue.version);
+        self.check(Invariant::WallClock, times.earned <= floor && floor <= times.at_most, || {
+            format!(
+                "dev-{device} finds it is {floor}; it has earned {} and can know {} at most",
+                times.earned, times.at_most
+            )
+        });
+        if let Some(mode) = ordered {
+            self.check(Invariant::Egress, mode <= cap, || {
+                format!("dev-{device} is driven to {mode:?} beyond {cap:?}")
+            });
+            if mode > OperatingMode::Full {
+                self.check(Invariant::NotBeforeGrace, mode <= strictest, || {
+                    format!(
+                        "dev-{device} is driven to {mode:?} at {}, at most {strictest:?} is due ({times:?})",
+                        truth(now)
+                    )
+                });
+            }
+            self.check(Invariant::WallClock, mode >= mildest, || {
+                format!(
+                    "dev-{device} is in {mode:?} at {}, at least {mildest:?} is due ({times:?})",
+                    truth(now)
+                )
+            });
+        }
+        if let Some(order) = &effects.order {
+            self.note(&[40, device as u64, order.mode as u64], || {
+                format!("dev-{device} orders {:?}", order.mode)
+            });
+            let saved = known == Some(order.mode) || (full && known.is_none_or(|known| order.mode >= known));
+            self.check(Invariant::PersistFirst, saved, || {
+                format!("dev-{device} orders {:?} and {known:?} is on its flash", order.mode)
+            });
+        }
+        if let Some(state) = &effects.public_state
+            && ordered.is_some_and(|mode| mode > OperatingMode::Full)
+        {
+            let says = serde_json::to_string(state).unwrap_or_default();
+            self.check(Invariant::Why, says.contains("reason"), || {
+                format!("dev-{device} shows no reason: {says}")
+            });
+        }
+        if let Some(report) = effects.report.as_ref().and_then(|report| Report::parse(report).ok()) {
+            self.note(
+                &[41, device as u64, report.mode as u64, report.held.map_or(0, |held| held.seq)],
+                || {
+                    format!(
+                        "dev-{device} reports {:?}, holds {:?}, {:?}",
+                        report.mode, report.held, report.reasons
+                    )
+                },
+            );
+            self.check(Invariant::PersistFirst, report.held == held, || {
+                format!("dev-{device} reports {:?} and {held:?} is on its flash", report.held)
+            });
+            if report.mode > OperatingMode::Full {
+                self.check(Invariant::Why, !report.reasons.is_empty(), || {
+                    format!("dev-{device} is in {:?} and says no reason", report.mode)
+                });
+            }
+        }
+    }
+
+    /// What got onto the flash.
+    fn read_flash(&mut self, device: usize, generation: u64) {
+        let now = self.now;
+        let record = self.devices[device].flash.borrow().record();
+        let read = record.as_ref().map(|bytes| StoredState::read(bytes).map(|state| state.record().clone()));
+        let record = match read {
+            Some(Ok(record)) => record,
+            Some(Err(error)) => {
+                return self.broken(Invariant::PersistFirst, format!("dev-{device}: {error}"));
+            }
+            None => return,
+        };
+        let (id, organization) = (self.devices[device].id.clone(), self.devices[device].organization);
+        let issue = match &record.token {
+            None => None,
+            Some(bytes) => {
+                let found = self.air.lock().expect("whole").issued.get(bytes.as_slice()).cloned();
+                let ours = found.filter(|issue| issue.device == id && issue.organization == organization);
+                self.check(Invariant::Unverified, ours.is_some(), || {
+                    format!("dev-{device} accepted a token nobody issued to it")
+                });
+                ours
+            }
+        };
+        let documents = [&record.keyring, &record.root].into_iter().flatten();
+        if !documents.clone().all(|document| self.documents.contains(document)) {
+            self.broken(
+                Invariant::Unverified,
+                format!("dev-{device} accepted a root or keyring nobody made"),
+            );
+        }
+        let epoch = record.keyring.as_deref().and_then(|bytes| self.epoch_of(bytes)).unwrap_or((0, 0, 0));
+        let mark = record.high_water.map(|mark| mark.version);
+        let best = self.devices[device].best;
+        let back = match (best, mark) {
+            (Some(best), Some(mark)) => mark < best,
+            // Forgotten with its epoch (token §3).
+            (Some(best), None) => best.epoch >= epoch.0,
+            (None, _) => false,
+        };
+        self.check(Invariant::NeverBack, !back, || format!("dev-{device} accepted {mark:?} after {best:?}"));
+        let of = &mut self.devices[device];
+        of.best = mark.or(best);
+        let earned = of.earned(now);
+        let mut earned = earned;
+        if of.known.epoch > 0 && (epoch.0 > of.known.epoch || epoch.2 > of.known.root) {
+            // A raised epoch begins time anew, and so does a keyring by other keys (token §3, §5).
+            (earned, of.trouble) = (epoch.1, true);
+            (of.lead, of.wall_lead) = (0, 0);
+        }
+        if let Some(issue) = &issue
+            && of.known.issue.as_ref() != Some(issue)
+        {
+            earned = earned.max(issue.issued_at.as_secs());
+            let lead = issue.issued_at.as_secs().saturating_sub(issue.truly_at);
+            of.lead = of.lead.max(lead);
+            if lead > 7_200 {
+                let what = format!("dev-{device} holds a token from {lead} s ahead of the true time");
+                return self.broken(Invariant::NotBeforeGrace, what);
+            }
+        }
+        of.earned = (earned, of.uptime(now));
+        of.earned_on_flash = earned;
+        of.known = Known {
+            generation,
+            issue,
+            mode: record.mode.map(|mode| mode.mode),
+            epoch: epoch.0,
+            root: epoch.2,
+        };
+        let version = of.known.issue.as_ref().map_or(0, |issue| issue.version.seq);
+        self.note(&[42, device as u64, version], || format!("dev-{device} has on its flash: {mark:?}"));
+    }
+
+    /// The epoch a keyring begins, its own instant, and the version of its root.
+    fn epoch_of(&mut self, bytes: &[u8]) -> Option<(u64, u64, u64)> {
+        if let Some(known) = self.epochs.get(bytes) {
+            return Some(*known);
+        }
+        let office = self.keys.0.lock().expect("whole");
+        let by =
+            |root: &Root| Some((Keyring::verify(bytes, root, None).ok()?.document().clone(), root.version()));
+        let (document, root): (KeyringDocument, u64) = office.roots().find_map(by)?;
+        let known = (document.min_epoch, document.issued_at.as_secs(), root);
+        drop(office);
+        self.epochs.insert(bytes.to_vec(), known);
+        Some(known)
+    }
+
+    /// The end: every device is where the books want it (invariant 9).
+    pub fn judge(&mut self) {
+        self.look_at_the_log();
+        let reader = Reader::Own(Box::new(locked(&self.machines[0].disk).db.clone()));
+        for stream in reader.streams().unwrap_or_default() {
+            let verified = verify_chain(&reader, stream);
+            self.check(Invariant::Acknowledged, matches!(verified, Ok(Ok(_))), || {
+                format!("the log: {verified:?}")
+            });
+        }
+        let Some(node) = &self.nodes[0] else {
+            return self.broken(Invariant::Converges, "no cloud runs".to_owned());
+        };
+        node.turn();
+        let cloud_now = node.now().as_secs();
+        let wanted: Vec<_> = self
+            .devices
+            .iter()
+            .map(|of| node.books.present(of.organization, node.now()).and_then(|books| books.wanted(&of.id)))
+            .collect();
+        for (device, wanted) in wanted.into_iter().enumerate() {
+            let of = &self.devices[device];
+            let (issue, cap, real) = (of.known.issue.clone(), of.cap, self.real_mode(device));
+            let Some(wanted) = wanted else {
+                // Nobody ever claimed it.
+                let none = issue.is_none() || self.second_ever || self.restored_ever;
+                self.check(Invariant::Converges, none, || {
+                    format!("dev-{device} is nobody's and holds {issue:?}")
+                });
+                continue;
+            };
+            let held = issue.as_ref().map(|issue| issue.schedule);
+            self.check(Invariant::Converges, held == Some(wanted.schedule), || {
+                format!("dev-{device} is to hold {:?} and holds {:?}", wanted.schedule, issue)
+            });
+            // Whoever is connected hears of the cloud often enough to know no offline budget.
+            let told = issue.map(|issue| Issue {
+                schedule: wanted.schedule,
+                offline_lock_at: Timestamp::MAX,
+                ..issue
+            });
+            let mode = |at: u64| reference::mode(told.as_ref(), at, at, cap);
+            let due = [mode(truth(self.now)), mode(cloud_now), mode(truth(self.now) - 60)];
+            self.check(Invariant::Converges, due.contains(&real), || {
+                format!("dev-{device} is in {real:?}, {due:?} is due")
+            });
+        }
+    }
+}
