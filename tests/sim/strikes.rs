@@ -372,7 +372,10 @@ impl World {
         }
         self.restored_ever = true;
         self.cloud_died(0);
-        let db = dice.pick(&self.operators.backups).clone();
+        let nth = dice.below(self.operators.backups.len() as u64) as usize;
+        let db = self.operators.backups[nth].clone();
+        // Later copies are of a history that did not happen.
+        self.operators.backups.truncate(nth + 1);
         // What was acknowledged since is lost, as whoever restores a backup knows.
         self.operators.forget_after(db.position());
         let mut disk = locked(&self.machines[0].disk);

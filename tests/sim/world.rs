@@ -353,6 +353,7 @@ impl World {
         };
         of.driver = Some(driver);
         of.started_at = now;
+        of.attempts = (0, 0);
         let lost = fresh && of.known.mode.is_some();
         if lost {
             return self.broken(Invariant::NeverBack, format!("dev-{device} has lost what was on its flash"));
