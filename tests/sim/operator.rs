@@ -118,6 +118,7 @@ impl World {
             Change::ClaimKey { .. } => "claim-key",
             Change::SplitKey { .. } => "split-key",
             Change::TransferKey { .. } => "transfer-key",
+            Change::WithLicenses { .. } => "with-licenses",
             Change::Platform(command) => command.name(),
         };
         let position = locked(&self.machines[node].disk).db.position();

@@ -59,7 +59,10 @@ pub fn credit(
         Change::SplitKey { key, .. } => !queued(*key),
         // A key that waits again begins with what is left.
         Change::Organization { .. } => true,
-        Change::FoundOrganization(_) | Change::TransferKey { .. } | Change::Platform(_) => false,
+        Change::FoundOrganization(_)
+        | Change::TransferKey { .. }
+        | Change::WithLicenses { .. }
+        | Change::Platform(_) => false,
     };
     if gained > 0 || (exact && gained < 0) {
         return Err(format!("{gained} weighted seconds were gained"));

@@ -5,11 +5,15 @@
 
 use crate::planted::Planted;
 use coterm_cloud::store::chain::{Link, genesis, link};
+use coterm_cloud::store::outbox::{
+    Delivery, DueDelivery, Endpoint, NoticeQuery, OutboxChange, OutboxFigures, OutboxReads, OutboxWrites,
+    StoredNotice,
+};
 use coterm_cloud::store::{
     ChangeSet, Conflict, DeviceStatus, Envelope, EventStore, Head, IdempotencyRecord, Issued, Note,
     NoteChange, Reads, ReservationAct, Result, Snapshot, StoreError, StreamId, Transaction,
 };
-use coterm_shared::id::{DeviceId, OrganizationId};
+use coterm_shared::id::{DeviceId, NoticeId, OrganizationId};
 use coterm_shared::time::Timestamp;
 use rpds::{RedBlackTreeMapSync, VectorSync};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,6 +30,8 @@ pub struct Db {
     issued: RedBlackTreeMapSync<DeviceId, (Issued, Vec<u8>)>,
     statuses: RedBlackTreeMapSync<DeviceId, DeviceStatus>,
     notes: RedBlackTreeMapSync<(String, String), Note>,
+    /// What was told, by organization and topic; nobody is told here, so there are no deliveries.
+    told: RedBlackTreeMapSync<(OrganizationId, String), Vec<u8>>,
     last_event_at: Option<Timestamp>,
 }
 
@@ -175,6 +181,42 @@ impl Reads for Reader {
 
     fn notes(&self, kind: &str) -> Result<Vec<Note>> {
         self.read(|db| db.notes.values().filter(|note| note.kind == kind).cloned().collect())
+    }
+}
+
+impl OutboxReads for Reader {
+    fn told(&self, organization: OrganizationId, topic: &str) -> Result<Option<Vec<u8>>> {
+        self.read(|db| db.told.get(&(organization, topic.to_owned())).cloned())
+    }
+
+    fn endpoints(&self, _: OrganizationId) -> Result<Vec<Endpoint>> {
+        Ok(Vec::new())
+    }
+
+    fn stored_notices(&self, _: &NoticeQuery, _: u32) -> Result<Vec<StoredNotice>> {
+        Ok(Vec::new())
+    }
+
+    fn deliveries(&self, _: NoticeId) -> Result<Vec<Delivery>> {
+        Ok(Vec::new())
+    }
+
+    fn due_deliveries(&self, _: Timestamp, _: u32) -> Result<Vec<DueDelivery>> {
+        Ok(Vec::new())
+    }
+
+    fn outbox_figures(&self) -> Result<OutboxFigures> {
+        Ok(OutboxFigures::default())
+    }
+}
+
+impl OutboxWrites for Tx {
+    fn change_outbox(&mut self, change: &OutboxChange) -> Result<usize> {
+        let OutboxChange::Tell(new) = change else { return Ok(0) };
+        for (topic, mark) in &new.marks {
+            self.db().told.insert_mut((new.notice.organization, topic.clone()), mark.clone());
+        }
+        Ok(1)
     }
 }
 
