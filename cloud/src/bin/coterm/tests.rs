@@ -316,3 +316,31 @@ fn what_goes_wrong_has_an_exit_status_and_says_what_to_do() {
     std::fs::set_permissions(&wide, PermissionsExt::from_mode(0o600)).unwrap();
     server.fails(&["org", "list", "--token-file", &wide], Exit::Denied, "UNAUTHENTICATED");
 }
+
+/// E8, and what lies ahead: who is kept out ends with a status of its own, and the past is no forecast.
+#[test]
+fn access_forecasts_and_coming_dates_are_asked_for() {
+    let server = Server::start();
+    server.ok(&["price", "set", "camera=199"]);
+    server.ok(&["model", "put", "CAM", "--product", "camera"]);
+    server.ok(&["org", "create", "Acme"]);
+    server.ok(&["site", "create", "HQ"]);
+    server.ok(&["device", "claim", "cam-1", "--site", "HQ", "--model", "CAM", "--yes"]);
+    server.ok(&["access", "check", "--device", "cam-1", "--action", "configure"]);
+    server.ok(&["access", "check", "--site", "HQ"]);
+    server.ok(&["access", "list", "-o", "csv"]);
+    server.fails(&["access", "check", "--device", "cam-2"], Exit::NotFound, "NOT_FOUND");
+    server.ok(&["device", "retire", "cam-1", "--yes"]);
+    server.fails(&["access", "check", "--device", "cam-1"], Exit::KeptOut, "DEVICE_RETIRED: ");
+    server.ok(&["access", "check", "--device", "cam-1", "--action", "license"]);
+    for noun in [["org", "show"].as_slice(), &["group", "list"], &["site", "list"], &["device", "list"]] {
+        server.ok(&[noun, &["--at", "+400d"]].concat());
+        server.fails(&[noun, &["--at", "1999-01-01"]].concat(), Exit::Invalid, "AT_IS_PAST (at): ");
+    }
+    server.ok(&["group", "explain", "Group 1", "--at", "9999-12-31"]);
+    server.ok(&["device", "show", "cam-1", "--at", "+1h"]);
+    server.ok(&["calendar"]);
+    server.ok(&["calendar", "--ics", "--until", "+90d"]);
+    assert!(server.coterm(&["access", "check", "--device", "a", "--site", "b"]).is_err(), "one of the two");
+    assert!(server.coterm(&["access", "check", "--action", "everything"]).is_err());
+}
