@@ -23,6 +23,7 @@ pub mod mqtt;
 pub mod operator;
 pub mod place;
 pub mod process;
+pub mod receiver;
 pub mod rogue;
 pub mod secrets;
 pub mod terminal;

@@ -100,6 +100,12 @@ codes! {
     TimeInDoubt = "TIME_IN_DOUBT", Critical,
         "the clock of this machine cannot be believed; nothing is signed",
         "look at the clock, set it right, then `coterm time confirm`";
+    NoticesUndelivered = "NOTICES_UNDELIVERED", Warning,
+        "notices of an organization could not be delivered for days, or were refused, and were given up",
+        "`coterm notice list --dead` says why; mend it or remove the endpoint, then `coterm notice redeliver`";
+    MailUnreachable = "MAIL_UNREACHABLE", Critical,
+        "the mail server does not answer or refuses our login, so no notice gets out by mail",
+        "look at the mail server and at [smtp] in the configuration: `coterm-cloud check`; it is tried again by itself";
     AuthorityEnds = "AUTHORITY_ENDS", Warning,
         "the certificate authority ends within a year",
         "plan a new one; every device has to be provisioned again";

@@ -4,6 +4,8 @@ use super::mqtt::authorities;
 use super::{DATABASE_FILE, StartError, ends, open_data_dir, trust_policy, vault};
 use crate::alarms::Condition;
 use crate::config::{Config, Mqtt};
+use crate::notify::Mail;
+use crate::notify::webhook::authorities as authorities_of_webhooks;
 use crate::signer::Status;
 use crate::store::Reads;
 use crate::store::sqlite::{SqliteStore, is_owned};
@@ -39,6 +41,14 @@ pub fn check(config: &Config, now: Timestamp) -> Vec<Outcome> {
     add("http.listen", port(config, config.http.listen));
     if let Some(enrolment) = &config.enrolment {
         add("enrolment.listen", port(config, enrolment.listen));
+    }
+    if let Some(file) = &config.notify.ca_file {
+        let found =
+            authorities_of_webhooks(file).map(|all| format!("{} authority certificate(s)", all.len()));
+        add("notify.ca_file", found);
+    }
+    if let Some(mail) = &config.mail {
+        add("smtp", Mail::check(mail).map(|()| format!("{} answers", mail.host)));
     }
     match &config.mqtt {
         Mqtt::Embedded(mqtt) => add("mqtt.embedded.listen", port(config, mqtt.listen)),

@@ -79,6 +79,9 @@ pub enum StartError {
     /// The client of the external broker does not start.
     #[error(transparent)]
     External(#[from] ExternalError),
+    /// The authorities of webhooks cannot be used.
+    #[error("webhooks: {0}")]
+    Webhooks(String),
     /// This program was built without the broker.
     #[error("this program was built without the embedded broker: set mqtt.mode = \"external\"")]
     NoEmbeddedBroker,

@@ -12,6 +12,7 @@ mod ends;
 mod error;
 mod housekeeping;
 mod mqtt;
+mod notify;
 #[cfg(test)]
 mod tests;
 
@@ -77,6 +78,7 @@ pub struct Running {
     stopping: watch::Sender<bool>,
     http: JoinHandle<std::io::Result<()>>,
     housekeeping: JoinHandle<()>,
+    courier: JoinHandle<()>,
     enrolment: Option<EnrolmentListener>,
 }
 
@@ -131,6 +133,8 @@ async fn serve(
     })?;
     // For a broker elsewhere, and for the first start with one: the configuration names files that nobody else makes.
     housekeeping::for_other_brokers(&pki);
+    let alarms = Arc::new(Alarms::default());
+    let courier = notify::courier(config, books, &alarms)?;
     let tokens = Arc::new(TokenStore::open(&data_dir.join(DATABASE_FILE))?);
     let first =
         bootstrap(&tokens, &data_dir, now).map_err(|error| StartError::FirstToken(format!("{error:#}")))?;
@@ -156,7 +160,6 @@ async fn serve(
         }
     };
 
-    let alarms = Arc::new(Alarms::default());
     let revoked = Arc::new(Notify::new());
     let (stopping, stop_seen) = watch::channel(false);
     let desk = |policy| {
@@ -204,6 +207,7 @@ async fn serve(
         lease: config.tokens.lease,
         alarms: Arc::clone(&alarms),
         metrics: Arc::new(metrics),
+        notify: notify::rules(config),
     };
     let mut http_stop = stop_seen.clone();
     let server = axum::serve(listener, router(Api::new(deps))).with_graceful_shutdown(async move {
@@ -212,11 +216,13 @@ async fn serve(
     });
     let http = tokio::spawn(async move { server.await });
     let mqtt_addr = broker.local_addr();
+    let courier = tokio::spawn(courier.run(stop_seen.clone()));
     let (ours, fleet) = (Arc::clone(&trust), Arc::clone(&reconciler));
     let housekeeping =
         housekeeping::start(config, books.clone(), ours, pki, mqtt, revoked, alarms, fleet, stop_seen);
     let books = books.clone();
     Ok(Running {
+        courier,
         http_addr,
         mqtt_addr,
         enrolment_addr: enrolment.as_ref().map(|enrolment| enrolment.address),
@@ -306,6 +312,8 @@ impl Running {
             self.http.abort();
         }
         self.housekeeping.abort();
+        // What is under way is repeated after the next start.
+        self.courier.abort();
         drop(self.enrolment.take());
         self.reconciler.stop().await;
         self.broker.stop().await;

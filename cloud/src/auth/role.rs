@@ -137,6 +137,8 @@ pub enum Action {
     Change(OrganizationId),
     /// Approve or reject operations that wait for the vendor, freeze enforcement and end that.
     Release(OrganizationId),
+    /// Read and change where notices of an organization go, and deliver again: addresses are people's, URLs are secrets.
+    ManageEndpoints(OrganizationId),
     /// Make a device's certificate and private key.
     Provision(OrganizationId),
     /// List the API tokens of an organization, or of the platform.
@@ -172,7 +174,11 @@ pub fn access(role: Role, action: Action) -> Access {
         Role::Monitor if action == Action::ReadMetrics => Access::Allowed,
         Role::Monitor => Access::Forbidden,
         Role::OrgAdmin(own) => match action {
-            Action::Read(id) | Action::Change(id) | Action::Provision(id) | Action::ListTokens(Some(id)) => {
+            Action::Read(id)
+            | Action::Change(id)
+            | Action::ManageEndpoints(id)
+            | Action::Provision(id)
+            | Action::ListTokens(Some(id)) => {
                 if id == own {
                     Access::Allowed
                 } else {
@@ -207,6 +213,7 @@ pub fn access(role: Role, action: Action) -> Access {
             }
             Action::Change(id)
             | Action::Release(id)
+            | Action::ManageEndpoints(id)
             | Action::Provision(id)
             | Action::ListTokens(Some(id)) => {
                 if id == own {
@@ -247,6 +254,8 @@ mod tests {
             (Action::Change(foreign), [A, H, H, F]),
             (Action::Release(own), [A, F, F, F]),
             (Action::Release(foreign), [A, H, H, F]),
+            (Action::ManageEndpoints(own), [A, A, F, F]),
+            (Action::ManageEndpoints(foreign), [A, H, H, F]),
             (Action::Provision(own), [A, A, F, F]),
             (Action::Provision(foreign), [A, H, H, F]),
             (Action::ListTokens(Some(own)), [A, A, F, F]),

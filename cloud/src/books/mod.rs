@@ -32,6 +32,7 @@ pub use meters::{Ailment, Meters};
 pub use request::{
     BooksError, Change, Committed, Held, Idempotency, NewPart, Request, Respond, StoredResponse,
 };
+pub(crate) use tell::new_notice;
 
 use crate::clock::{Clock, JumpWatch, TimeDoubt};
 use crate::store::chain::{ChainFault, Verified, verify_chain};

@@ -10,8 +10,8 @@ use super::intake::Message;
 use super::request::BooksError;
 use crate::notify::message::Body;
 use crate::store::outbox::{
-    Delivery, DueDelivery, Endpoint, NewNotice, NoticeQuery, OutboxChange, OutboxFigures, OutboxReads,
-    StoredNotice,
+    Delivery, DueDelivery, Endpoint, EndpointKind, NewNotice, NoticeQuery, OutboxChange, OutboxFigures,
+    OutboxReads, StoredNotice,
 };
 use crate::store::{StoreError, Transaction};
 use coterm_shared::id::{NoticeId, OrganizationId};
@@ -128,13 +128,17 @@ impl Books {
         .await
     }
 
-    /// For at most `limit` endpoints the delivery that is due longest.
+    /// For at most `limit` endpoints of a kind the delivery that is due longest.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn due_deliveries(&self, limit: u32) -> Result<Vec<DueDelivery>, BooksError> {
+    pub async fn due_deliveries(
+        &self,
+        kind: EndpointKind,
+        limit: u32,
+    ) -> Result<Vec<DueDelivery>, BooksError> {
         let now = self.now();
-        self.read(move |reader| reader.due_deliveries(now, limit)).await
+        self.read(move |reader| reader.due_deliveries(now, kind, limit)).await
     }
 
     /// How full the outbox is.

@@ -41,6 +41,8 @@ pub const SECTIONS: &[(&str, &str)] = &[
         "signer.pkcs11",
         "Signing keys in hardware, through PKCS#11; without a module they are files in data_dir/keys.",
     ),
+    ("notify", "How notices are delivered: by mail, and to webhooks."),
+    ("smtp", "The mail server that notices go through; without one there is no mail."),
     ("limits", "Bounds that keep one slow device or one loud client from costing the others."),
     ("log", "What is written to standard error."),
 ];
@@ -180,6 +182,51 @@ pub const FIELDS: &[Field] = &[
         "signer.pkcs11.keys",
         Literal("[\"token\", \"keyring\"]"),
         "Which new keys are made in the hardware. Keys in files go on until they are rotated.",
+    ),
+    field(
+        "notify.retry_first_secs",
+        Literal("60"),
+        "After how long a failed delivery is tried again, 1 second to 1 hour; twice as long after each further failure, up\n\
+         to an hour.",
+    ),
+    field(
+        "notify.give_up_secs",
+        Literal("259200"),
+        "After how long a delivery is given up (3 days), 1 hour to 30 days. Operators see an alarm then.",
+    ),
+    field(
+        "notify.allow_private_addresses",
+        Literal("false"),
+        "Let webhooks go to addresses that are not public, such as receivers in your own network, and by plain HTTP to\n\
+         this machine. Organizations choose the URLs: allow it only if you trust all of them.",
+    ),
+    field(
+        "notify.ca_file",
+        Unset("\"/etc/coterm/webhooks-ca.crt\""),
+        "Authorities (PEM) of the receivers' certificates, instead of the public ones.",
+    ),
+    field(
+        "smtp.host",
+        Unset("\"mail.example.com\""),
+        "The mail server's host name, which its certificate must carry.",
+    ),
+    field("smtp.port", Literal("587"), "Its port: 587 for STARTTLS, 465 for TLS from the first byte."),
+    field(
+        "smtp.security",
+        Literal("\"starttls\""),
+        "`starttls`, `tls`, or `none` for a server on this machine alone.",
+    ),
+    field("smtp.from", Unset("\"Coterm <licenses@example.com>\""), "The sender of notices."),
+    field("smtp.username", Unset("\"coterm\""), "The user name, if the server wants one."),
+    field(
+        "smtp.password_file",
+        Unset("\"/etc/coterm/smtp.password\""),
+        "The file with the password (mode 0600); read for each message, so that it can be changed.",
+    ),
+    field(
+        "smtp.ca_file",
+        Unset("\"/etc/coterm/mail-ca.crt\""),
+        "The authority (PEM) of the server's certificate, instead of the public ones.",
     ),
     field(
         "limits.sweep_secs",

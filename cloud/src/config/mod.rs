@@ -10,6 +10,7 @@ pub mod fields;
 mod example;
 mod finding;
 mod layers;
+mod notify;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use example::{example, in_force};
 pub use finding::{ConfigFinding, ConfigFindings};
 pub use layers::{ENVIRONMENT_FILE, ENVIRONMENT_PREFIX, Sources};
 
+use crate::notify::mail::MailSettings;
 use crate::signer::KeyRole;
 use coterm_shared::time::{DAY_SECS, Seconds};
 use coterm_shared::token::TrustDomain;
@@ -43,6 +45,10 @@ pub struct Config {
     pub tokens: Tokens,
     /// Where signing keys are, if not in files.
     pub signer: Option<Pkcs11>,
+    /// How notices are delivered.
+    pub notify: Notify,
+    /// The mail server, if there is one.
+    pub mail: Option<MailSettings>,
     /// Bounds of the work.
     pub limits: Limits,
     /// What is logged.
@@ -140,6 +146,19 @@ pub struct Pkcs11 {
     pub keys: Vec<KeyRole>,
 }
 
+/// How notices are delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// Before the second attempt; twice as long before each further one.
+    pub retry_first: Seconds,
+    /// After this a delivery is given up.
+    pub give_up: Seconds,
+    /// Whether webhooks may go to addresses that are not public.
+    pub allow_private_addresses: bool,
+    /// Authorities trusted instead of the public ones.
+    pub ca_file: Option<PathBuf>,
+}
+
 /// Bounds of the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -202,6 +221,8 @@ fn read(from: &mut Reader, demonstration: bool) -> Option<Config> {
         enrolment: read_enrolment(from, demonstration),
         tokens: read_tokens(from, demonstration),
         signer: read_signer(from),
+        notify: notify::read_notify(from, demonstration),
+        mail: notify::read_mail(from),
         limits: read_limits(from),
         log: read_log(from)?,
         demonstration,

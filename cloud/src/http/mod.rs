@@ -73,6 +73,8 @@ pub struct Deps {
     pub metrics: Arc<Metrics>,
     /// From the issue of a token to the end of its lease: what was announced stands that long (domain E6).
     pub lease: Seconds,
+    /// What may be an endpoint of notices.
+    pub notify: crate::notify::Rules,
 }
 
 struct Inner {
@@ -140,6 +142,10 @@ impl Api {
 
     fn lease(&self) -> Seconds {
         self.0.deps.lease
+    }
+
+    fn notify(&self) -> crate::notify::Rules {
+        self.0.deps.notify
     }
 
     fn redeeming(&self) -> &Limiter {

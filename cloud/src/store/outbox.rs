@@ -280,8 +280,8 @@ pub trait OutboxReads {
     fn stored_notices(&self, query: &NoticeQuery, limit: u32) -> Result<Vec<StoredNotice>>;
     /// The deliveries of a notice, by endpoint.
     fn deliveries(&self, notice: NoticeId) -> Result<Vec<Delivery>>;
-    /// For at most `limit` endpoints the delivery that is due longest, the longest due first.
-    fn due_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<DueDelivery>>;
+    /// For at most `limit` endpoints of a kind the delivery that is due longest, the longest due first.
+    fn due_deliveries(&self, now: Timestamp, kind: EndpointKind, limit: u32) -> Result<Vec<DueDelivery>>;
     /// How full it is.
     fn outbox_figures(&self) -> Result<OutboxFigures>;
 }

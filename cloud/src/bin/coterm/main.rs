@@ -15,7 +15,7 @@ mod table;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
-    access, calc, calendar, device, enrol, group, held, key, log, org, platform, site, time, token,
+    access, calc, calendar, device, enrol, group, held, key, log, notice, org, platform, site, time, token,
 };
 use context::Context;
 use coterm_cloud::manual::{self, ManArgs, Notes};
@@ -72,6 +72,15 @@ enum Command {
     /// The installation as a whole
     #[command(subcommand)]
     Platform(platform::PlatformCommand),
+    /// Mail addresses that are told: add, list, remove
+    #[command(subcommand)]
+    Contact(notice::ContactCommand),
+    /// Webhooks that are told: add, list, remove, rotate
+    #[command(subcommand)]
+    Webhook(notice::WebhookCommand),
+    /// Notices: list, redeliver, test
+    #[command(subcommand)]
+    Notice(notice::NoticeCommand),
     /// The transaction log: list, export, verify
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -143,6 +152,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Limits(command) => platform::limits(&context()?, command),
         Command::Platform(command) => platform::platform(&context()?, command),
         Command::Time(command) => time::run(&context()?, command),
+        Command::Contact(command) => notice::contact(&context()?, command),
+        Command::Webhook(command) => notice::webhook(&context()?, command),
+        Command::Notice(command) => notice::notice(&context()?, command),
         Command::Log(command) => log::run(context, command),
         Command::Token(command) => token::run(&context()?, command),
     }

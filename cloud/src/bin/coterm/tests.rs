@@ -62,6 +62,7 @@ impl Server {
             lease: coterm_shared::time::Seconds::days(7),
             alarms: Arc::default(),
             metrics: Arc::default(),
+            notify: coterm_cloud::notify::Rules { allow_private: false, mail: true },
         });
         let runtime = Runtime::new().unwrap();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();

@@ -1,5 +1,6 @@
 //! What the interface shows, as schemas: the views of the licensing rules, and the interface's own documents.
 
+mod notices;
 mod outlook;
 mod safety;
 mod told;
@@ -20,6 +21,7 @@ pub(super) fn all() -> Value {
         .chain(told::previews())
         .chain(outlook::access())
         .chain(safety::safety())
+        .chain(notices::notices())
         .chain(others());
     parts.map(|(name, schema)| (name.to_owned(), schema)).collect::<Map<String, Value>>().into()
 }

@@ -8,6 +8,7 @@ mod enrolment;
 mod explain;
 mod groups;
 mod keys;
+mod notices;
 mod organizations;
 mod platform;
 mod safety;
@@ -68,11 +69,13 @@ pub(super) fn table() -> Routes {
         .and(enrolment::routes())
         .and(keys::routes())
         .and(safety::routes())
+        .and(notices::routes())
         .and(transactions::routes());
     let v1 = system::v1_routes()
         .and(organizations::routes())
         .nest("/organizations/{organization}", in_organization)
         .and(keys::issued_routes())
+        .and(notices::platform_routes())
         .and(platform::routes())
         .and(safety::platform_routes())
         .and(transactions::platform_routes())

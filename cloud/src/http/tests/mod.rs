@@ -9,6 +9,7 @@ mod changes;
 mod enrolment;
 mod forecast;
 mod keys;
+mod notices;
 mod openapi;
 mod places;
 mod refusals;

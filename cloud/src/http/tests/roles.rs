@@ -25,6 +25,7 @@ async fn every_route_asks_for_the_role_it_needs() {
         "/calendar",
         "/keys",
         "/held",
+        "/notices",
         "/transactions",
         "/transactions/verify",
     ];
@@ -56,6 +57,12 @@ async fn every_route_asks_for_the_role_it_needs() {
         (Method::POST, format!("/keys/key_{nobody}/unclaim"), Value::Null),
         (Method::POST, format!("/keys/key_{nobody}/split"), json!({"parts": []})),
         (Method::POST, format!("/held/held_{nobody}/withdraw"), Value::Null),
+        (Method::GET, "/endpoints".into(), Value::Null),
+        (Method::POST, "/endpoints".into(), json!({"kind": "email", "address": "ada@example.com"})),
+        (Method::DELETE, format!("/endpoints/ept_{nobody}"), Value::Null),
+        (Method::POST, format!("/endpoints/ept_{nobody}/rotate"), Value::Null),
+        (Method::POST, format!("/endpoints/ept_{nobody}/test"), Value::Null),
+        (Method::POST, format!("/notices/ntc_{nobody}/redeliver"), json!({})),
     ];
     let foreign = |rest: &str| format!("/api/v1/organizations/{}{rest}", world.foreign);
     let unknown = |rest: &str| format!("/api/v1/organizations/org_{nobody}{rest}");
@@ -110,6 +117,7 @@ async fn every_route_asks_for_the_role_it_needs() {
         (Method::PUT, "/api/v1/models/X", json!({"product": "camera", "units": 1})),
         (Method::PUT, "/api/v1/limits", json!({})),
         (Method::GET, "/api/v1/transactions", Value::Null),
+        (Method::GET, "/api/v1/notices", Value::Null),
         (Method::GET, "/api/v1/transactions/verify", Value::Null),
         (Method::GET, "/api/v1/time", Value::Null),
         (Method::POST, "/api/v1/time/confirm", Value::Null),

@@ -89,6 +89,7 @@ fn assemble(dir: &Path, clock: &ManualClock) -> (Router, Books, Arc<TokenStore>)
         alarms: Arc::default(),
         metrics: Arc::default(),
         lease: Seconds::days(7),
+        notify: crate::notify::Rules { allow_private: false, mail: true },
     });
     (router(api), books, tokens)
 }

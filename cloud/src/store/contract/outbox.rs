@@ -109,7 +109,7 @@ pub(super) fn a_delivery_is_taken_retried_and_ended(store: &mut impl EventStore)
     change(store, &[1, 2].map(|n| OutboxChange::Add(webhook(n, ACME))));
     change(store, &[OutboxChange::Tell(new(1, 10)), OutboxChange::Tell(new(2, 20))]);
     fn due(store: &impl EventStore, secs: u64) -> Vec<(u8, u8)> {
-        let due = store.reads().due_deliveries(at(secs), 9).unwrap();
+        let due = store.reads().due_deliveries(at(secs), EndpointKind::Webhook, 9).unwrap();
         let each = due.iter().map(|due| {
             assert_eq!(due.endpoint.as_ref().unwrap().id, due.delivery.endpoint);
             (due.notice.id.as_bytes()[0], due.delivery.endpoint.as_bytes()[0])
@@ -118,7 +118,8 @@ pub(super) fn a_delivery_is_taken_retried_and_ended(store: &mut impl EventStore)
     }
     assert_eq!(due(store, 9), []);
     assert_eq!(due(store, 30), [(1, 1), (1, 2)], "one of each endpoint, the oldest first");
-    assert_eq!(store.reads().due_deliveries(at(30), 1).unwrap().len(), 1);
+    assert_eq!(store.reads().due_deliveries(at(30), EndpointKind::Webhook, 1).unwrap().len(), 1);
+    assert_eq!(store.reads().due_deliveries(at(30), EndpointKind::Email, 9).unwrap(), []);
     let (notice, endpoint) = (notice_id(1), endpoint_id(1));
     change(store, &[OutboxChange::Take { notice, endpoint, until: at(100) }]);
     assert_eq!(due(store, 30), [(1, 2), (2, 1)], "under way until its lease ends");

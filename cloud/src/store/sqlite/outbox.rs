@@ -111,10 +111,10 @@ impl OutboxReads for Connection {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    fn due_deliveries(&self, now: Timestamp, limit: u32) -> Result<Vec<DueDelivery>> {
+    fn due_deliveries(&self, now: Timestamp, kind: EndpointKind, limit: u32) -> Result<Vec<DueDelivery>> {
         let sql = format!(
             "WITH first AS (SELECT endpoint, min(next_at) AS next_at FROM deliveries WHERE state = 'waiting'
-                            GROUP BY endpoint HAVING min(next_at) <= ?1 ORDER BY 2 LIMIT ?2)
+                            AND kind = ?2 GROUP BY endpoint HAVING min(next_at) <= ?1 ORDER BY 2 LIMIT ?3)
              SELECT {DELIVERY}, {NOTICE}, {ENDPOINT} FROM first
              JOIN deliveries d ON d.endpoint = first.endpoint AND d.notice =
                  (SELECT notice FROM deliveries WHERE state = 'waiting' AND endpoint = first.endpoint
@@ -123,7 +123,7 @@ impl OutboxReads for Connection {
              ORDER BY first.next_at"
         );
         let mut statement = self.prepare_cached(&sql)?;
-        let rows = statement.query_map((integer(now.as_secs())?, limit), |row| {
+        let rows = statement.query_map((integer(now.as_secs())?, kind.name(), limit), |row| {
             let has_endpoint = row.get::<_, Option<Vec<u8>>>(17)?.is_some();
             let endpoint = if has_endpoint { Some(endpoint(row, 17)?) } else { None };
             Ok(DueDelivery { delivery: delivery(row)?, notice: notice(row, 11)?, endpoint })

@@ -202,8 +202,7 @@ impl Scene<'_> {
         };
         let since = [since(&clocks.expiry), since(&clocks.capacity)].into_iter().flatten().min();
         let mark = Mark { kind: NoticeKind::Noncompliant, days: None, about: since.unwrap_or(self.now) };
-        let mut text =
-            Vec::from([format!("Group {} is noncompliant since {}.", self.group.name, mark.about)]);
+        let mut text = Vec::from([format!("{} is noncompliant since {}.", self.group.name, mark.about)]);
         text.extend(
             self.group.assessment.findings.iter().map(|f| format!("{}: {}.", f.code(), f.sentence())),
         );
@@ -229,7 +228,7 @@ impl Scene<'_> {
         let about = group.assessment.compliant_since.unwrap_or(self.now);
         let mark = Mark { kind: NoticeKind::Compliant, days: None, about };
         let mut text = Vec::from([format!(
-            "Group {} is compliant again since {about}; all its devices have their full function as soon as they hear of it.",
+            "{} is compliant again since {about}; all its devices have their full function as soon as they hear of it.",
             group.name
         )]);
         text.extend(group.figures.term.coterm_at().map(|at| format!("Its term ends at {at}.")));
@@ -238,8 +237,7 @@ impl Scene<'_> {
 
     fn term_ends(&self, topic: Topic, mark: Mark) -> Notice {
         let group = self.group;
-        let mut text =
-            Vec::from([format!("All licenses of group {} end together at {}.", group.name, mark.about)]);
+        let mut text = Vec::from([format!("All licenses of {} end together at {}.", group.name, mark.about)]);
         match (self.renewed_until(), self.renewal_short()) {
             (Some(until), short) => {
                 text.push(format!("Renewals wait and begin then; they last until {until}."));
@@ -262,7 +260,7 @@ impl Scene<'_> {
 
     fn renewal_too_small(&self, topic: Topic, mark: Mark) -> Notice {
         let mut text = Vec::from([format!(
-            "The term of group {} ends at {}, and the renewals that wait begin.",
+            "The term of {} ends at {}, and the renewals that wait begin.",
             self.group.name, mark.about
         )]);
         text.extend(self.renewal_short().and_then(|short| too_small(&short)));
@@ -286,7 +284,7 @@ impl Scene<'_> {
                 (devices, all) => format!("management of {devices} of its {all} devices locks"),
             },
         };
-        let mut text = Vec::from([format!("Group {}: {what} at {}.", self.group.name, step.at)]);
+        let mut text = Vec::from([format!("{}: {what} at {}.", self.group.name, step.at)]);
         text.extend(
             self.group.assessment.findings.iter().map(|f| format!("{}: {}.", f.code(), f.sentence())),
         );

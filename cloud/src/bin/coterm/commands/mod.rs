@@ -10,6 +10,7 @@ pub(crate) mod group;
 pub(crate) mod held;
 pub(crate) mod key;
 pub(crate) mod log;
+pub(crate) mod notice;
 pub(crate) mod org;
 pub(crate) mod platform;
 pub(crate) mod site;
