@@ -21,7 +21,6 @@ mod keys_in_hardware;
 mod ladder;
 mod log;
 mod manual;
-mod notices;
 mod offline;
 mod python_peer;
 mod safety;
