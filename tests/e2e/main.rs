@@ -21,6 +21,7 @@ mod keys_in_hardware;
 mod ladder;
 mod log;
 mod manual;
+mod notices;
 mod offline;
 mod python_peer;
 mod safety;
