@@ -62,7 +62,7 @@ pub(super) fn look<E>(
     }
     for kind in [NoticeKind::LockAhead, NoticeKind::StopAhead] {
         // The group's own figures say whether a date can be near at all; only then are its devices looked at.
-        if !dates(group, kind).any(|at| passed(kind, at, now).is_some()) {
+        if !dates(organization, group, kind).any(|at| passed(kind, at, now).is_some()) {
             continue;
         }
         let Some((mark, step)) = scene.step(kind) else { continue };
@@ -103,10 +103,15 @@ pub(super) fn still_true(
 
 /// Every instant at which a device of the group could lock or stop, by the clocks of the group and of whoever came with
 /// its own; a device follows one of them, or by its scope none.
-pub(super) fn dates(group: &Group, kind: NoticeKind) -> impl Iterator<Item = Timestamp> + '_ {
+pub(super) fn dates<'a>(
+    organization: &'a Organization,
+    group: &'a Group,
+    kind: NoticeKind,
+) -> impl Iterator<Item = Timestamp> + 'a {
     let judged = &group.assessment;
     let all = core::iter::once(&judged.ahead).chain(judged.carried.iter().map(|carried| &carried.ahead));
-    all.flat_map(|ahead| [ahead.expiry, ahead.capacity]).filter_map(move |schedule| match kind {
+    let all = all.flat_map(|ahead| [ahead.expiry, ahead.capacity]);
+    all.map(|schedule| organization.thawed(schedule)).filter_map(move |schedule| match kind {
         NoticeKind::LockAhead => schedule.lock_at,
         NoticeKind::StopAhead => schedule.stop_at,
         NoticeKind::TermEnds
@@ -135,8 +140,11 @@ impl Scene<'_> {
         Topic::of(self.group.id, kind.name())
     }
 
-    /// The next lock or stop of any device.
+    /// The next lock or stop of any device; none while a freeze keeps it off (domain E6).
     fn next_step(&self, kind: NoticeKind) -> Option<SharedStep> {
+        if self.organization.frozen_since().is_some() {
+            return None;
+        }
         let state = match kind {
             NoticeKind::LockAhead => EnforcementState::ManagementLocked,
             NoticeKind::StopAhead => EnforcementState::Stopped,

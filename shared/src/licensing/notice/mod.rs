@@ -17,7 +17,7 @@ pub use facts::{KeyWaiting, NoticeFacts, SiteWaiting, TrialEnding};
 pub use wake::next_notice_at;
 
 use super::organization::Organization;
-use super::{Event, KeyPlace};
+use super::{Event, KeyPlace, SafetyEvent};
 use crate::id::{DeviceId, GroupId, KeyId, SiteId};
 use crate::time::{DAY_SECS, Seconds, Timestamp};
 use alloc::collections::BTreeSet;
@@ -215,13 +215,16 @@ pub struct Changed {
     pub sites: BTreeSet<SiteId>,
     /// Devices that came with a trial.
     pub devices: BTreeSet<DeviceId>,
+    /// A freeze began or ended, which moves every date (domain E6).
+    pub everything: bool,
 }
 
 impl Changed {
     /// Whether nothing was touched.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.keys.is_empty() && self.sites.is_empty() && self.devices.is_empty()
+        let none = self.groups.is_empty() && self.keys.is_empty() && self.sites.is_empty();
+        none && self.devices.is_empty() && !self.everything
     }
 
     /// Adds what an event touched.
@@ -243,7 +246,17 @@ impl Changed {
             Event::DeviceClaimed { device, trial: Some(_), .. } => {
                 self.devices.insert(device.clone());
             }
-            Event::OrganizationFounded { .. }
+            Event::Safety(SafetyEvent::Frozen { .. } | SafetyEvent::Unfrozen { .. }) => {
+                self.everything = true
+            }
+            Event::Safety(
+                SafetyEvent::Held { .. }
+                | SafetyEvent::Approved { .. }
+                | SafetyEvent::Rejected { .. }
+                | SafetyEvent::Withdrawn { .. }
+                | SafetyEvent::Expired { .. },
+            )
+            | Event::OrganizationFounded { .. }
             | Event::GroupsEnabled
             | Event::SettingsChanged { .. }
             | Event::GroupCreated { .. }
@@ -265,8 +278,7 @@ impl Changed {
             | Event::KeyTransferred { .. }
             | Event::RenewalsActivated { .. }
             | Event::TermEnded { .. }
-            | Event::Enrolment(_)
-            | Event::Safety(_) => {}
+            | Event::Enrolment(_) => {}
         }
     }
 }
@@ -284,6 +296,10 @@ pub fn notices<E>(
     mut told: impl FnMut(&Topic) -> Result<Option<Mark>, E>,
 ) -> Result<Vec<Notice>, E> {
     let mut found = Vec::new();
+    let about = match about {
+        About::Changed(changed) if changed.everything => &About::Everything,
+        other @ (About::Everything | About::Changed(_)) => other,
+    };
     match about {
         About::Everything => {
             for one in organization.groups() {

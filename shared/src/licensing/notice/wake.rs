@@ -17,15 +17,15 @@ const FARTHEST: Seconds = Seconds::days(30);
 /// is ahead.
 #[must_use]
 pub fn next_notice_at(organization: &Organization, now: Timestamp) -> Option<Timestamp> {
-    let groups = organization.groups().filter_map(|group| of_group(group, now));
+    let groups = organization.groups().filter_map(|group| of_group(organization, group, now));
     let items = SOON.iter().filter_map(|days| of_items(organization, *days, now));
     groups.chain(items).min()
 }
 
-fn of_group(group: &Group, now: Timestamp) -> Option<Timestamp> {
-    // None of its dates is before the one it waits for.
-    let first = group.due_at?;
-    if first > now.saturating_add(FARTHEST) {
+fn of_group(organization: &Organization, group: &Group, now: Timestamp) -> Option<Timestamp> {
+    // None of its dates is before the one it waits for; a freeze that ended only puts them off.
+    let near = now.saturating_add(FARTHEST);
+    if let Some(first) = group.due_at.filter(|first| *first > near) {
         return Some(first.saturating_sub(FARTHEST));
     }
     let term = match group.figures.term {
@@ -34,7 +34,7 @@ fn of_group(group: &Group, now: Timestamp) -> Option<Timestamp> {
     };
     let term = term.into_iter().flat_map(|at| TERM.iter().map(move |days| begins(at, *days)));
     let steps = [NoticeKind::LockAhead, NoticeKind::StopAhead].into_iter();
-    let steps = steps.flat_map(|kind| dates(group, kind));
+    let steps = steps.flat_map(|kind| dates(organization, group, kind));
     let steps = steps.flat_map(|at| SOON.iter().map(move |days| begins(at, *days)));
     term.chain(steps).filter(|at| *at > now).min()
 }
