@@ -71,6 +71,7 @@ impl Daemon {
             readiness: Arc::new(Unknown),
             lease: coterm_shared::time::Seconds::days(7),
             alarms: Arc::default(),
+            notify: coterm_cloud::notify::Rules { allow_private: false, mail: false },
             metrics: Arc::default(),
         });
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
