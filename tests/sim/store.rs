@@ -6,8 +6,8 @@
 use crate::planted::Planted;
 use coterm_cloud::store::chain::{Link, genesis, link};
 use coterm_cloud::store::outbox::{
-    Delivery, DueDelivery, Endpoint, NoticeQuery, OutboxChange, OutboxFigures, OutboxReads, OutboxWrites,
-    StoredNotice,
+    Delivery, DueDelivery, Endpoint, EndpointKind, NoticeQuery, OutboxChange, OutboxFigures, OutboxReads,
+    OutboxWrites, StoredNotice,
 };
 use coterm_cloud::store::{
     ChangeSet, Conflict, DeviceStatus, Envelope, EventStore, Head, IdempotencyRecord, Issued, Note,
@@ -201,7 +201,7 @@ impl OutboxReads for Reader {
         Ok(Vec::new())
     }
 
-    fn due_deliveries(&self, _: Timestamp, _: u32) -> Result<Vec<DueDelivery>> {
+    fn due_deliveries(&self, _: Timestamp, _: EndpointKind, _: u32) -> Result<Vec<DueDelivery>> {
         Ok(Vec::new())
     }
 
