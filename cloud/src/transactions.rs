@@ -161,9 +161,14 @@ pub fn read<'a>(cell: impl Fn(&'static str) -> Option<&'a str>) -> Result<Envelo
     })
 }
 
+/// A cell as it was before it was made harmless; one that no export made so stays as it is.
+pub(crate) fn as_written(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|text| harmless(text) != *text).unwrap_or(cell)
+}
+
 /// A leading apostrophe keeps spreadsheets from taking what people named for a formula: they look past white space, and
 /// read full-width signs as their plain ones.
-fn harmless(text: &str) -> String {
+pub(crate) fn harmless(text: &str) -> String {
     let signs = ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
     // An apostrophe that is there already gets another: who reads the file back takes off exactly one.
     let formula = text.starts_with(['\'', '\t', '\r', '\n']) || text.trim_start().starts_with(signs);

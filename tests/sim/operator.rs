@@ -119,6 +119,7 @@ impl World {
             Change::SplitKey { .. } => "split-key",
             Change::TransferKey { .. } => "transfer-key",
             Change::WithLicenses { .. } => "with-licenses",
+            Change::Prepared(_) => "import",
             Change::Platform(command) => command.name(),
         };
         let position = locked(&self.machines[node].disk).db.position();

@@ -62,6 +62,7 @@ pub fn credit(
         Change::FoundOrganization(_)
         | Change::TransferKey { .. }
         | Change::WithLicenses { .. }
+        | Change::Prepared(_)
         | Change::Platform(_) => false,
     };
     if gained > 0 || (exact && gained < 0) {

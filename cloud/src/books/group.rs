@@ -6,7 +6,7 @@
 use super::feed::{Touch, Touches, merge};
 use super::ledger::{Ledger, Overlay, Tail};
 use super::request::{BooksError, Committed, Held, Request, StoredResponse};
-use super::rules::{self, Mode, Plan, View};
+use super::rules::{self, Mode, OrganizationPlan, Plan, View};
 use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, Reservation, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{Changed, Organization};
@@ -76,7 +76,7 @@ pub(super) fn carry_out(
         let plan = rules::plan(&view, &change, now, mode)?;
         plan.check_preview(expected_preview.as_ref())?;
         // What waits takes no names; yet a claim of what is another's is refused now, not when it is approved.
-        let (plan, names, held) = if plan.needs_approval() {
+        let (mut plan, names, held) = if plan.needs_approval() {
             let (waiting, operation) = plan.held(&by)?;
             let held = Held { operation, preview: plan.preview(now) };
             (waiting, plan.reservations(), Some(Box::new(held)))
@@ -164,13 +164,18 @@ fn check_version(
     if expected == actual { Ok(()) } else { Err(BooksError::VersionConflict { expected, actual }) }
 }
 
-fn committed(view: &impl View, plan: &Plan, now: Timestamp) -> Committed {
+fn committed(view: &impl View, of: &Plan, now: Timestamp) -> Committed {
     let (response, replayed) = (None, None);
+    let plan = of;
+    // Nobody wants a copy of a million events.
+    let copied = |plan: &OrganizationPlan| {
+        if of.encoded.is_some() { Vec::new() } else { plan.decision.events.clone() }
+    };
     match (&plan.organization, &plan.platform) {
         (Some(plan), _) => Committed {
             at: now,
             version: plan.decision.after.version(),
-            events: plan.decision.events.clone(),
+            events: copied(plan),
             held: None,
             organization: Some(plan.decision.after.clone()),
             response,

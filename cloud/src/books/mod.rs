@@ -9,8 +9,10 @@
 //!
 //! Readers never wait for the writer: organizations are persistent data structures, a snapshot costs a few pointers.
 
+mod beside;
 mod feed;
 mod group;
+mod import;
 mod intake;
 mod issue;
 mod ledger;
@@ -27,6 +29,7 @@ mod writer;
 
 pub use crate::store::{DeviceStatus, Envelope, Issued, Note, NoteChange};
 pub use feed::{Feed, Touch, Touches};
+pub use import::{ImportFile, Imported, Prepared};
 pub use issue::{Allocated, SignError, Signed, ToIssue};
 pub use meters::{Ailment, Meters};
 pub use request::{
@@ -237,7 +240,7 @@ impl Books {
         blocking(move || {
             let now = books.now();
             let present = Present(books.platform(), &books, now);
-            rules::licenses_along(&present, id, &of, now, books.shared.mode)
+            beside::licenses_along(&present, id, &of, now, books.shared.mode)
         })
         .await
     }

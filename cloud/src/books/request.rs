@@ -1,5 +1,6 @@
 //! What is asked of the books, and what they answer.
 
+use super::import::Prepared;
 use crate::clock::TimeDoubt;
 use crate::store::StoreError;
 use coterm_shared::id::{GroupId, KeyId, OrganizationId};
@@ -70,6 +71,8 @@ pub enum Change {
         /// The hashes of the codes of all parts, by part.
         code_hashes: BTreeMap<KeyId, CodeHash>,
     },
+    /// What was decided beside the writer, on a state that may have moved on since.
+    Prepared(Arc<Prepared>),
     /// A command to the platform.
     Platform(PlatformCommand),
 }
@@ -77,7 +80,7 @@ pub enum Change {
 impl Change {
     /// The organization it changes, `None` if it changes the platform alone.
     #[must_use]
-    pub const fn organization(&self) -> Option<OrganizationId> {
+    pub fn organization(&self) -> Option<OrganizationId> {
         match self {
             Change::FoundOrganization(founding) => Some(founding.id),
             Change::Organization { id, .. } => Some(*id),
@@ -85,6 +88,7 @@ impl Change {
             | Change::SplitKey { organization, .. }
             | Change::WithLicenses { organization, .. }
             | Change::TransferKey { organization, .. } => Some(*organization),
+            Change::Prepared(prepared) => Some(prepared.organization()),
             Change::Platform(_) => None,
         }
     }

@@ -8,9 +8,9 @@ use super::request::{BooksError, Change};
 use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
 use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    self, Actor, Command, Context, Dated, Decision, HeldCommand, HeldOperation, IssuedKey, KeyStep,
-    LicensePlan, Limits, Organization, PartRequest, PartTarget, Preview, PreviewDigest, Refusal, RefusalCode,
-    Refusals, ReservedKind, SafetyCommand,
+    self, Actor, Command, Context, Dated, Decision, HeldCommand, HeldOperation, IssuedKey, KeyStep, Limits,
+    Organization, PartRequest, PartTarget, Preview, PreviewDigest, Refusal, RefusalCode, Refusals,
+    ReservedKind, SafetyCommand,
 };
 use coterm_shared::platform::code::CodeHash;
 use coterm_shared::platform::{
@@ -60,10 +60,12 @@ pub(super) struct Plan {
     /// For the platform.
     pub(super) platform: Option<PlatformPlan>,
     /// What is written down if it has to wait for the vendor (domain E6).
-    command: Option<HeldCommand>,
+    pub(super) command: Option<HeldCommand>,
+    /// Its events as the store takes them, if it was decided beside the writer.
+    pub(super) encoded: Option<Vec<Append>>,
 }
 
-fn missing(id: OrganizationId) -> Refusals {
+pub(super) fn missing(id: OrganizationId) -> Refusals {
     let message = format!("there is no organization {id}");
     Refusal::new(RefusalCode::OrganizationNotFound, message, "list the organizations to find its id").into()
 }
@@ -116,6 +118,7 @@ pub(super) fn asked_for(view: &impl View, change: &Change) -> Option<Reservation
         | Change::Organization { .. }
         | Change::SplitKey { .. }
         | Change::WithLicenses { .. }
+        | Change::Prepared(_)
         | Change::TransferKey { .. }
         | Change::Platform(_) => None,
     }
@@ -191,7 +194,7 @@ pub(super) fn plan(
             let decision = licensing::found(founding, &context)?;
             let organization = OrganizationPlan { id: founding.id, before: None, decision };
             let (organization, platform) = (Some(organization), Some(entry));
-            Ok(Plan { organization, receiver: None, platform, command: None })
+            Ok(Plan { organization, receiver: None, platform, command: None, encoded: None })
         }
         Change::Organization { id, command } => Plan::of(view, *id, command, &platform, &context),
         Change::ClaimKey { organization, code, group, mode } => {
@@ -223,11 +226,13 @@ pub(super) fn plan(
             receiver: None,
             platform: Some(decide_platform(&platform, command, now)?),
             command: None,
+            encoded: None,
         }),
+        Change::Prepared(prepared) => prepared.plan(view),
     }
 }
 
-fn on_organization(
+pub(super) fn on_organization(
     view: &impl View,
     id: OrganizationId,
     command: &Command,
@@ -316,19 +321,6 @@ fn enter_parts(
     Ok(changes.then_some(PlatformPlan { before, decision: entered }))
 }
 
-/// The licenses that have to go along with a move (domain G4).
-pub(super) fn licenses_along(
-    view: &impl View,
-    id: OrganizationId,
-    of: &Command,
-    now: Timestamp,
-    mode: Mode,
-) -> Result<LicensePlan, BooksError> {
-    let organization = view.organization(id).ok_or_else(|| missing(id))?;
-    let context = Context { now, limits: mode.limits(&view.platform()) };
-    Ok(licensing::licenses_along(&organization, of, &context)?)
-}
-
 /// What a key that leaves one organization comes to in another: it arrives unassigned, or in the one pool
 /// of an organization without license groups (domain G1, K7, K8).
 fn receive(
@@ -393,7 +385,13 @@ impl Plan {
         };
         let carried_out = approved.as_ref().unwrap_or(&command);
         let (receiver, platform) = beside(view, &organization, carried_out, platform, context)?;
-        Ok(Plan { organization: Some(organization), receiver, platform, command: Some(command) })
+        Ok(Plan {
+            organization: Some(organization),
+            receiver,
+            platform,
+            command: Some(command),
+            encoded: None,
+        })
     }
 
     /// Whether it freezes everything or ends that: every device of every organization wants a look (domain E6).
@@ -433,7 +431,13 @@ impl Plan {
         }
         let (decision, operation) = licensing::hold(&decision, command, &digest, by)?;
         let organization = OrganizationPlan { id: plan.id, before: plan.before.clone(), decision };
-        let held = Plan { organization: Some(organization), receiver: None, platform: None, command: None };
+        let held = Plan {
+            organization: Some(organization),
+            receiver: None,
+            platform: None,
+            command: None,
+            encoded: None,
+        };
         Ok((held, operation))
     }
 
@@ -443,7 +447,20 @@ impl Plan {
     }
 
     /// The events as the store takes them.
-    pub(super) fn appends(&self) -> Result<Vec<Append>, BooksError> {
+    pub(super) fn appends(&mut self) -> Result<Vec<Append>, BooksError> {
+        match self.encoded.take() {
+            Some(encoded) => Ok(encoded),
+            None => self.encodings(),
+        }
+    }
+
+    /// Encodes its events, so that the writer need not.
+    pub(super) fn encode(&mut self) -> Result<(), BooksError> {
+        self.encoded = Some(self.encodings()?);
+        Ok(())
+    }
+
+    fn encodings(&self) -> Result<Vec<Append>, BooksError> {
         let mut appends = Vec::with_capacity(2);
         for OrganizationPlan { id, before, decision } in self.organizations() {
             if decision.events.is_empty() {

@@ -8,7 +8,7 @@ use super::layers::{MAX_BODY_BYTES, RequestId};
 use super::problem::{Problem, Result};
 use super::{Api, ids};
 use crate::auth::{Access, Action, Principal, access, parse_bearer};
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -45,11 +45,7 @@ impl FromRequest<Api> for Ask {
 
     async fn from_request(request: Request, api: &Api) -> Result<Ask> {
         let (mut parts, body) = request.into_parts();
-        let principal = authenticate(&parts, api)?;
-        let Query(query) =
-            Query::<Vec<(String, String)>>::from_request_parts(&mut parts, api).await.map_err(|_| {
-                Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_QUERY", "The query is malformed.", "")
-            })?;
+        let (principal, query) = asked(&mut parts, api).await?;
         let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| {
             Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -66,7 +62,42 @@ impl FromRequest<Api> for Ask {
                 "Send `Content-Type: application/json`.",
             ));
         }
-        Ok(Ask {
+        Ok(Ask::of(parts, principal, query, body, api))
+    }
+}
+
+/// Who asks, and with which parameters: all before a byte of the body is read.
+async fn asked(parts: &mut Parts, api: &Api) -> Result<(Principal, Vec<(String, String)>)> {
+    let principal = authenticate(parts, api)?;
+    let Query(query) =
+        Query::<Vec<(String, String)>>::from_request_parts(parts, api).await.map_err(|_| {
+            Problem::new(StatusCode::BAD_REQUEST, "MALFORMED_QUERY", "The query is malformed.", "")
+        })?;
+    Ok((principal, query))
+}
+
+/// A request whose body is a file, still to be read.
+#[derive(Debug)]
+pub struct Upload {
+    /// The request, without its body.
+    pub ask: Ask,
+    /// The body.
+    pub body: Body,
+}
+
+impl FromRequest<Api> for Upload {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Upload> {
+        let (mut parts, body) = request.into_parts();
+        let (principal, query) = asked(&mut parts, api).await?;
+        Ok(Upload { ask: Ask::of(parts, principal, query, Bytes::new(), api), body })
+    }
+}
+
+impl Ask {
+    fn of(parts: Parts, principal: Principal, query: Vec<(String, String)>, body: Bytes, api: &Api) -> Ask {
+        Ask {
             principal,
             request_id: parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default(),
             now: api.now(),
@@ -75,7 +106,7 @@ impl FromRequest<Api> for Ask {
             garbled: parts.uri.query().map(encoded::garbled).unwrap_or_default(),
             headers: parts.headers,
             body,
-        })
+        }
     }
 }
 
@@ -92,10 +123,14 @@ fn authenticate(parts: &Parts, api: &Api) -> Result<Principal> {
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
+    is_of(headers, "application/json")
+}
+
+fn is_of(headers: &HeaderMap, kind: &str) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
         return false;
     };
-    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
+    value.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(kind))
 }
 
 impl Ask {
@@ -225,6 +260,30 @@ impl Ask {
     /// # Errors
     /// 422 if the key is not 1 to 128 printable ASCII characters.
     pub fn idempotency_key(&self) -> Result<Option<(String, [u8; 32])>> {
+        self.idempotency_key_of("")
+    }
+
+    /// Goes on only if the body is declared to be a CSV file.
+    ///
+    /// # Errors
+    /// 415.
+    pub fn is_csv(&self) -> Result<()> {
+        if is_of(&self.headers, "text/csv") {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "NOT_CSV",
+            "The body is not declared to be CSV.",
+            "Send `Content-Type: text/csv`.",
+        ))
+    }
+
+    /// The same for a request with a file, by its hash.
+    ///
+    /// # Errors
+    /// As [`Ask::idempotency_key`].
+    pub fn idempotency_key_of(&self, print: &str) -> Result<Option<(String, [u8; 32])>> {
         let Some(value) = self.headers.get("idempotency-key") else { return Ok(None) };
         let key = value.to_str().unwrap_or_default();
         if key.is_empty() || key.len() > 128 || !key.bytes().all(|b| b.is_ascii_graphic()) {
@@ -239,6 +298,7 @@ impl Ask {
         sha.update((self.what.len() as u64).to_be_bytes());
         sha.update(self.what.as_bytes());
         sha.update(&self.body);
+        sha.update(print.as_bytes());
         Ok(Some((key.to_owned(), sha.finalize().into())))
     }
 }

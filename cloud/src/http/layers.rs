@@ -21,6 +21,12 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// A request takes at most this long, its body included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The longest that a file takes to be sent and imported.
+pub const IMPORT_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+
+/// The end of the one route that takes files.
+const IMPORTS: &str = "/imports/{kind}";
+
 /// Requests worked on at a time; more are told to come back.
 pub const MAX_IN_FLIGHT: usize = 512;
 
@@ -104,7 +110,10 @@ pub async fn bounds(State(slots): State<Arc<Semaphore>>, request: Request, next:
     let Ok(_slot) = slots.try_acquire() else {
         return busy().into_response();
     };
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    let imports =
+        request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str().ends_with(IMPORTS));
+    let longest = if imports { IMPORT_TIMEOUT } else { REQUEST_TIMEOUT };
+    match tokio::time::timeout(longest, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -49,6 +49,9 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 
 /// Exports of the log that are sent at the same time; more are told to come back.
 const MAX_EXPORTS: usize = 16;
+
+/// Files that are imported at a time.
+const MAX_IMPORTS: usize = 2;
 /// Questions that wait for a change at the same time; more are told to come back. Each keeps one of the slots of requests.
 const MAX_WAITING: usize = 128;
 
@@ -82,6 +85,8 @@ struct Inner {
     redeeming: Limiter,
     turns: Mutex<()>,
     exports: Arc<Semaphore>,
+    /// Files that are imported at a time.
+    imports: Arc<Semaphore>,
     access: Arc<Desk>,
     forecasts: Forecasts,
     waiting: Arc<Semaphore>,
@@ -106,6 +111,7 @@ impl Api {
             redeeming: Limiter::default(),
             turns: Mutex::default(),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
+            imports: Arc::new(Semaphore::new(MAX_IMPORTS)),
             access: Arc::default(),
             forecasts: Forecasts::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
@@ -158,6 +164,11 @@ impl Api {
 
     fn exports(&self) -> &Arc<Semaphore> {
         &self.0.exports
+    }
+
+    /// Files that are imported: each holds all it decides in memory.
+    fn imports(&self) -> &Arc<Semaphore> {
+        &self.0.imports
     }
 
     fn forecasts(&self) -> &Forecasts {

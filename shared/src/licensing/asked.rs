@@ -89,7 +89,8 @@ fn without_fresh(command: &Command) -> Command {
         | Command::ReceiveKey { .. }
         | Command::MoveKey { .. }
         | Command::UnclaimKey { .. }
-        | Command::TransferKey { .. } => {}
+        | Command::TransferKey { .. }
+        | Command::Import(_) => {}
     }
     command
 }

@@ -3,6 +3,7 @@
 //! Texts arrive as they were typed; [`super::decide`] parses them, so that all faults of a command are found at once.
 
 use super::enrolment::EnrolmentCommand;
+use super::import::Import;
 use super::license_key::{IssuedKey, KeyPast, OrderLine};
 use super::safety::SafetyCommand;
 use super::settings::{DoorUnits, GroupSetting, Scope};
@@ -230,6 +231,8 @@ pub enum Command {
         /// Whether it is proven that no fewer would do.
         proven_smallest: bool,
     },
+    /// Makes everything that the lines of a file say.
+    Import(Import),
     /// Claim codes, and devices that come with one.
     Enrolment(EnrolmentCommand),
     /// Held operations and freezes (domain E6).
@@ -401,6 +404,7 @@ impl Command {
             Command::SplitKey { .. } => "split-key",
             Command::TransferKey { .. } => "transfer-key",
             Command::WithLicenses { .. } => "with-licenses",
+            Command::Import(_) => "import",
             Command::Enrolment(command) => command.name(),
             Command::Safety(command) => command.name(),
         }

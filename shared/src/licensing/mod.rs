@@ -26,6 +26,7 @@ mod enrolment;
 mod event;
 pub mod explain;
 mod group;
+pub mod import;
 mod ladders;
 pub mod license_key;
 mod name;
@@ -81,10 +82,10 @@ pub use plain::{hidden_in, is_hidden, plain};
 pub use planner::{LicensePlan, NoPlan, NoPlanCode, PlannedKey, licenses_along};
 pub use preview::{
     DeviceMove, GroupChange, GroupState, KeyChange, Preview, Proposal, ProposedStep, ReceiverPreview,
-    SiteMove, Warning, WarningCode, compare, preview,
+    SiteMove, Warning, WarningCode, compare, group_changes, preview,
 };
 pub(crate) use refusal::Findings;
-pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals};
+pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals, refusals_of};
 pub use safety::{
     Actor, Freeze, FreezeView, HeldCommand, HeldOperation, HeldState, HeldView, Lockout, SafetyCommand,
     SafetyEvent, SafetyView, Thaw, hold,

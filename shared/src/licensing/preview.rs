@@ -191,6 +191,31 @@ pub fn preview(
 /// Compares an organization with a decision made on it.
 #[must_use]
 pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Preview {
+    let (proposal, no_proposal) = match proposal::proposal(decision, at) {
+        Ok(proposal) => (proposal, None),
+        Err(why) => (None, Some(why)),
+    };
+    Preview {
+        version: before.version(),
+        at,
+        groups: group_changes(before, decision, at),
+        keys: changes::keys(decision),
+        sites: changes::sites(decision),
+        devices: changes::devices(decision),
+        warnings: warnings::warnings(decision, at),
+        held: Some(&decision.lockout).filter(|lockout| lockout.needs_approval()).cloned(),
+        safety: SafetyView::of(before, None, at),
+        proposal,
+        no_proposal,
+        digest: PreviewDigest::of(decision),
+        events: decision.events.iter().map(|dated| dated.event.name().to_string()).collect(),
+        receiver: None,
+    }
+}
+
+/// Every group that a decision touches, before and after.
+#[must_use]
+pub fn group_changes(before: &Organization, decision: &Decision, at: Timestamp) -> Vec<GroupChange> {
     let after = &decision.after;
     // Those that are judged anew, and those the command names although nothing changes their figures: a group that is
     // created is one of them.
@@ -206,24 +231,5 @@ pub fn compare(before: &Organization, decision: &Decision, at: Timestamp) -> Pre
             after: new.map(|group| GroupState::of(after, group, at)),
         })
     });
-    let (proposal, no_proposal) = match proposal::proposal(decision, at) {
-        Ok(proposal) => (proposal, None),
-        Err(why) => (None, Some(why)),
-    };
-    Preview {
-        version: before.version(),
-        at,
-        groups: groups.collect(),
-        keys: changes::keys(decision),
-        sites: changes::sites(decision),
-        devices: changes::devices(decision),
-        warnings: warnings::warnings(decision, at),
-        held: Some(&decision.lockout).filter(|lockout| lockout.needs_approval()).cloned(),
-        safety: SafetyView::of(before, None, at),
-        proposal,
-        no_proposal,
-        digest: PreviewDigest::of(decision),
-        events: decision.events.iter().map(|dated| dated.event.name().to_string()).collect(),
-        receiver: None,
-    }
+    groups.collect()
 }

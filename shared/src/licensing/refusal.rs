@@ -168,6 +168,14 @@ refusal_codes! {
     BothPartsLeave = "BOTH_PARTS_LEAVE", Invalid;
     /// A renewal waits in a group, and none was named (domain K3).
     RenewalNeedsGroup = "RENEWAL_NEEDS_GROUP", Invalid;
+    /// The first line of a file does not name the columns it needs.
+    HeaderInvalid = "HEADER_INVALID", Invalid;
+    /// By a file more devices would be put on the way to a lock than one operation may without approval (domain E6).
+    ImportLocksOut = "IMPORT_LOCKS_OUT", Conflict;
+    /// A line of a file is not well formed.
+    LineMalformed = "LINE_MALFORMED", Invalid;
+    /// A cell of a file is empty or not what its column holds.
+    ValueInvalid = "VALUE_INVALID", Invalid;
     /// Licenses go along with a site or device that moves to another group, and nothing does (domain G4).
     NothingMoves = "NOTHING_MOVES", Invalid;
     /// A key that should go along is not active where the site or device comes from (domain G4).
@@ -281,6 +289,12 @@ impl Refusals {
     pub fn has(&self, code: RefusalCode) -> bool {
         self.0.iter().any(|refusal| refusal.code == code)
     }
+}
+
+/// These refusals together; `None` if there are none.
+#[must_use]
+pub fn refusals_of(refusals: Vec<Refusal>) -> Option<Refusals> {
+    if refusals.is_empty() { None } else { Some(Refusals(refusals)) }
 }
 
 impl From<Refusal> for Refusals {

@@ -261,7 +261,7 @@ fn set_limits(limits: Limits) -> Result<PlatformEvent, Refusals> {
     Ok(PlatformEvent::LimitsSet { limits })
 }
 
-fn check_free(platform: &Platform, id: KeyId, code_hash: &CodeHash, findings: &mut Findings) {
+pub(super) fn check_free(platform: &Platform, id: KeyId, code_hash: &CodeHash, findings: &mut Findings) {
     if platform.key(id).is_some() || platform.key_by_code_hash(code_hash).is_some() {
         findings.push(Refusal::new(
             RefusalCode::KeyCodeTaken,

@@ -10,8 +10,10 @@ pub mod code;
 
 mod aggregate;
 mod decide;
+mod orders;
 
 pub use aggregate::{
     DatedPlatformEvent, IssuedPart, Model, Platform, PlatformEvent, PlatformReplayError, Price,
 };
 pub use decide::{IssueKey, PlatformCommand, PlatformDecision, decide};
+pub use orders::{HistoricLine, HistoricOrder, enter_orders};

@@ -164,6 +164,33 @@ impl Client {
         }
     }
 
+    /// Sends a file, and returns what came of it.
+    pub(crate) fn upload(&self, path: &str, file: std::fs::File, key: &str) -> Result<Answer, Failure> {
+        let length = file.metadata().map_err(Failure::internal)?.len();
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.token.reveal()))
+            .header("accept", "application/json, application/problem+json")
+            .header("content-type", "text/csv")
+            .header("content-length", length.to_string())
+            .header("idempotency-key", key);
+        let request = request.body(ureq::SendBody::from_owned_reader(file)).map_err(Failure::internal)?;
+        let request = self.agent.configure_request(request).timeout_global(Some(EXPORT_TIME)).build();
+        let mut response = self.agent.run(request).map_err(|error| {
+            let text = format!("UNREACHABLE: no answer from {}: {error}.", self.base);
+            Failure::new(Exit::Unavailable, text)
+        })?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string().map_err(broken)?;
+        let body: Value = serde_json::from_str(&text).map_err(|_| not_coterm(&self.base, status))?;
+        if (200..300).contains(&status) {
+            Ok(Answer { body, etag: None })
+        } else {
+            Err(Failure { problem: Some(body.clone()), ..refused(status, &body) })
+        }
+    }
+
     fn raw(
         &self,
         method: Method,

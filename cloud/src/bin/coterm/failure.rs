@@ -71,11 +71,13 @@ pub(crate) fn after_help() -> String {
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) text: String,
+    /// What the server said, for those who want all of it.
+    pub(crate) problem: Option<serde_json::Value>,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, text: impl Into<String>) -> Failure {
-        Failure { exit, text: text.into() }
+        Failure { exit, text: text.into(), problem: None }
     }
 
     /// A failure of this program or of its surroundings.

@@ -15,7 +15,8 @@ mod table;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
-    access, calc, calendar, device, enrol, group, held, key, log, notice, org, platform, site, time, token,
+    access, calc, calendar, device, enrol, files, group, held, key, log, notice, org, platform, site, time,
+    token,
 };
 use context::Context;
 use coterm_cloud::manual::{self, ManArgs, Notes};
@@ -60,6 +61,11 @@ enum Command {
     /// Operations that wait for the vendor: list, show, approve, reject, withdraw
     #[command(subcommand)]
     Held(held::HeldCommand),
+    /// Import groups, sites, devices or orders of the past from a CSV file: all of it or nothing
+    #[command(subcommand)]
+    Import(files::ImportCommand),
+    /// Export what an organization owns into a directory, as files that an import reads
+    Export(files::ExportArgs),
     /// The price book
     #[command(subcommand)]
     Price(platform::PriceCommand),
@@ -147,6 +153,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Calendar(args) => calendar::run(&context()?, &args),
         Command::Key(command) => key::run(&context()?, command),
         Command::Held(command) => held::run(&context()?, command),
+        Command::Import(command) => files::import(context, command),
+        Command::Export(args) => files::export(&context()?, &args),
         Command::Price(command) => platform::price(&context()?, command),
         Command::Model(command) => platform::model(&context()?, command),
         Command::Limits(command) => platform::limits(&context()?, command),

@@ -24,7 +24,7 @@ pub(super) const FAULTS: &[(u16, &str, &str, &[&str])] = &[
     ),
     (412, "PreconditionFailed", "Changed since the version in If-Match", &["VERSION_CONFLICT"]),
     (413, "TooLarge", "The body is too large", &["BODY_TOO_LARGE"]),
-    (415, "UnsupportedMediaType", "The body is not declared to be JSON", &["NOT_JSON"]),
+    (415, "UnsupportedMediaType", "The body is not declared to be JSON", &["NOT_CSV", "NOT_JSON"]),
     (
         422,
         "Invalid",

@@ -127,6 +127,7 @@ fn in_path(path: &str) -> Vec<Value> {
         let what = match name {
             "device" => "the device's id",
             "model" => "the name of the model",
+            "kind" => "`groups`, `sites`, `devices` or `orders`",
             "product" => "`camera`, `door`, ..., or `product-N`",
             _ => "an id with its prefix",
         };
@@ -162,6 +163,9 @@ fn operation(path: &str, op: &Op) -> Value {
     };
     let in_json = |schema: &Value| json!({ "application/json": { "schema": schema } });
     let (done, mut shown) = match &op.answer {
+        Answer::Json(status, schema) if op.csv && op.kind == Kind::Read => {
+            (*status, json!({ "text/csv": { "schema": schema } }))
+        }
         Answer::Json(status, schema) => (*status, in_json(schema)),
         Answer::JsonOr(media_type, schema) => {
             let text = json!({ "schema": schema::text() });
@@ -207,6 +211,11 @@ fn operation(path: &str, op: &Op) -> Value {
     if let Some(fields) = described.as_object_mut() {
         if op.who == Who::Anyone {
             fields.insert(String::from("security"), json!([]));
+        }
+        if op.csv && op.kind != Kind::Read {
+            let content =
+                json!({ "required": true, "content": { "text/csv": { "schema": schema::text() } } });
+            fields.insert(String::from("requestBody"), content);
         }
         if let Some(body) = &op.body {
             let content = json!({ "required": true, "content": in_json(body) });

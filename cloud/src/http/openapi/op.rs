@@ -69,13 +69,27 @@ pub(in crate::http) struct Op {
     pub(super) fresh: bool,
     pub(super) query: Vec<(&'static str, Value, &'static str)>,
     pub(super) body: Option<Value>,
+    /// Whether it takes or gives a CSV file.
+    pub(super) csv: bool,
     pub(super) answer: Answer,
 }
 
 impl Op {
     fn new(kind: Kind, who: Who, id: &'static str, summary: &'static str) -> Op {
         let (query, body, answer) = (Vec::new(), None, Answer::Nothing);
-        Op { id, summary, who, kind, tagged: false, guesses: false, fresh: false, query, body, answer }
+        Op {
+            id,
+            summary,
+            who,
+            kind,
+            tagged: false,
+            guesses: false,
+            fresh: false,
+            query,
+            body,
+            csv: false,
+            answer,
+        }
     }
 
     /// It reads something.
@@ -123,6 +137,11 @@ impl Op {
     ) -> Op {
         let answer = answer.map_or(Answer::Nothing, |(status, schema)| Answer::Json(status, schema));
         Op { answer, ..Op::new(Kind::Act, who, id, summary) }
+    }
+
+    /// It takes a CSV file, or answers with one.
+    pub(in crate::http) fn csv(self) -> Op {
+        Op { csv: true, ..self }
     }
 
     /// What is sent.

@@ -7,6 +7,7 @@ mod devices;
 mod enrolment;
 mod explain;
 mod groups;
+mod imports;
 mod keys;
 mod notices;
 mod organizations;
@@ -67,6 +68,7 @@ pub(super) fn table() -> Routes {
         .and(access::routes())
         .and(calendar::routes())
         .and(enrolment::routes())
+        .and(imports::routes())
         .and(keys::routes())
         .and(safety::routes())
         .and(notices::routes())

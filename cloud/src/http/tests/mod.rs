@@ -8,6 +8,7 @@ mod calendar;
 mod changes;
 mod enrolment;
 mod forecast;
+mod imports;
 mod keys;
 mod notices;
 mod openapi;

@@ -281,7 +281,7 @@ async fn the_page_of_routes_names_routes_that_exist_and_who_may_use_them() {
             None => route.to_owned(),
         };
         // An empty body changes nothing: at the worst it is refused.
-        let path = path.replace("{device}", "none").replace(['{', '}'], "x");
+        let path = path.replace("{device}", "none").replace("{kind}", "sites").replace(['{', '}'], "x");
         let viewer = world.call(&world.viewer, method.clone(), &path, Value::Null).await;
         let vendor = world.call(&world.vendor, method.clone(), &path, Value::Null).await;
         let nobody = world.call("none", method, &path, Value::Null).await;

@@ -98,6 +98,7 @@ fn moves(draft: &mut Draft<'_>, of: &Command) -> Result<bool, Refusals> {
         | Command::SplitKey { .. }
         | Command::TransferKey { .. }
         | Command::WithLicenses { .. }
+        | Command::Import(_)
         | Command::Enrolment(_)
         | Command::Safety(_) => return Ok(false),
     }

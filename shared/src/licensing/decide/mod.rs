@@ -7,6 +7,7 @@ mod along;
 mod devices;
 mod enrolment;
 mod groups;
+mod import;
 mod keys;
 mod safety;
 mod sites;
@@ -133,6 +134,7 @@ fn dispatch(draft: &mut Draft<'_>, command: &Command) -> Result<(), Refusals> {
         Command::WithLicenses { of, keys, proven_smallest } => {
             along::with_licenses(draft, of, keys, *proven_smallest)?;
         }
+        Command::Import(lines) => import::import(draft, lines)?,
         Command::Enrolment(command) => enrolment::decide(draft, command)?,
         Command::Safety(command) => safety::decide(draft, command)?,
     }

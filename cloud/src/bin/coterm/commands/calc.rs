@@ -41,7 +41,7 @@ pub(crate) fn run(args: &CalcArgs) -> Result<(), Failure> {
         Ok(input) => input,
         Err(problems) => {
             let text = serde_json::to_string_pretty(&problems).map_err(Failure::internal)?;
-            return Err(Failure { exit: Exit::Invalid, text });
+            return Err(Failure::new(Exit::Invalid, text));
         }
     };
     let answer = calc::answer(&input).ok_or_else(|| Failure::internal("the numbers are out of bounds"))?;

@@ -320,6 +320,17 @@ pub(super) fn previews() -> Vec<Named> {
                 ),
             ]),
         ),
+        (
+            "Imported",
+            object([
+                ("kind", text()),
+                ("dry_run", flag()),
+                ("lines", said(count(), "of the file, without the first")),
+                ("imported", said(count(), "things: an order of several lines is one key")),
+                ("version", count()),
+                ("groups", list(to("GroupChange"))),
+            ]),
+        ),
         ("NoProposal", object([("code", text()), ("missing?", units()), ("sentence", text())])),
         (
             "ProposedStep",
