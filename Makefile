@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help sim replay planted run test test-tools peer bench man fuzz lint tools clean
+.PHONY: help sim replay planted run test test-tools peer bench fleet man fuzz lint tools clean
 
 help:
 	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
@@ -19,6 +19,7 @@ help:
 	@echo "make sim     the simulated fleet: SEEDS=2000 schedules of a week with faults of every kind, from FIRST=1 on"
 	@echo "make replay  one failed schedule again, bit for bit: FILE=target/sim-failures/SEED.json"
 	@echo "make planted whether the simulated fleet finds the bugs that are put in on purpose, within SEEDS=1000 schedules"
+	@echo "make fleet  a fleet of light agents over TLS against a cloud that runs: ARGS=\"storm --agents 2000 --token-file FILE\""
 	@echo "make fuzz    fuzz everything that reads foreign bytes, TIME=60 seconds each (nightly, and a C++ compiler)"
 	@echo "make man     a manual page for every command of every program, into target/man"
 	@echo "make lint    format, clippy without warnings, licenses and banned crates, the rules of the house"
@@ -74,6 +75,10 @@ replay:
 planted: SEEDS ?= 1000
 planted:
 	$(SIM) --planted --seeds $(SEEDS) --first $(FIRST)
+
+# Measures a cloud that runs, with a fleet of its own organization; see `make fleet ARGS=--help`.
+fleet:
+	@$(CARGO) run --release --quiet --locked -p coterm-tests --example coterm-fleet -- $(ARGS)
 
 man:
 	$(CARGO) build --locked -p coterm-cloud -p coterm-agent --bins

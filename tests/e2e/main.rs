@@ -14,6 +14,7 @@ mod demo;
 mod documentation;
 mod enrolment;
 mod external_broker;
+mod fleet;
 mod hostile;
 mod isolation;
 mod keys;
