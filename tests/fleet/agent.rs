@@ -224,7 +224,7 @@ impl Agent {
 
     fn pump(&mut self) {
         let Some(client) = &self.client else { return };
-        if let Some((slot, payload)) = self.outbox.next() {
+        if let Some((slot, payload)) = self.outbox.take() {
             let topic = match slot {
                 Outgoing::Report => Topic::Report(self.device.clone()),
                 Outgoing::Request => Topic::Request(self.device.clone()),
