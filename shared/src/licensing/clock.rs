@@ -211,6 +211,12 @@ impl Clocks {
         self.expiry.is_fresh() && self.capacity.is_fresh()
     }
 
+    /// Whether either runs.
+    #[must_use]
+    pub const fn is_running(&self) -> bool {
+        matches!(self.expiry, CauseClock::Running(_)) || matches!(self.capacity, CauseClock::Running(_))
+    }
+
     /// Both paused, each with the less left of the two.
     #[must_use]
     pub fn stricter(self, other: Clocks, at: Timestamp) -> Clocks {

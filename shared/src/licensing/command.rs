@@ -55,6 +55,9 @@ pub struct SettingsChange {
     /// How many devices one operation may, whatever their share; a setting of the organization alone (domain E6).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_devices: Option<u64>,
+    /// How many devices of a group lock a day at most, 0 for no bound; a setting of the organization alone (domain E6).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockout_pace: Option<u64>,
     /// What a group shall have as its organization has it, no longer as its own (domain E1); of a group alone.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub inherit: BTreeSet<GroupSetting>,

@@ -8,6 +8,7 @@
 use super::ahead::{Ahead, ahead};
 use super::clock::Clocks;
 use super::coterm::{ExactInstant, Pool};
+use super::safety::Tranches;
 use super::settings::{Limits, Settings};
 use crate::enforcement::{EnforcementState, Schedule};
 use crate::finding::Finding;
@@ -188,6 +189,10 @@ pub struct Assessment {
     /// Clocks that sites and devices brought along, by holder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carried: Vec<Carried>,
+    /// On which days its devices lock, fixed when its ladder began; `None` if all of them do at once, or none does (domain
+    /// E6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tranches: Option<Tranches>,
     /// When a key that had been in a group before came last: it may be lent, to make a first claim look like a cure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_key_came_at: Option<Timestamp>,
@@ -323,6 +328,7 @@ pub fn assess(
         ahead: here,
         clocks_reset_at,
         carried,
+        tranches: previous.tranches.clone(),
         used_key_came_at,
     }
 }
@@ -339,7 +345,9 @@ pub(super) fn next_due(figures: &Figures, assessment: &Assessment, after: Timest
         .carried
         .iter()
         .flat_map(|carried| [carried.clocks_reset_at, carried.ahead.both().next_change_after(after)]);
-    own.into_iter().chain(brought).flatten().min()
+    let tranches = assessment.tranches.as_ref();
+    let paced = tranches.and_then(|days| days.next_change_after(&assessment.clocks, after));
+    own.into_iter().chain(brought).flatten().chain(paced).min()
 }
 
 const fn is_expiry(finding: &Finding) -> bool {

@@ -10,7 +10,7 @@ use super::event::{Dated, Event};
 use super::license_key::KeyPlace;
 use super::organization::{Due, Organization};
 use super::refusal::{Refusal, RefusalCode, Refusals};
-use super::safety::{Actor, Lockout, SafetyEvent, lockout};
+use super::safety::{Actor, Lockout, SafetyEvent, Tranches, lockout};
 use super::settings::{Limits, Settings};
 use super::site::Place;
 use crate::id::{DeviceId, GroupId, HeldId, KeyId, SiteId};
@@ -281,8 +281,16 @@ impl<'a> Draft<'a> {
                 carried.clocks = carried.clocks.with_settings(&settings);
             }
         }
-        let assessment = assess(&previous, &group.figures, &occasion, &settings, self.limits, at);
-        if assessment == group.assessment && group.figures == before.figures {
+        let mut assessment = assess(&previous, &group.figures, &occasion, &settings, self.limits, at);
+        // Fixed when the ladder begins, and then no setting and nobody who comes or goes moves a day (domain E6).
+        assessment.tranches = match (previous.clocks.is_running(), assessment.clocks.is_running()) {
+            (_, false) => None,
+            (true, true) => previous.tranches,
+            (false, true) => settings.lockout_pace.map(|pace| Tranches::of(&self.after, group, pace)),
+        };
+        // Another pace shows in what devices hold, and in nothing that is compared here.
+        let same_pace = settings.lockout_pace == before.settings.lockout_pace;
+        if assessment == group.assessment && group.figures == before.figures && same_pace {
             // A wake-up that changed nothing must still be over.
             let is_due = group.due_at.is_some_and(|due_at| due_at <= at);
             if !is_due {

@@ -89,7 +89,7 @@ impl Ladders {
     pub(super) fn of(organization: &Organization, group: &Group) -> Ladders {
         let own = organization.thawed_ahead(&group.assessment.ahead);
         let alike = match organization.settings_of(group).scope {
-            Scope::Group => group.assessment.carried.is_empty(),
+            Scope::Group => group.assessment.carried.is_empty() && !organization.is_paced(group),
             Scope::Product => false,
         };
         if alike {
@@ -103,12 +103,14 @@ impl Ladders {
     fn visiting(organization: &Organization, group: &Group) -> Ladders {
         let own = organization.thawed(group.assessment.schedule());
         let mut newer = BTreeMap::new();
+        let tranches = organization.tranches(group);
         let mut earliest = Ahead::default();
         let mut counted: BTreeMap<Rank, (Schedule, u64)> = BTreeMap::new();
         let mut holders: BTreeMap<Holder, (Schedule, u64)> = BTreeMap::new();
         let mut early = 0_u64;
         for device in organization.devices_in_group(group.id).filter(|device| device.consumes()) {
-            let (_, ahead) = organization.enforced(device, group, |group, device| {
+            let day = |_: &Group, device: &Device| tranches.as_ref().map_or(0, |days| days.day_of(device));
+            let (_, ahead) = organization.enforced(device, group, day, |group, device| {
                 let known = newer.entry(device.product);
                 let known = known.or_insert_with(|| organization.all_newer_units(group, device.product));
                 known.get(&device.id).copied().unwrap_or(0)

@@ -88,7 +88,7 @@ pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals, refusals_of};
 pub use safety::{
     Actor, Freeze, FreezeView, HeldCommand, HeldOperation, HeldState, HeldView, Lockout, SafetyCommand,
-    SafetyEvent, SafetyView, Thaw, hold,
+    SafetyEvent, SafetyView, Thaw, Tranches, hold,
 };
 pub use settings::{DoorUnits, DoorUnitsError, GroupSetting, Limits, Overrides, Scope, ScopeError, Settings};
 pub use site::{Home, Place, Site};

@@ -30,6 +30,9 @@ pub struct Settings {
     /// How many devices one operation may, whatever their share (domain E6); default 50.
     #[serde(default = "hold_devices")]
     pub hold_devices: u64,
+    /// How many devices of a group lock a day at most, for one cause (domain E6); default no bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lockout_pace: Option<u64>,
 }
 
 /// What a door controller counts by (domain G7).
@@ -101,6 +104,7 @@ impl Default for Settings {
             door_units: DoorUnits::Model,
             hold_share_percent: hold_share(),
             hold_devices: hold_devices(),
+            lockout_pace: None,
         }
     }
 }
@@ -216,6 +220,7 @@ impl Overrides {
             door_units: base.door_units,
             hold_share_percent: base.hold_share_percent,
             hold_devices: base.hold_devices,
+            lockout_pace: base.lockout_pace,
         }
     }
 }
@@ -248,6 +253,10 @@ pub struct Limits {
     /// How long a held operation waits for a decision before it is dropped (domain E6); default 30 days.
     #[serde(default = "held")]
     pub held_secs: Seconds,
+    /// The slowest pace of lockouts that an organization may choose, in devices a day (domain E6); without one it may choose
+    /// none. Default none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lockout_pace_min: Option<u64>,
 }
 
 impl Default for Limits {
@@ -262,6 +271,7 @@ impl Default for Limits {
             hold_share_max_percent: hold_share(),
             hold_devices_max: hold_devices(),
             held_secs: held(),
+            lockout_pace_min: None,
         }
     }
 }
@@ -326,6 +336,25 @@ impl Limits {
     /// Checks the share one operation may put on the way to lock without approval against the bounds (domain E6).
     pub fn check_hold_share(&self, percent: u64) -> Result<u64, Refusal> {
         within(percent, self.hold_share_max_percent, "% of the devices", "hold_share_percent")
+    }
+
+    /// Checks a pace of lockouts against the bounds (domain E6); 0 is none.
+    pub fn check_pace(&self, per_day: u64) -> Result<Option<u64>, Refusal> {
+        let refused = |message: alloc::string::String, hint: &str| {
+            Err(Refusal::new(RefusalCode::SettingOutOfBounds, message, hint).at("lockout_pace"))
+        };
+        match (per_day, self.lockout_pace_min) {
+            (0, _) => Ok(None),
+            (_, None) => refused(
+                format!("the vendor allows no pace of {per_day} devices a day, nor any other"),
+                "ask the vendor to allow one",
+            ),
+            (_, Some(min)) if per_day < min => refused(
+                format!("{per_day} devices a day are fewer than the vendor's bound of {min}"),
+                "choose more a day, or ask the vendor to lower the bound",
+            ),
+            (_, Some(_)) => Ok(Some(per_day)),
+        }
     }
 
     /// Checks the number of devices one operation may put on the way to lock without approval (domain E6).

@@ -9,7 +9,7 @@ use super::compliance::{Holder, Term};
 use super::device::{Device, DeviceState};
 use super::group::Group;
 use super::organization::Organization;
-use super::safety::{held_back, put_off};
+use super::safety::{Tranches, held_back, put_off};
 use super::settings::Scope;
 use super::site::Home;
 use crate::enforcement::Schedule;
@@ -80,13 +80,14 @@ impl Wanted {
 pub struct Wants {
     organization: Organization,
     newer: BTreeMap<(GroupId, ProductType), BTreeMap<DeviceId, u64>>,
+    tranches: BTreeMap<GroupId, Option<Tranches>>,
 }
 
 impl Wants {
     /// Of an organization as it is; the clone costs a few pointers.
     #[must_use]
     pub fn of(organization: &Organization) -> Wants {
-        Wants { organization: organization.clone(), newer: BTreeMap::new() }
+        Wants { organization: organization.clone(), newer: BTreeMap::new(), tranches: BTreeMap::new() }
     }
 
     /// The organization.
@@ -98,8 +99,12 @@ impl Wants {
     /// As [`Organization::wanted`].
     #[must_use]
     pub fn wanted(&mut self, id: &DeviceId) -> Option<Wanted> {
-        let Wants { organization, newer } = self;
-        organization.wanted_by(id, |group, device| {
+        let Wants { organization, newer, tranches } = self;
+        let day = |group: &Group, device: &Device| {
+            let known = tranches.entry(group.id).or_insert_with(|| organization.tranches(group));
+            known.as_ref().map_or(0, |tranches| tranches.day_of(device))
+        };
+        organization.wanted_by(id, day, |group, device| {
             let known = newer.entry((group.id, device.product));
             let known = known.or_insert_with(|| organization.all_newer_units(group, device.product));
             known.get(&device.id).copied().unwrap_or(0)
@@ -113,11 +118,19 @@ impl Organization {
     /// A retired device is told that it has no license any more, from the instant it was retired (domain G10).
     #[must_use]
     pub fn wanted(&self, id: &DeviceId) -> Option<Wanted> {
-        self.wanted_by(id, |group, device| self.newer_units(group, device))
+        let day = |group: &Group, device: &Device| {
+            self.tranches(group).map_or(0, |tranches| tranches.day_of(device))
+        };
+        self.wanted_by(id, day, |group, device| self.newer_units(group, device))
     }
 
     /// What a device should hold; `newer` tells the units of the devices that a shortfall is enforced on before it.
-    fn wanted_by(&self, id: &DeviceId, newer: impl FnOnce(&Group, &Device) -> u64) -> Option<Wanted> {
+    fn wanted_by(
+        &self,
+        id: &DeviceId,
+        day: impl FnOnce(&Group, &Device) -> u64,
+        newer: impl FnOnce(&Group, &Device) -> u64,
+    ) -> Option<Wanted> {
         let device = self.device(id)?;
         let home = || match self.home_of_site(device.site)? {
             Home::Group(group) => Some(Some(self.group(group)?)),
@@ -133,7 +146,7 @@ impl Organization {
                 // A site is not enforced during its countdown (domain G3).
                 None => (None, Vec::new(), Schedule::NEVER),
                 Some(group) => {
-                    let (findings, ahead) = self.enforced(device, group, newer);
+                    let (findings, ahead) = self.enforced(device, group, day, newer);
                     (Some(group), findings, ahead.both())
                 }
             },
@@ -170,10 +183,11 @@ impl Organization {
         &self,
         device: &Device,
         group: &Group,
+        day: impl FnOnce(&Group, &Device) -> u64,
         newer: impl FnOnce(&Group, &Device) -> u64,
     ) -> (Vec<Finding>, Ahead) {
         let findings = group.announced_findings();
-        let ahead = self.ahead_of(device, group);
+        let ahead = self.ahead_of(device, group, day);
         match self.settings_of(group).scope {
             Scope::Group => (findings, ahead),
             Scope::Product => {
@@ -211,16 +225,17 @@ impl Organization {
     }
 
     /// The ladder of a device by cause: the strictest of the group's and of what was carried along (domain E2).
-    fn ahead_of(&self, device: &Device, group: &Group) -> Ahead {
+    fn ahead_of(&self, device: &Device, group: &Group, day: impl FnOnce(&Group, &Device) -> u64) -> Ahead {
         let assessment = &group.assessment;
+        let own = if self.is_paced(group) { self.paced(group, day(group, device)) } else { assessment.ahead };
         if assessment.carried.is_empty() {
-            return assessment.ahead;
+            return own;
         }
         let sites = self.path_to_root(device.site).map(|site| Holder::Site(site.id));
         sites
             .chain(core::iter::once(Holder::Device(device.id.clone())))
             .filter_map(|holder| assessment.carried_by(&holder))
-            .fold(assessment.ahead, |ahead, carried| ahead.earliest(&carried.ahead))
+            .fold(own, |ahead, carried| ahead.earliest(&carried.ahead))
     }
 }
 

@@ -48,6 +48,7 @@ fn places() -> Vec<Named> {
                 ("door_units", either(&["model", "configured"])),
                 ("hold_share_percent", count()),
                 ("hold_devices", count()),
+                ("lockout_pace?", said(count(), "devices a day")),
             ]),
         ),
         ("Overrides", object(settings.map(|(name, schema)| (optional(name), schema)))),
@@ -63,6 +64,7 @@ fn places() -> Vec<Named> {
                 ("hold_share_max_percent", count()),
                 ("hold_devices_max", count()),
                 ("held_secs", secs()),
+                ("lockout_pace_min?", said(count(), "devices a day; absent: no pace may be chosen")),
             ]),
         ),
         (

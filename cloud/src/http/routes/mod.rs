@@ -161,6 +161,7 @@ fn settings_body() -> Value {
         ("door_units?", said(either(&["model", "configured"]), "of the organization alone")),
         ("hold_share_percent?", said(from_to(0, 100), "of the organization alone")),
         ("hold_devices?", said(count(), "of the organization alone")),
+        ("lockout_pace?", said(count(), "devices a day, 0 for no bound; of the organization alone")),
     ])
 }
 
@@ -176,6 +177,7 @@ fn group_settings_body() -> Value {
         ("door_units?", said(either(&["model", "configured"]), "refused: of the organization alone")),
         ("hold_share_percent?", said(from_to(0, 100), "refused: of the organization alone")),
         ("hold_devices?", said(count(), "refused: of the organization alone")),
+        ("lockout_pace?", said(count(), "refused: of the organization alone")),
     ])
 }
 
@@ -197,6 +199,7 @@ fn settings_of(fields: &mut Fields) -> Option<SettingsChange> {
     let door_units = fields.optional::<DoorUnits>("door_units");
     let hold_share_percent = fields.optional_integer("hold_share_percent", 0, 100);
     let hold_devices = fields.optional_integer("hold_devices", 0, u64::MAX);
+    let lockout_pace = fields.optional_integer("lockout_pace", 0, u64::MAX);
     Some(SettingsChange {
         grace_secs: grace_secs?.map(Seconds),
         stop_after_lock_secs: stop_after_lock_secs?.map(Seconds),
@@ -206,6 +209,7 @@ fn settings_of(fields: &mut Fields) -> Option<SettingsChange> {
         door_units: door_units?,
         hold_share_percent: hold_share_percent?,
         hold_devices: hold_devices?,
+        lockout_pace: lockout_pace?,
         ..SettingsChange::default()
     })
 }

@@ -22,6 +22,7 @@ pub(super) fn routes() -> Routes {
         ("hold_share_max_percent?", from_to(0, 100)),
         ("hold_devices_max?", count()),
         ("held_secs?", years()),
+        ("lockout_pace_min?", said(count(), "devices a day; 0: organizations may choose no pace")),
     ]);
     Routes::new()
         .get("/prices", prices, Op::list(Who::Token, "listPrices", "The price book", to("Price")).tagged())
@@ -162,6 +163,7 @@ pub(super) async fn set_limits(State(api): State<Api>, ask: Ask) -> Result<Respo
     let share = body.optional_integer("hold_share_max_percent", 0, 100);
     let devices = body.optional_integer("hold_devices_max", 0, u64::MAX);
     let held = body.optional_integer("held_secs", 1, max);
+    let pace = body.optional_integer("lockout_pace_min", 0, u64::MAX);
     let now = *api.books().platform().limits();
     let limits = body.finish(|| {
         Some(Limits {
@@ -174,6 +176,8 @@ pub(super) async fn set_limits(State(api): State<Api>, ask: Ask) -> Result<Respo
             hold_share_max_percent: share?.unwrap_or(now.hold_share_max_percent),
             hold_devices_max: devices?.unwrap_or(now.hold_devices_max),
             held_secs: held?.map_or(now.held_secs, Seconds),
+            lockout_pace_min: pace?
+                .map_or(now.lockout_pace_min, |least| Some(least).filter(|least| *least > 0)),
         })
     })?;
     let change = Change::Platform(PlatformCommand::SetLimits { limits });

@@ -47,7 +47,7 @@ fn asks_for_something(change: &SettingsChange, findings: &mut Findings) {
         findings.push(Refusal::new(
             RefusalCode::NothingToChange,
             "no setting is named",
-            "name at least one of grace_secs, stop_after_lock_secs, time_zone, scope, countdown_secs, door_units, hold_share_percent and hold_devices",
+            "name at least one of grace_secs, stop_after_lock_secs, time_zone, scope, countdown_secs, door_units, hold_share_percent, hold_devices and lockout_pace",
         ));
     }
 }
@@ -89,6 +89,8 @@ pub(super) fn changed_settings(
     settings.hold_share_percent = share.unwrap_or(old.hold_share_percent);
     let devices = change.hold_devices.and_then(|devices| findings.keep(limits.check_hold_devices(devices)));
     settings.hold_devices = devices.unwrap_or(old.hold_devices);
+    let pace = change.lockout_pace.and_then(|per_day| findings.keep(limits.check_pace(per_day)));
+    settings.lockout_pace = pace.unwrap_or(old.lockout_pace);
     settings
 }
 
@@ -265,6 +267,9 @@ fn only_of_groups(change: &SettingsChange, findings: &mut Findings) {
     }
     if change.hold_share_percent.is_some() {
         findings.push(refused("what may lock without approval", "hold_share_percent"));
+    }
+    if change.lockout_pace.is_some() {
+        findings.push(refused("a pace of lockouts", "lockout_pace"));
     }
     if change.hold_devices.is_some() {
         findings.push(refused("what may lock without approval", "hold_devices"));

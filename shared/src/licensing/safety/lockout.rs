@@ -127,6 +127,8 @@ fn may_be_worse(base: &Organization, after: &Organization, group: &Group, now: T
         (Scope::Product, Scope::Group) | (Scope::Group, Scope::Product) => true,
     };
     told_apart
+        || base.settings_of(old).lockout_pace != after.settings_of(group).lockout_pace
+        || old.assessment.tranches != group.assessment.tranches
         || old.assessment.carried != group.assessment.carried
         || is_worse(&old.assessment.schedule(), &group.assessment.schedule(), now)
 }

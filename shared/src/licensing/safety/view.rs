@@ -167,6 +167,9 @@ pub struct SafetyView {
     /// The operations that wait.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held: Vec<HeldView>,
+    /// How many devices of the group lock a day at most, the newest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lockout_pace: Option<u64>,
     /// All of it in sentences.
     pub sentences: Vec<String>,
 }
@@ -183,8 +186,21 @@ impl SafetyView {
         let waiting = safety.waiting().filter(|held| group.is_none_or(|group| held.groups.contains(&group)));
         let held: Vec<HeldView> = waiting.map(HeldView::of).collect();
         let freezes = frozen.iter().map(|freeze| freeze.sentence.clone());
-        let sentences: Vec<String> = freezes.chain(held.iter().map(|held| held.sentence.clone())).collect();
-        (!sentences.is_empty()).then_some(SafetyView { frozen, held, sentences })
+        let lockout_pace = match group.and_then(|group| organization.group(group)) {
+            Some(group) if group.assessment.clocks.is_running() => {
+                group.assessment.tranches.as_ref().map(|tranches| tranches.per_day)
+            }
+            Some(_) | None => organization.settings().lockout_pace,
+        };
+        let pace = lockout_pace.map(|devices| {
+            format!(
+                "Lockouts have a pace: at most {devices} devices of a group lock a day, the newest first; the days are in the \
+                 tokens, and once a ladder has begun they stand."
+            )
+        });
+        let said = freezes.chain(held.iter().map(|held| held.sentence.clone()));
+        let sentences: Vec<String> = said.chain(pace).collect();
+        (!sentences.is_empty()).then_some(SafetyView { frozen, held, lockout_pace, sentences })
     }
 
     /// Of what concerns a device; nothing for a retired one, which no freeze and no held operation is about.
@@ -198,6 +214,7 @@ impl SafetyView {
         let mut view = SafetyView::of(organization, group, now).filter(|_| device.is_active())?;
         if group.is_none() {
             view.held.clear();
+            view.lockout_pace = None;
             view.sentences = view.frozen.iter().map(|freeze| freeze.sentence.clone()).collect();
         }
         (!view.sentences.is_empty()).then_some(view)

@@ -25,6 +25,7 @@ fn commands() -> Vec<Command> {
         door_units: Some(DoorUnits::Configured),
         hold_share_percent: Some(10),
         hold_devices: Some(20),
+        lockout_pace: Some(30),
         inherit: [GroupSetting::Scope].into(),
     };
     let name = || String::from("North");

@@ -29,5 +29,6 @@ mod rules;
 mod safety;
 mod safety_always;
 mod safety_freeze;
+mod safety_pace;
 mod sides;
 pub(super) mod world;

@@ -98,6 +98,9 @@ pub(crate) struct OwnSettingsArgs {
     /// How many devices one operation may, whatever their share
     #[arg(long, value_name = "DEVICES")]
     hold_devices: Option<u64>,
+    /// How many devices of a group lock a day at most, the newest first; 0 for all at once
+    #[arg(long, value_name = "DEVICES")]
+    lockout_pace: Option<u64>,
 }
 
 /// What door controllers count by
@@ -213,6 +216,7 @@ impl SettingsArgs {
             fields.insert(String::from("door_units"), json!(doors));
             fields.insert(String::from("hold_share_percent"), json!(own.hold_share_percent));
             fields.insert(String::from("hold_devices"), json!(own.hold_devices));
+            fields.insert(String::from("lockout_pace"), json!(own.lockout_pace));
         }
         body
     }
@@ -252,6 +256,7 @@ const SHOW: &[Column] = &[
     ("DOORS COUNT BY", "/settings/door_units"),
     ("LOCKED WITHOUT APPROVAL: SHARE %", "/settings/hold_share_percent"),
     ("LOCKED WITHOUT APPROVAL: DEVICES", "/settings/hold_devices"),
+    ("LOCKED A DAY AT MOST", "/settings/lockout_pace"),
     ("HELD AND FROZEN", "/safety/sentences"),
 ];
 

@@ -77,6 +77,9 @@ pub(crate) enum LimitsCommand {
         /// How long a held operation waits for a decision
         #[arg(long, value_name = "DAYS")]
         held_days: Option<u64>,
+        /// The slowest pace of lockouts an organization may choose, in devices a day; 0 allows none
+        #[arg(long, value_name = "DEVICES")]
+        lockout_pace_min: Option<u64>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -169,6 +172,7 @@ const LIMITS: &[Column] = &[
     ("LOCKED WITHOUT APPROVAL AT MOST: SHARE %", "/hold_share_max_percent"),
     ("LOCKED WITHOUT APPROVAL AT MOST: DEVICES", "/hold_devices_max"),
     ("HELD OPERATIONS DROPPED AFTER", "/held_secs"),
+    ("LOCKED A DAY AT LEAST", "/lockout_pace_min"),
 ];
 
 const PRICES: &[Column] = &[("PRODUCT", "/product"), ("PRICE", "/price"), ("SINCE", "/since")];
@@ -248,6 +252,7 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
             hold_share_max_percent,
             hold_devices_max,
             held_days,
+            lockout_pace_min,
             output,
         } => {
             let secs = |days: Option<u64>| days.map(|days| days.saturating_mul(86_400));
@@ -261,6 +266,7 @@ pub(crate) fn limits(context: &Context, command: LimitsCommand) -> Result<(), Fa
                 "hold_share_max_percent": hold_share_max_percent,
                 "hold_devices_max": hold_devices_max,
                 "held_secs": secs(held_days),
+                "lockout_pace_min": lockout_pace_min,
             }));
             let request = Change { method: Method::PUT, path, body, ask: Ask::No };
             show(context.client.change(&request, NOW, output)?, output, LIMITS)

@@ -75,6 +75,7 @@ pub(super) fn safety() -> Vec<Named> {
                 object([
                     ("frozen?", list(to("Freeze"))),
                     ("held?", list(to("HeldOperation"))),
+                    ("lockout_pace?", said(count(), "devices of a group that lock a day at most")),
                     ("sentences", list(text())),
                 ]),
                 "what holds schedules back: absent if nothing does",

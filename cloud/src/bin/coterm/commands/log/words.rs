@@ -204,6 +204,7 @@ fn of_settings(settings: &Settings) -> String {
         door_units,
         hold_share_percent,
         hold_devices,
+        lockout_pace,
     } = settings;
     let ladder = ladder(Some(*grace_secs), Some(*stop_after_lock_secs), Some(time_zone), Some(scope.name()));
     let rest = [
@@ -211,7 +212,8 @@ fn of_settings(settings: &Settings) -> String {
         format!("doors count by {}", door_units.name()),
         unapproved(*hold_share_percent, *hold_devices),
     ];
-    [ladder, rest.to_vec()].concat().join(", ")
+    let pace = lockout_pace.map(|devices| format!("{} of a group locked a day", count(devices, "device")));
+    [ladder, rest.to_vec(), pace.into_iter().collect()].concat().join(", ")
 }
 
 /// What a group has otherwise than its organization; nothing if it follows it in everything.
@@ -247,12 +249,17 @@ fn of_limits(limits: &Limits) -> String {
         hold_share_max_percent,
         hold_devices_max,
         held_secs,
+        lockout_pace_min,
     } = limits;
+    let pace = lockout_pace_min.map_or_else(
+        || String::from("no pace of lockouts"),
+        |least| format!("{} locked a day or more", count(least, "device")),
+    );
     let unapproved = unapproved(*hold_share_max_percent, *hold_devices_max);
     let doors = if *configured_doors_allowed { "may" } else { "may not" };
     format!(
         "grace at most {}, stop at least {} after the lock, countdown at most {}, trial at most {}, clocks start anew \
-         after {}, doors {doors} count as configured, at most {unapproved}, held for {}",
+         after {}, doors {doors} count as configured, at most {unapproved}, held for {}, {pace}",
         span(grace_max_secs.0),
         span(stop_after_lock_min_secs.0),
         span(countdown_max_secs.0),

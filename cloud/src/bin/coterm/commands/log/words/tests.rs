@@ -206,7 +206,7 @@ fn of_the_platform() -> Vec<(Value, String)> {
             json!({"type": "limits-set", "limits": Limits::default()}),
             "grace at most 90 days, stop at least 30 days after the lock, countdown at most 90 days, trial at most 90 \
              days, clocks start anew after 30 days, doors may count as configured, at most 50 devices and 20 % put on the way to \
-             lock without approval, held for 30 days",
+             lock without approval, held for 30 days, no pace of lockouts",
         ),
         (json!({"type": "everything-frozen", "by": vera()}), "every organization, by Vera"),
         (
