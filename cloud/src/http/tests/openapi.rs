@@ -206,6 +206,8 @@ async fn every_body_and_query_it_describes_is_the_one_that_is_read() {
             .replace("{group}", &world.get(&world.admin, &world.at("")).await.text("/default_group"))
             .replace("{site}", &format!("site_{nobody}"))
             .replace("{key}", &format!("key_{nobody}"))
+            .replace("{notice}", &format!("ntc_{nobody}"))
+            .replace("{endpoint}", &format!("ept_{nobody}"))
             .replace("{device}", "none")
             .replace("{product}", "camera")
             .replace("{model}", "CAM-1");
