@@ -33,11 +33,11 @@ run:
 
 # The real programs are built before the tests that start them; together with the tests, so that nothing is built twice.
 test: test-tools peer
-	$(CARGO) build --locked --workspace --bins --tests
+	$(CARGO) build --locked --workspace --bins --tests --examples
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		set -x; $(CARGO) nextest run --workspace --locked; \
 	else \
-		set -x; $(CARGO) test --workspace --locked --lib --bins --tests; \
+		set -x; $(CARGO) test --workspace --locked --lib --bins --tests --examples; \
 	fi
 
 test-tools:

@@ -43,9 +43,9 @@ fn a_byte_order_mark_quotes_and_both_line_ends_are_read() {
         let rows: Vec<_> = parsed
             .lines
             .iter()
-            .map(|line| match &line.row {
-                ImportRow::Site { path, group, .. } => (line.line, path.as_str(), group.as_deref()),
-                other => panic!("{other:?}"),
+            .map(|line| {
+                let ImportRow::Site { path, group, .. } = &line.row else { panic!("{:?}", line.row) };
+                (line.line, path.as_str(), group.as_deref())
             })
             .collect();
         assert_eq!(rows, [(2, "HQ", Some("North")), (3, "HQ/A, B", None)], "{text:?}");
