@@ -109,7 +109,7 @@ fn the_readme_can_be_followed_to_the_letter() {
                 // A person is shown a preview and asked; nobody is here to answer.
                 let said = if said.code == 8 { run(start(&words, &["--yes"])) } else { said };
                 works(&said);
-                if words[..3] == ["coterm", "key", "issue"] {
+                if words.iter().take(3).eq(&["coterm", "key", "issue"]) {
                     let named = said.stdout.lines().find_map(|line| line.strip_prefix("CODE"));
                     named.expect("the code is shown").trim().clone_into(&mut code);
                 }

@@ -192,8 +192,9 @@ impl Fleet {
             for round in 0..rounds {
                 let device = format!("extra-{}-{name}-{round}", self.organization);
                 let body = json!({ "id": device, "site": site, "model": "FLEET-CAM" });
+                let asked = Instant::now();
                 self.change(format!("{root}/devices"), Some(body)).await?;
-                let start = Instant::now();
+                let start = (asked, Instant::now());
                 let there = |mode| self.tally.applied_after(start, mode, which.clone()).len() == which.len();
                 self.wait("locking", || there(OperatingMode::ManagementLocked)).await?;
                 locked.extend(self.tally.applied_after(
@@ -201,8 +202,9 @@ impl Fleet {
                     OperatingMode::ManagementLocked,
                     which.clone(),
                 ));
+                let asked = Instant::now();
                 self.change(format!("{root}/devices/{device}/retire"), None).await?;
-                let start = Instant::now();
+                let start = (asked, Instant::now());
                 let there = |mode| self.tally.applied_after(start, mode, which.clone()).len() == which.len();
                 self.wait("restoring", || there(OperatingMode::Full)).await?;
                 restored.extend(self.tally.applied_after(start, OperatingMode::Full, which.clone()));

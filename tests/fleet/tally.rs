@@ -88,16 +88,17 @@ impl Tally {
         self.agents().iter().filter(|seen| seen.mode == Some(mode)).count()
     }
 
-    /// How long after `start` each device of `which` was driven to `mode`; those that were not are left out.
+    /// How long after `start` each device of `which` was driven to `mode` since `asked`; those that were not are left out, and
+    /// who was there before the answer came took no time.
     pub(crate) fn applied_after(
         &self,
-        start: Instant,
+        (asked, start): (Instant, Instant),
         mode: OperatingMode,
         which: std::ops::Range<usize>,
     ) -> Vec<Duration> {
         let agents = self.agents();
-        let there = agents[which].iter().filter(|seen| seen.mode == Some(mode) && seen.mode_at >= start);
-        there.map(|seen| seen.mode_at.duration_since(start)).collect()
+        let there = agents[which].iter().filter(|seen| seen.mode == Some(mode) && seen.mode_at >= asked);
+        there.map(|seen| seen.mode_at.saturating_duration_since(start)).collect()
     }
 
     /// How long after `start` each connection stood again.

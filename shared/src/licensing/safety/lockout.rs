@@ -7,6 +7,7 @@
 
 use crate::enforcement::Schedule;
 use crate::id::{DeviceId, GroupId};
+use crate::licensing::ahead::Ahead;
 use crate::licensing::event::{Dated, Event};
 use crate::licensing::group::Group;
 use crate::licensing::organization::Organization;
@@ -126,11 +127,16 @@ fn may_be_worse(base: &Organization, after: &Organization, group: &Group, now: T
         }
         (Scope::Product, Scope::Group) | (Scope::Group, Scope::Product) => true,
     };
+    let worse =
+        |of: fn(&Ahead) -> Schedule| is_worse(&of(&old.assessment.ahead), &of(&group.assessment.ahead), now);
     told_apart
         || base.settings_of(old).lockout_pace != after.settings_of(group).lockout_pace
         || old.assessment.tranches != group.assessment.tranches
         || old.assessment.carried != group.assessment.carried
-        || is_worse(&old.assessment.schedule(), &group.assessment.schedule(), now)
+        // By cause as well: whom one of them spares (domain C3) feels the other alone, which the earlier of both hides.
+        || worse(|ahead| ahead.both())
+        || worse(|ahead| ahead.expiry)
+        || worse(|ahead| ahead.capacity)
 }
 
 /// The devices that the command itself put elsewhere, or among those that count.
