@@ -166,9 +166,9 @@ impl AccessAnswer {
                 .iter()
                 .map(|finding| FindingView { finding: *finding, sentence: finding.sentence() })
                 .collect(),
-            since: gate.closes_at.filter(|_| is_closed),
+            since: gate.closes_at().filter(|_| is_closed),
             until: gate.reopens_at.filter(|_| is_closed),
-            closes_at: gate.closes_at.filter(|_| !is_closed),
+            closes_at: gate.closes_at().filter(|_| !is_closed),
             group: gate.group,
             note: NOTE,
         }
@@ -181,9 +181,9 @@ fn sentence(subject: &AccessSubject, gate: &Gate, code: AccessCode, now: Timesta
         AccessSubject::Site(id) => format!("Site {id}"),
         AccessSubject::Device(id) => format!("Device {id}"),
     };
-    let since = gate.closes_at.map(|at| at.to_string()).unwrap_or_default();
+    let since = gate.closes_at().map(|at| at.to_string()).unwrap_or_default();
     match code {
-        AccessCode::Open => match gate.closes_at.filter(|at| *at > now) {
+        AccessCode::Open => match gate.closes_at().filter(|at| *at > now) {
             Some(at) => format!("{name} is open; people are kept out from {at}."),
             None => format!("{name} is open."),
         },

@@ -8,6 +8,7 @@ use super::action::AccessAction;
 use super::answer::AccessAnswer;
 use super::denied::Denied;
 use super::gate::{AccessSubject, Gate, cap_of};
+use crate::enforcement::Schedule;
 use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, SiteId};
 use crate::licensing::compliance::Term;
@@ -104,9 +105,10 @@ impl AccessBook {
         let wanted = self.wants.wanted(id)?;
         let organization = self.wants.organization().clone();
         let device = organization.device(id)?;
-        Some(self.gate_of(&organization, device, wanted))
+        Some(self.gate_of(&organization, device, wanted).opening_once_closed())
     }
 
+    /// The gate of a device that wants this, and when its renewals begin whether or not it closes before.
     fn gate_of(&mut self, organization: &Organization, device: &Device, wanted: Wanted) -> Gate {
         let group = wanted.group.and_then(|id| organization.group(id));
         // What a freeze holds back closes nothing while it lasts (domain E6).
@@ -122,12 +124,9 @@ impl AccessBook {
                 (findings, false, group.and_then(|group| self.renewed_at(organization, device, group)))
             }
         };
-        let closes_at = ladder.lock_at;
         Gate {
-            grace_begins_at: ladder.grace_begins_at,
-            closes_at,
-            stops_at: ladder.stop_at,
-            reopens_at: opens_at.filter(|at| closes_at.is_some_and(|closes_at| closes_at < *at)),
+            ladder,
+            reopens_at: opens_at,
             findings,
             group: wanted.group,
             retired,
@@ -184,23 +183,15 @@ impl AccessBook {
         let counted = site.devices().filter_map(|id| organization.device(id)).filter(|d| d.consumes());
         for device in counted {
             let Some(wanted) = self.wants.wanted(&device.id) else { continue };
-            let mut gate = self.gate_of(&organization, device, wanted);
             // Whether a site opens is whether all its devices do, so those that never close say so as well.
-            gate.reopens_at = organization
-                .group_of_site(id)
-                .and_then(|group| organization.group(group))
-                .and_then(|group| self.renewed_at(&organization, device, group));
+            let gate = self.gate_of(&organization, device, wanted);
             own = Some(match own {
                 None => Gate { cap: None, ..gate },
                 Some(first) => first.with_neighbor(gate),
             });
         }
         let gate = match own {
-            Some(gate) => {
-                let reopens_at =
-                    gate.reopens_at.filter(|at| gate.closes_at.is_some_and(|closes_at| closes_at < *at));
-                Some(Gate { reopens_at, ..gate })
-            }
+            Some(gate) => Some(gate.opening_once_closed()),
             None => {
                 let below: Vec<Gate> = site.children().filter_map(|child| self.site_gate(child)).collect();
                 below.into_iter().reduce(Gate::and)
@@ -219,11 +210,14 @@ impl AccessBook {
         let mut all: Option<Gate> = None;
         for device in organization.devices().filter(|device| device.is_active()) {
             let Some(gate) = self.device_gate(&device.id) else { continue };
-            if gate.stops_at.is_none_or(|at| at > now) {
+            let stop_at = gate.ladder.stop_at;
+            if stop_at.is_none_or(|at| at > now) {
                 // As long as this one goes on, the organization does.
-                return Gate { stops_at: gate.stops_at, ..Gate::default() };
+                return Gate { ladder: Schedule { stop_at, ..Schedule::NEVER }, ..Gate::default() };
             }
-            let stopped = Gate { closes_at: gate.stops_at, group: None, cap: None, ..gate };
+            // It is closed from when the last of them stops.
+            let ladder = Schedule { lock_at: stop_at, ..gate.ladder };
+            let stopped = Gate { ladder, group: None, cap: None, ..gate };
             all = Some(match all {
                 None => stopped,
                 Some(first) => first.and(stopped),
@@ -239,11 +233,8 @@ impl AccessBook {
 impl Gate {
     /// Of two devices of a site: it closes with the first.
     fn with_neighbor(self, other: Gate) -> Gate {
-        let earliest = |a: Option<Timestamp>, b: Option<Timestamp>| a.into_iter().chain(b).min();
         Gate {
-            grace_begins_at: earliest(self.grace_begins_at, other.grace_begins_at),
-            closes_at: earliest(self.closes_at, other.closes_at),
-            stops_at: earliest(self.stops_at, other.stops_at),
+            ladder: self.ladder.earliest(other.ladder),
             reopens_at: self.reopens_at.zip(other.reopens_at).map(|(a, b)| a.max(b)),
             findings: both(self.findings, other.findings),
             group: self.group,
@@ -256,9 +247,11 @@ impl Gate {
     fn and(self, other: Gate) -> Gate {
         let last = |a: Option<Timestamp>, b: Option<Timestamp>| a.zip(b).map(|(a, b)| a.max(b));
         Gate {
-            grace_begins_at: last(self.grace_begins_at, other.grace_begins_at),
-            closes_at: last(self.closes_at, other.closes_at),
-            stops_at: last(self.stops_at, other.stops_at),
+            ladder: Schedule {
+                grace_begins_at: last(self.ladder.grace_begins_at, other.ladder.grace_begins_at),
+                lock_at: last(self.ladder.lock_at, other.ladder.lock_at),
+                stop_at: last(self.ladder.stop_at, other.ladder.stop_at),
+            },
             reopens_at: self.reopens_at.into_iter().chain(other.reopens_at).min(),
             findings: both(self.findings, other.findings),
             group: self.group.filter(|group| other.group == Some(*group)),

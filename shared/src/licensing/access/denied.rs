@@ -60,7 +60,7 @@ struct Closed {
 
 impl Closed {
     fn of(subject: &AccessSubject, gate: &Gate, now: Timestamp) -> Option<Closed> {
-        let since = gate.closes_at.filter(|at| *at <= now)?;
+        let since = gate.closes_at().filter(|at| *at <= now)?;
         let mut reasons: Vec<&'static str> = gate.findings.iter().map(Finding::code).collect();
         reasons.dedup();
         Some(Closed {

@@ -1,6 +1,6 @@
 //! A subject and its gate: from when on people are kept out of it, and until when.
 
-use crate::enforcement::{DeviceClass, EnforcementState, ModeCap, OperatingMode};
+use crate::enforcement::{DeviceClass, EnforcementState, ModeCap, OperatingMode, Schedule};
 use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, SiteId};
 use crate::product::ProductType;
@@ -75,16 +75,12 @@ impl FromStr for AccessSubject {
 
 /// From when on people are kept out of a subject, as the books stand (domain E8).
 ///
-/// It does not depend on now: closed is whatever has its `closes_at` behind it. Time alone moves a gate only where
+/// It does not depend on now: closed is whatever has the lock of its ladder behind it. Time alone moves a gate only where
 /// something is due ([`super::super::Organization::next_due`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gate {
-    /// When the ladder begins to take things away: grace.
-    pub grace_begins_at: Option<Timestamp>,
-    /// When people are kept out; `None` if no such instant is announced.
-    pub closes_at: Option<Timestamp>,
-    /// When the ladder asks to stop.
-    pub stops_at: Option<Timestamp>,
+    /// The ladder, before any class cap; people are kept out from its lock on.
+    pub ladder: Schedule,
     /// When, once closed, it opens by itself: queued renewals begin then and nothing is missing any more.
     pub reopens_at: Option<Timestamp>,
     /// Why, now; empty if nothing is wrong now.
@@ -98,32 +94,36 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// When people are kept out; `None` if no such instant is announced.
+    #[must_use]
+    pub const fn closes_at(&self) -> Option<Timestamp> {
+        self.ladder.lock_at
+    }
+
     /// Whether people are kept out at `now`.
     #[must_use]
     pub fn is_closed_at(&self, now: Timestamp) -> bool {
-        self.closes_at.is_some_and(|at| at <= now)
+        self.closes_at().is_some_and(|at| at <= now)
     }
 
     /// Where the ladder stands at `now`, before any class cap.
     #[must_use]
     pub fn state_at(&self, now: Timestamp) -> EnforcementState {
-        let reached = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-        if reached(self.stops_at) {
-            EnforcementState::Stopped
-        } else if reached(self.closes_at) {
-            EnforcementState::ManagementLocked
-        } else if reached(self.grace_begins_at) {
-            EnforcementState::Grace
-        } else {
-            EnforcementState::Licensed
-        }
+        self.ladder.state_at(now)
     }
 
     /// The next instant after `now` at which what is said of it changes, if nothing falls due before.
     #[must_use]
     pub fn next_change_after(&self, now: Timestamp) -> Option<Timestamp> {
-        let steps = [self.grace_begins_at, self.closes_at, self.stops_at, self.reopens_at];
-        steps.into_iter().flatten().filter(|at| *at > now).min()
+        let reopens_at = self.reopens_at.filter(|at| *at > now);
+        self.ladder.next_change_after(now).into_iter().chain(reopens_at).min()
+    }
+
+    /// The same, said to open by itself only if it closes before.
+    pub(super) fn opening_once_closed(self) -> Gate {
+        let closes_at = self.closes_at();
+        let reopens_at = self.reopens_at.filter(|at| closes_at.is_some_and(|closes_at| closes_at < *at));
+        Gate { reopens_at, ..self }
     }
 }
 
