@@ -5,7 +5,7 @@
 
 use super::digest::Goal;
 use super::inbox::Unread;
-use super::plan::{Action, Facts, Held, Issued, Policy, Sent, Why, plan};
+use super::plan::{Action, Facts, Held, Issued, Policy, RESEND_AFTER, Sent, Why, plan};
 use super::ports::{Fresh, Memory, Said, Wish};
 use super::publish::End;
 use super::status::{Cause, DeviceStatus, Halt, Link, Quarantine};
@@ -50,6 +50,8 @@ struct Entry {
     contradicted: bool,
     /// The version that answers its request.
     answer: Option<TokenVersion>,
+    /// It was retired when it was last looked at.
+    farewell: bool,
 }
 
 /// The least and the longest time between two requests to show a token: a device answers one a minute.
@@ -93,7 +95,7 @@ pub(super) struct Heard {
 pub(super) struct Fleet {
     devices: HashMap<DeviceId, Entry>,
     strangers: usize,
-    /// When devices are to be looked at for time alone: to renew, or to answer who does not report.
+    /// When devices are to be looked at for time alone: to renew, to answer who does not report, to tell a retired one again.
     renewals: BTreeSet<(Timestamp, DeviceId)>,
     unsaved: BTreeSet<DeviceId>,
     pub(super) suspicions: Suspicions,
@@ -288,6 +290,7 @@ impl Fleet {
             issued: entry.issued,
             previous: entry.previous,
             held: entry.held,
+            spoke: entry.reported,
             sent: entry.sent,
             reachable,
             // What it holds comes with the same breath, and may be what another cloud issued: then it gets no token.
@@ -301,6 +304,7 @@ impl Fleet {
             answers: entry.answer.is_some() && entry.answer == issued_version(entry),
         };
         let action = plan(&facts, policy, now);
+        entry.farewell = facts.farewell;
         match action {
             Action::Quarantine => {
                 let begins = entry.quarantine.is_none();
@@ -415,6 +419,10 @@ impl Fleet {
                 End::Taken => entry.sent = Some(Sent { version, at: now }),
                 End::Outdated if issued_version(entry) == Some(version) => entry.outdated = true,
                 End::Outdated | End::Failed => {}
+            }
+            // The sweep goes over active devices only; what a retired one did not get is sent again by the clock.
+            if entry.farewell {
+                self.renewals.insert((now.saturating_add(RESEND_AFTER), device.clone()));
             }
         }
     }

@@ -73,8 +73,10 @@ pub struct Facts<'a> {
     pub issued: Option<Issued>,
     /// The version issued to it before the newest, if that is known.
     pub previous: Option<TokenVersion>,
-    /// What it says it holds.
+    /// What it says it holds, now or before its connection.
     pub held: Held,
+    /// Whether it said so on the connection it has: then it is subscribed, and what is sent arrives.
+    pub spoke: bool,
     /// What was last sent to it.
     pub sent: Option<Sent>,
     /// Whether a publish now has somewhere to go: it is connected, or the broker retains.
@@ -231,11 +233,13 @@ fn is_between(facts: &Facts<'_>, issued: &Issued, policy: &Policy) -> bool {
 }
 
 fn deliver(facts: &Facts<'_>, issued: &Issued, policy: &Policy, now: Timestamp) -> Action {
-    let missing = match facts.held {
+    // An embedded broker's device speaks first. What goes out between its CONNECT and its SUBSCRIBE is lost, and counted as
+    // on its way when the report comes that asks for it.
+    let held = if facts.spoke || policy.retained { facts.held } else { Held::Unknown };
+    let missing = match held {
         Held::Version(held) => held < issued.version,
         Held::Nothing => true,
-        // An embedded broker's device speaks first: by a report, or by a request, whose answer goes out once as a
-        // retained token does.
+        // Spoken to by a request alone, whose answer goes out once as a retained token does.
         Held::Unknown => {
             (policy.retained || facts.answers) && facts.sent.is_none_or(|sent| sent.version != issued.version)
         }
@@ -291,6 +295,7 @@ mod tests {
             issued: Some(issued(10)),
             previous: None,
             held: Held::Version(version(10)),
+            spoke: true,
             sent: None,
             reachable: true,
             asked: false,
@@ -320,6 +325,17 @@ mod tests {
         {
             check(|f, _, _| f.held = held, Action::Publish);
             check(|f, _, _| (f.held, f.reachable) = (held, false), Action::Nothing);
+        }
+    }
+
+    #[test]
+    fn nothing_is_sent_into_a_connection_before_the_device_listens() {
+        for held in [Held::Nothing, Held::Version(version(9))] {
+            check(|f, _, _| (f.held, f.spoke) = (held, false), Action::Nothing);
+            // A broker that retains keeps it until it does.
+            check(|f, p, _| (f.held, f.spoke, p.retained) = (held, false, true), Action::Publish);
+            // It listens, for it asked; whatever it held once.
+            check(|f, _, _| (f.held, f.spoke, f.answers) = (held, false, true), Action::Publish);
         }
     }
 

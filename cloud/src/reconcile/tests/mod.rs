@@ -77,6 +77,42 @@ async fn lost_messages_are_found_by_what_devices_report() {
 }
 
 #[tokio::test]
+async fn a_device_that_comes_back_gets_what_it_missed_at_once_and_not_before_it_listens() {
+    let world = World::start(&[(1, 1)]).await;
+    world.connect_all().await;
+    world.until("it holds its token", |world| world.all_hold_what_is_wanted()).await;
+    world.disconnect(&cam(0, 0));
+    world.change_groups(1);
+    world.until("the next is issued", |world| world.cost().signatures == 2).await;
+    let before = world.broker.taken();
+    world.connect_without_subscribing(&cam(0, 0));
+    world.settle().await;
+    assert_eq!(world.broker.taken(), before, "nobody listens yet");
+    world.connect_silently(&cam(0, 0));
+    world.report(&cam(0, 0));
+    world.until("it holds what it missed", |world| world.all_hold_what_is_wanted()).await;
+    assert_eq!(world.broker.taken(), before + 1);
+}
+
+#[tokio::test]
+async fn a_retired_device_is_told_again_if_the_word_was_lost() {
+    let world = World::start(&[(1, 1)]).await;
+    world.connect_all().await;
+    world.until("it holds its token", |world| world.all_hold_what_is_wanted()).await;
+    let before = world.broker.taken();
+    world.broker.lose_everything(true);
+    world.retire(&cam(0, 0));
+    world.until("the word went out", |world| world.broker.taken() > before).await;
+    world.settle().await;
+    world.broker.lose_everything(false);
+    assert!(!world.all_hold_what_is_wanted());
+    world.advance(RESEND_AFTER);
+    world.until("it was told again", |world| world.all_hold_what_is_wanted()).await;
+    world.settle().await;
+    assert_eq!(world.broker.taken(), before + 2);
+}
+
+#[tokio::test]
 async fn a_broker_that_fails_is_retried_by_the_sweep() {
     let world = World::start(&[(1, 10)]).await;
     world.broker.refuse(true);

@@ -346,10 +346,22 @@ impl World {
         locked(&self.ledger.database).halts.len()
     }
 
-    /// A device connects and says nothing.
+    /// A device connects, subscribes and says nothing.
     pub(super) fn connect_silently(&self, device: &DeviceId) {
         locked(&self.broker.air).connected.insert(device.clone());
         self.inbox.deliver(device.clone(), Incoming::Connected);
+    }
+
+    /// A device's connection stands; it has not subscribed yet, and what is sent to it is lost.
+    pub(super) fn connect_without_subscribing(&self, device: &DeviceId) {
+        locked(&self.broker.air).connected.remove(device);
+        self.inbox.deliver(device.clone(), Incoming::Connected);
+    }
+
+    /// A device's connection ends.
+    pub(super) fn disconnect(&self, device: &DeviceId) {
+        locked(&self.broker.air).connected.remove(device);
+        self.inbox.deliver(device.clone(), Incoming::Disconnected);
     }
 
     pub(super) fn report(&self, device: &DeviceId) {
