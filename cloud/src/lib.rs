@@ -23,6 +23,7 @@ pub mod notify;
 pub mod ports;
 pub mod reconcile;
 pub mod signer;
+mod space;
 pub mod store;
 pub mod telemetry;
 pub mod transactions;

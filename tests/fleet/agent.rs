@@ -13,6 +13,7 @@ use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::Expected;
+use coterm_tests::operator::now;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{Filter, Packet, Publish};
 use rumqttc::v5::{AsyncClient, Event, MqttOptions};
@@ -21,7 +22,7 @@ use rustls::ClientConfig;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 
 /// What a device was provisioned with.
@@ -316,10 +317,6 @@ fn reading(born: Instant) -> ClockReading {
         boot_secs: born.elapsed().as_secs(),
         wall: Timestamp::from_secs_clamped(now()),
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn random() -> u32 {

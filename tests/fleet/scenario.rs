@@ -6,6 +6,7 @@ use crate::tally::{Tally, percentiles};
 use crate::{Options, Scenario};
 use coterm_shared::enforcement::OperatingMode;
 use coterm_shared::time::Seconds;
+use coterm_tests::operator::now;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::Arc;
@@ -84,8 +85,7 @@ fn progress(line: &str) {
 /// Founds the organization with its groups, licenses and devices; returns it with what each device needs.
 async fn prepare(options: &Options, api: &Api) -> Result<(String, Vec<Kit>), Failure> {
     let agents = options.agents as usize;
-    let stamp =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |at| at.as_secs());
+    let stamp = now();
     api.call("PUT", "/prices/camera", Some(&json!({ "price": 199 })))?;
     api.call("PUT", "/models/FLEET-CAM", Some(&json!({ "product": "camera", "units": 1 })))?;
     // No grace: a verdict is felt at once.

@@ -7,6 +7,7 @@ use crate::config::{Config, Mqtt};
 use crate::notify::Mail;
 use crate::notify::webhook::authorities as authorities_of_webhooks;
 use crate::signer::Status;
+use crate::space;
 use crate::store::Reads;
 use crate::store::sqlite::{SqliteStore, is_owned};
 use coterm_certs::{FileState, Identity, Pki, Time};
@@ -15,6 +16,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 /// What one check came to: what was looked at, and what is found or what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub fn check(config: &Config, now: Timestamp) -> Vec<Outcome> {
     add("configuration", Ok(String::from("complete")));
     let fresh = !config.data_dir.exists();
     add("data directory", data_dir(config, fresh));
+    add("free space", free_space(&config.data_dir));
     if !fresh {
         add("database", database(config));
         add("keys", keys(config, now));
@@ -84,6 +87,24 @@ fn data_dir(config: &Config, fresh: bool) -> Result<String, String> {
         ));
     }
     Ok(path.display().to_string())
+}
+
+/// Free space below which the journal of one large change may not fit: a start could work, and the first import fail.
+const LEAST_FREE: u64 = 256 << 20;
+
+/// The room on the disk of the data directory, or of the nearest directory above it that exists.
+fn free_space(data_dir: &Path) -> Result<String, String> {
+    let absolute = std::path::absolute(data_dir).map_err(|error| error.to_string())?;
+    let there = absolute.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    let free = space::free(there).map_err(|error| format!("{}: {error}", there.display()))?;
+    let words = format!("{} MiB at {}", free >> 20, there.display());
+    if free < LEAST_FREE {
+        return Err(format!(
+            "only {words}, and at least {} MiB are wanted: free some, or move data_dir to another disk",
+            LEAST_FREE >> 20
+        ));
+    }
+    Ok(words)
 }
 
 fn database(config: &Config) -> Result<String, String> {

@@ -4,6 +4,7 @@ use super::files::{self, Tree, failed};
 use super::manifest::{FORMAT, Manifest};
 use super::{BackupError, MANIFEST_FILE, read_through};
 use crate::app::DATABASE_FILE;
+use crate::space;
 use crate::store::sqlite::SqliteStore;
 use coterm_shared::time::Timestamp;
 use std::collections::BTreeMap;
@@ -116,8 +117,7 @@ fn room(data_dir: &Path, into: &Path, database: &Path, tree: &Tree) -> Result<()
     let length = |path: &Path| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let others = tree.files.iter().map(|file| length(&data_dir.join(file)));
     let needed = others.fold(length(database), u64::saturating_add);
-    let space = rustix::fs::statvfs(into).map_err(|error| failed("inspect", into)(error.into()))?;
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let free = space::free(into).map_err(failed("inspect", into))?;
     if free < needed {
         return Err(BackupError::TooSmall { path: into.to_path_buf(), free, needed });
     }

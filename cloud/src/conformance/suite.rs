@@ -62,7 +62,13 @@ pub(super) fn report(uptime: u64) -> Vec<u8> {
 }
 
 fn in_words(uptime_secs: u64, proof: Option<Proof>) -> Vec<u8> {
-    let report = Report {
+    sample_report(uptime_secs, proof).to_payload().unwrap_or_default()
+}
+
+/// A report of a camera that works and holds nothing, to be told from others by its uptime, in seconds.
+#[must_use]
+pub fn sample_report(uptime_secs: u64, proof: Option<Proof>) -> Report {
+    Report {
         v: FormatV1,
         class: DeviceClass::Camera,
         mode: OperatingMode::Full,
@@ -81,8 +87,7 @@ fn in_words(uptime_secs: u64, proof: Option<Proof>) -> Vec<u8> {
         agent_version: String::from("check"),
         nonce: None,
         proof,
-    };
-    report.to_payload().unwrap_or_default()
+    }
 }
 
 async fn own_topics_work(bench: &Bench) -> Result<(), String> {

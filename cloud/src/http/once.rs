@@ -9,8 +9,9 @@ use super::change::{REPLAYED, refused, send};
 use super::problem::{Problem, Result};
 use crate::auth::{KeptAnswer, TokenError, TokenStore};
 use crate::books::{BooksError, StoredResponse};
+use axum::Json;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
@@ -28,6 +29,53 @@ pub(super) enum Once<'a> {
     Again(Response),
     /// Its work, keeping the answer if there is a turn.
     Work(Option<Turn<'a>>),
+}
+
+/// The answer to a request that passes by the books.
+pub(super) struct Answer {
+    status: StatusCode,
+    shown: Option<Value>,
+    kept: Option<Value>,
+}
+
+impl Answer {
+    /// An answer that a repetition gets too.
+    pub(super) fn of(status: StatusCode, body: Value) -> Answer {
+        Answer { status, kept: Some(body.clone()), shown: Some(body) }
+    }
+
+    /// An answer with something that is shown only once; a repetition gets `kept`.
+    pub(super) fn hiding(status: StatusCode, shown: Value, kept: Value) -> Answer {
+        Answer { status, shown: Some(shown), kept: Some(kept) }
+    }
+
+    /// Done, and nothing to say about it.
+    pub(super) fn done() -> Answer {
+        Answer { status: StatusCode::NO_CONTENT, shown: None, kept: None }
+    }
+}
+
+/// Answers a request as it was answered before, or by its work, whose answer is kept.
+///
+/// # Errors
+/// Those of [`begin`] and of the work, whose refusals are not kept.
+pub(super) async fn answer(
+    api: &Api,
+    ask: &Ask,
+    work: impl Future<Output = Result<Answer>>,
+) -> Result<Response> {
+    let turn = match begin(api, ask).await? {
+        Once::Again(response) => return Ok(response),
+        Once::Work(turn) => turn,
+    };
+    let Answer { status, shown, kept } = work.await?;
+    if let Some(turn) = turn {
+        turn.keep(api, status, kept.as_ref()).await?;
+    }
+    Ok(match shown {
+        Some(body) => (status, Json(body)).into_response(),
+        None => status.into_response(),
+    })
 }
 
 /// Whether a request was answered before.
@@ -64,7 +112,7 @@ impl Turn<'_> {
     }
 
     /// Keeps it, when the work is done.
-    pub(super) async fn keep(self, api: &Api, status: StatusCode, body: Option<&Value>) -> Result<()> {
+    async fn keep(self, api: &Api, status: StatusCode, body: Option<&Value>) -> Result<()> {
         let answer = self.answer(status, body);
         with(api.tokens(), move |store| store.keep_answer(&answer)).await
     }

@@ -154,12 +154,13 @@ impl Collector for Daemon {
 
         let mut standing: BTreeMap<&str, u64> =
             [Severity::Critical, Severity::Warning].map(|severity| (severity.name(), 0)).into();
-        for alarm in alarms.list() {
+        let alarms = alarms.list();
+        for alarm in &alarms {
             let of_severity = standing.entry(alarm.code.severity().name()).or_default();
             *of_severity = of_severity.saturating_add(1);
         }
         tell.gauges("coterm_alarms", "Alarms that stand now", "severity", standing)?;
-        let codes = alarms.list().into_iter().map(|alarm| alarm.code.name());
+        let codes = alarms.into_iter().map(|alarm| alarm.code.name());
         let codes: BTreeMap<&str, u64> = codes.map(|code| (code, 1)).collect();
         tell.gauges("coterm_alarm", "1 for each alarm code that stands now", "code", codes)?;
         tell.gauge(

@@ -1,6 +1,7 @@
 //! The process and its disk, by the names every Prometheus dashboard knows.
 
 use super::tell::Tell;
+use crate::space;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 use rustix::time::{ClockId, clock_gettime};
@@ -48,8 +49,7 @@ impl Collector for Process {
             (if end.is_empty() { "database" } else { "journal" }, length(Path::new(&name)))
         });
         tell.gauges("coterm_store_bytes", "Size of the database's files", "file", files)?;
-        if let Ok(space) = rustix::fs::statvfs(database) {
-            let free = space.f_bavail.saturating_mul(space.f_frsize);
+        if let Ok(free) = space::free(database) {
             tell.gauge("coterm_store_free_bytes", "Free space on the database's disk", free)?;
         }
         Ok(())

@@ -3,8 +3,7 @@
 use super::super::bundle::bundle;
 use super::super::ports::Provisioned;
 use super::*;
-use crate::http::once::{self, Once};
-use axum::Json;
+use crate::http::once::{self, Answer};
 use axum::extract::{Path, State};
 use coterm_shared::id::{DeviceId, SiteId};
 use coterm_shared::licensing::view::DeviceView;
@@ -246,37 +245,35 @@ pub(super) async fn provision(
 ) -> Result<Response> {
     let id = ask.organization(&id, Action::Provision)?;
     ask.no_query()?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
-    ask.no_body()?;
-    let organization = api.books().present(id, ask.now).ok_or_else(|| Problem::not_found("organization"))?;
-    let device = find(&organization, &device)?;
-    if !device.is_active() {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "DEVICE_RETIRED",
-            "The device is retired.",
-            "Claim it again before provisioning it.",
-        ));
-    }
-    let (name, product) = (device.id.clone(), device.product);
-    let provisioner = api.provisioner().clone();
-    let made = tokio::task::spawn_blocking(move || {
-        let certificate = provisioner.certificate(&name, id)?;
-        Ok::<_, coterm_certs::PkiError>((certificate, provisioner.trust(), provisioner.broker()))
-    });
-    let made = made.await.map_err(|error| Problem::failed(&error))?;
-    let (Provisioned { certificate, replaced }, trust, broker) =
-        made.map_err(|error| Problem::failed(&error))?;
-    tracing::info!(device = %certificate.device, actor = %ask.principal, serial = certificate.facts.serial.as_str(), replaced,
-        "made a device certificate");
-    let body = bundle(id, product, &certificate, replaced, &trust, &broker)?;
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::CREATED, Some(&without_key(&body))).await?;
-    }
-    Ok((StatusCode::CREATED, Json(body)).into_response())
+    once::answer(&api, &ask, async {
+        ask.no_body()?;
+        let organization =
+            api.books().present(id, ask.now).ok_or_else(|| Problem::not_found("organization"))?;
+        let device = find(&organization, &device)?;
+        if !device.is_active() {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "DEVICE_RETIRED",
+                "The device is retired.",
+                "Claim it again before provisioning it.",
+            ));
+        }
+        let (name, product) = (device.id.clone(), device.product);
+        let provisioner = api.provisioner().clone();
+        let made = tokio::task::spawn_blocking(move || {
+            let certificate = provisioner.certificate(&name, id)?;
+            Ok::<_, coterm_certs::PkiError>((certificate, provisioner.trust(), provisioner.broker()))
+        });
+        let made = made.await.map_err(|error| Problem::failed(&error))?;
+        let (Provisioned { certificate, replaced }, trust, broker) =
+            made.map_err(|error| Problem::failed(&error))?;
+        let (device, serial) = (&certificate.device, certificate.facts.serial.as_str());
+        tracing::info!(%device, actor = %ask.principal, serial, replaced, "made a device certificate");
+        let body = bundle(id, product, &certificate, replaced, &trust, &broker)?;
+        let kept = without_key(&body);
+        Ok(Answer::hiding(StatusCode::CREATED, body, kept))
+    })
+    .await
 }
 
 /// What a repetition shows: the files without the private key, which is nowhere but in the first answer.

@@ -1,7 +1,7 @@
 //! `/organizations/{organization}/endpoints` and `/notices`: who is told, what was told, and how far that is (domain N1, N2).
 
 use super::*;
-use crate::http::once::{self, Once};
+use crate::http::once::{self, Answer};
 use crate::notify::endpoint::{email, shown, url};
 use crate::notify::message::Body;
 use crate::notify::sign;
@@ -191,60 +191,58 @@ impl std::str::FromStr for KnownKind {
 pub(super) async fn create(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
     let (organization, all) = endpoints(&api, &ask, &id).await?;
     ask.no_query()?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
-    let mut body = ask.body()?;
-    let kind = body.parsed::<KnownKind>("kind").map(|kind| kind.0);
-    let given = body.parsed::<String>("address");
-    let rules = api.notify();
-    let address = kind.zip(given).and_then(|(kind, given)| {
-        let checked = match kind {
-            EndpointKind::Email => email(&given),
-            EndpointKind::Webhook => url(&given, rules.allow_private),
+    once::answer(&api, &ask, async {
+        let mut body = ask.body()?;
+        let kind = body.parsed::<KnownKind>("kind").map(|kind| kind.0);
+        let given = body.parsed::<String>("address");
+        let rules = api.notify();
+        let address = kind.zip(given).and_then(|(kind, given)| {
+            let checked = match kind {
+                EndpointKind::Email => email(&given),
+                EndpointKind::Webhook => url(&given, rules.allow_private),
+            };
+            checked
+                .map_err(|error| body.fault("INVALID_VALUE", "address", format!("`address` is {error}")))
+                .ok()
+        });
+        let (kind, address) = body.finish(|| Some((kind?, address?)))?;
+        if kind == EndpointKind::Email && !rules.mail {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "NO_MAIL_SERVER",
+                "This installation has no mail server, so nothing could be delivered there.",
+                "Use a webhook, or have smtp.host set in the configuration of coterm-cloud.",
+            ));
+        }
+        let secret = match kind {
+            EndpointKind::Email => None,
+            EndpointKind::Webhook => Some(sign::fresh().map_err(|error| Problem::failed(&error))?),
         };
-        checked.map_err(|error| body.fault("INVALID_VALUE", "address", format!("`address` is {error}"))).ok()
-    });
-    let (kind, address) = body.finish(|| Some((kind?, address?)))?;
-    if kind == EndpointKind::Email && !rules.mail {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "NO_MAIL_SERVER",
-            "This installation has no mail server, so nothing could be delivered there.",
-            "Use a webhook, or have smtp.host set in the configuration of coterm-cloud.",
-        ));
-    }
-    let secret = match kind {
-        EndpointKind::Email => None,
-        EndpointKind::Webhook => Some(sign::fresh().map_err(|error| Problem::failed(&error))?),
-    };
-    let new = Endpoint {
-        id: EndpointId::from_bytes(ids::fresh(ask.now)?),
-        organization,
-        kind,
-        address,
-        secret,
-        old_secret: None,
-        created_at: ask.now,
-        created_by: ask.principal.to_string(),
-    };
-    if change_outbox(&api, OutboxChange::Add(new.clone())).await? == 0 {
-        let is_there = all.iter().any(|one| one.kind == new.kind && one.address == new.address);
-        let (code, detail, hint) = if is_there {
-            ("ENDPOINT_EXISTS", String::from("This address is told already."), "List the endpoints.")
-        } else {
-            let detail = format!("An organization has at most {ENDPOINTS_MAX} endpoints.");
-            ("TOO_MANY_ENDPOINTS", detail, "Remove those nobody reads, or use a mailing list.")
+        let new = Endpoint {
+            id: EndpointId::from_bytes(ids::fresh(ask.now)?),
+            organization,
+            kind,
+            address,
+            secret,
+            old_secret: None,
+            created_at: ask.now,
+            created_by: ask.principal.to_string(),
         };
-        return Err(Problem::new(StatusCode::CONFLICT, code, detail, hint));
-    }
-    tracing::info!(endpoint = %new.id, %organization, actor = %ask.principal, "an endpoint was made");
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::CREATED, Some(&of_endpoint(&new, None))).await?;
-    }
-    let secret = new.secret.as_deref().map(sign::reveal);
-    Ok((StatusCode::CREATED, Json(of_endpoint(&new, secret))).into_response())
+        if change_outbox(&api, OutboxChange::Add(new.clone())).await? == 0 {
+            let is_there = all.iter().any(|one| one.kind == new.kind && one.address == new.address);
+            let (code, detail, hint) = if is_there {
+                ("ENDPOINT_EXISTS", String::from("This address is told already."), "List the endpoints.")
+            } else {
+                let detail = format!("An organization has at most {ENDPOINTS_MAX} endpoints.");
+                ("TOO_MANY_ENDPOINTS", detail, "Remove those nobody reads, or use a mailing list.")
+            };
+            return Err(Problem::new(StatusCode::CONFLICT, code, detail, hint));
+        }
+        tracing::info!(endpoint = %new.id, %organization, actor = %ask.principal, "an endpoint was made");
+        let secret = new.secret.as_deref().map(sign::reveal);
+        Ok(Answer::hiding(StatusCode::CREATED, of_endpoint(&new, secret), of_endpoint(&new, None)))
+    })
+    .await
 }
 
 /// `DELETE .../endpoints/{endpoint}`: it is told nothing more.
@@ -256,17 +254,13 @@ pub(super) async fn remove(
     ask.organization(&id, Action::ManageEndpoints)?;
     ask.no_query()?;
     ask.no_body()?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
-    let Endpoint { id, organization, .. } = endpoint(&api, &ask, &id, &one).await?;
-    change_outbox(&api, OutboxChange::Remove { organization, id, at: ask.now }).await?;
-    tracing::info!(endpoint = %id, %organization, actor = %ask.principal, "an endpoint was removed");
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::NO_CONTENT, None).await?;
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    once::answer(&api, &ask, async {
+        let Endpoint { id, organization, .. } = endpoint(&api, &ask, &id, &one).await?;
+        change_outbox(&api, OutboxChange::Remove { organization, id, at: ask.now }).await?;
+        tracing::info!(endpoint = %id, %organization, actor = %ask.principal, "an endpoint was removed");
+        Ok(Answer::done())
+    })
+    .await
 }
 
 /// `POST .../endpoints/{endpoint}/rotate`: a new secret, in this answer alone.
@@ -278,10 +272,7 @@ pub(super) async fn rotate(
     let found = endpoint(&api, &ask, &id, &one).await?;
     ask.no_query()?;
     ask.no_body()?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
+    once::answer(&api, &ask, async {
     if found.kind != EndpointKind::Webhook {
         return Err(Problem::new(
             StatusCode::CONFLICT,
@@ -294,10 +285,10 @@ pub(super) async fn rotate(
     let (organization, id, until) = (found.organization, found.id, ask.now.saturating_add(ROTATION));
     change_outbox(&api, OutboxChange::Rotate { organization, id, secret: secret.clone(), until }).await?;
     tracing::info!(endpoint = %id, %organization, actor = %ask.principal, "the secret of a webhook was rotated");
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::OK, Some(&of_endpoint(&found, None))).await?;
-    }
-    Ok(Json(of_endpoint(&found, Some(sign::reveal(&secret)))).into_response())
+    let shown = of_endpoint(&found, Some(sign::reveal(&secret)));
+    Ok(Answer::hiding(StatusCode::OK, shown, of_endpoint(&found, None)))
+    })
+    .await
 }
 
 /// `POST .../endpoints/{endpoint}/test`: a test notice goes there, by the way all others go.
@@ -309,21 +300,17 @@ pub(super) async fn test(
     let found = endpoint(&api, &ask, &id, &one).await?;
     ask.no_query()?;
     ask.no_body()?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
-    let organization =
-        api.books().organization(found.organization).ok_or_else(|| Problem::not_found("organization"))?;
-    let made = crate::books::new_notice(&organization, &test_notice(&organization, ask.now), ask.now);
-    let new = NewNotice { only: Some(found.id), ..made.map_err(|error| Problem::failed(&error))? };
-    let notice = new.notice.clone();
-    change_outbox(&api, OutboxChange::Tell(new)).await?;
-    let view = of_notice(&(notice, Vec::new()));
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::CREATED, Some(&view)).await?;
-    }
-    Ok((StatusCode::CREATED, Json(view)).into_response())
+    once::answer(&api, &ask, async {
+        let organization =
+            api.books().organization(found.organization).ok_or_else(|| Problem::not_found("organization"))?;
+        let made = crate::books::new_notice(&organization, &test_notice(&organization, ask.now), ask.now);
+        let new = NewNotice { only: Some(found.id), ..made.map_err(|error| Problem::failed(&error))? };
+        let notice = new.notice.clone();
+        change_outbox(&api, OutboxChange::Tell(new)).await?;
+        let view = of_notice(&(notice, Vec::new()));
+        Ok(Answer::of(StatusCode::CREATED, view))
+    })
+    .await
 }
 
 async fn page_of(api: &Api, ask: &Ask, organization: Option<OrganizationId>) -> Result<Response> {
@@ -359,22 +346,18 @@ pub(super) async fn redeliver(
     let organization = ask.organization(&id, Action::ManageEndpoints)?;
     ask.no_query()?;
     let notice: NoticeId = ids::of_path(&notice, "notice")?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
-    let mut body = ask.body()?;
-    let endpoint = body.optional::<EndpointId>("endpoint");
-    let endpoint = body.finish(|| endpoint)?;
-    let change = OutboxChange::Redeliver { organization, notice, endpoint, at: ask.now };
-    let count = change_outbox(&api, change).await?;
-    if count == 0 {
-        return Err(Problem::not_found("delivery that has ended undelivered"));
-    }
-    tracing::info!(%notice, %organization, actor = %ask.principal, count, "a notice is delivered again");
-    let view = json!({ "deliveries": count });
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::OK, Some(&view)).await?;
-    }
-    Ok(Json(view).into_response())
+    once::answer(&api, &ask, async {
+        let mut body = ask.body()?;
+        let endpoint = body.optional::<EndpointId>("endpoint");
+        let endpoint = body.finish(|| endpoint)?;
+        let change = OutboxChange::Redeliver { organization, notice, endpoint, at: ask.now };
+        let count = change_outbox(&api, change).await?;
+        if count == 0 {
+            return Err(Problem::not_found("delivery that has ended undelivered"));
+        }
+        tracing::info!(%notice, %organization, actor = %ask.principal, count, "a notice is delivered again");
+        let view = json!({ "deliveries": count });
+        Ok(Answer::of(StatusCode::OK, view))
+    })
+    .await
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::alarms::Place;
 use crate::http::Obstacle;
-use crate::http::once::{self, Once};
+use crate::http::once::{self, Answer};
 use crate::http::openapi::document;
 use crate::http::problem::Fault;
 use crate::metrics::CONTENT_TYPE;
@@ -140,18 +140,14 @@ pub(super) async fn confirm_halt(
     ask.no_query()?;
     ask.no_body()?;
     let organization: OrganizationId = ids::of_path(&organization, "organization")?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
-    if !api.fleet().confirm(organization).await.map_err(|error| refused(&error))? {
-        return Err(Problem::not_found("halt"));
-    }
-    tracing::warn!(actor = %ask.principal, %organization, "a halt was confirmed; signing goes on");
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::NO_CONTENT, None).await?;
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    once::answer(&api, &ask, async {
+        if !api.fleet().confirm(organization).await.map_err(|error| refused(&error))? {
+            return Err(Problem::not_found("halt"));
+        }
+        tracing::warn!(actor = %ask.principal, %organization, "a halt was confirmed; signing goes on");
+        Ok(Answer::done())
+    })
+    .await
 }
 
 /// `GET /time`: cloud time, and why nothing is signed at present, if so.
@@ -168,14 +164,10 @@ pub(super) async fn confirm_time(State(api): State<Api>, ask: Ask) -> Result<Res
     ask.may(Action::ManagePlatform)?;
     ask.no_query()?;
     ask.no_body()?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
-    api.books().confirm_time().await.map_err(|error| refused(&error))?;
-    tracing::warn!(actor = %ask.principal, "the time was confirmed");
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::NO_CONTENT, None).await?;
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    once::answer(&api, &ask, async {
+        api.books().confirm_time().await.map_err(|error| refused(&error))?;
+        tracing::warn!(actor = %ask.principal, "the time was confirmed");
+        Ok(Answer::done())
+    })
+    .await
 }

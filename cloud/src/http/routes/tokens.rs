@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auth::{Reach, RoleName, Secret, TokenId, TokenRecord};
-use crate::http::once::{self, Once};
+use crate::http::once::{self, Answer, Once};
 use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::time::Timestamp;
@@ -145,15 +145,11 @@ pub(super) async fn revoke(State(api): State<Api>, Path(id): Path<String>, ask: 
         return Err(missing());
     }
     ask.may(Action::ManageToken(scope))?;
-    let turn = match once::begin(&api, &ask).await? {
-        Once::Again(response) => return Ok(response),
-        Once::Work(turn) => turn,
-    };
-    let (id, now) = (record.id.clone(), ask.now);
-    once::with(api.tokens(), move |store| store.revoke(&id, now)).await?;
-    tracing::info!(token = record.id.as_str(), actor = %ask.principal, "revoked an API token");
-    if let Some(turn) = turn {
-        turn.keep(&api, StatusCode::NO_CONTENT, None).await?;
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
+    once::answer(&api, &ask, async {
+        let (id, now) = (record.id.clone(), ask.now);
+        once::with(api.tokens(), move |store| store.revoke(&id, now)).await?;
+        tracing::info!(token = record.id.as_str(), actor = %ask.principal, "revoked an API token");
+        Ok(Answer::done())
+    })
+    .await
 }

@@ -12,12 +12,12 @@ use coterm_certs::{DeviceCertificate, Pki, Time, stranger_certificate};
 use coterm_cloud::clock::{Clock, SystemClock};
 use coterm_cloud::conformance::client::{Login, Mqtt, PATIENCE, Place};
 use coterm_cloud::conformance::matrix::{Kind, Who};
+use coterm_cloud::conformance::suite::sample_report;
 use coterm_cloud::conformance::{Bench as Conformance, Ear, Face};
 use coterm_cloud::ports::{Broker, Incoming, Outgoing};
-use coterm_shared::enforcement::{BootId, DeviceClass, EnforcementState, OperatingMode, TimeSource};
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::protocol::{FormatV1, Report, Topic};
-use coterm_shared::time::{Seconds, Timestamp};
+use coterm_shared::protocol::{Report, Topic};
+use coterm_shared::time::Seconds;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,24 +147,5 @@ fn id(device: &str) -> DeviceId {
 
 /// A report that differs from others in its uptime.
 fn report(uptime_secs: u64) -> Report {
-    Report {
-        v: FormatV1,
-        class: DeviceClass::Camera,
-        mode: OperatingMode::Full,
-        state: EnforcementState::Licensed,
-        held: None,
-        keyring_version: 1,
-        root_version: 1,
-        reasons: Vec::new(),
-        trusted_time: Timestamp::EPOCH,
-        time_source: TimeSource::Token,
-        adopted_time: None,
-        wall_skew_secs: 0,
-        boot_id: BootId::from_bytes([7; 16]),
-        uptime_secs,
-        last_refusal: None,
-        agent_version: "test".to_owned(),
-        nonce: None,
-        proof: None,
-    }
+    sample_report(uptime_secs, None)
 }
