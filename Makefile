@@ -57,10 +57,15 @@ peer:
 		target/peer/bin/pip install --quiet --disable-pip-version-check -r tests/peer/requirements.txt; \
 	} || echo "make test: no Python peer (python3 with venv, and PyPI, are needed); its test will be skipped"
 
-# Ratios beside their own floors, measured in the same run: a table, and target/bench/results.json.
+# Ratios beside their own floors, measured in the same run: a table, target/bench/results.json, and target/bench/*.svg.
+# AGENTS=n is the size of the fleet, 2000 without it.
 bench:
+	$(CARGO) build --release --locked -p coterm-cloud -p coterm-agent --bins
+	$(CARGO) build --profile device --locked -p coterm-agent --bins
+	$(CARGO) build --release --locked -p coterm-tests --example coterm-fleet
 	$(CARGO) bench --locked -p coterm-shared --bench rules
 	$(CARGO) bench --locked -p coterm-tests --bench cloud
+	$(CARGO) bench --locked -p coterm-tests --bench fleet
 
 # The simulated fleet: shared/docs/SIMULATION.md. Built as the tests are, but for the rules, which are optimized.
 FIRST ?= 1

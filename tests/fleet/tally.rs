@@ -136,12 +136,16 @@ impl Tally {
     }
 }
 
-/// Percentiles, in milliseconds with their fraction; `null` of nothing.
+/// Percentiles, in milliseconds with their fraction, `null` of nothing; and all hundred of them for whoever draws.
 pub(crate) fn percentiles(mut all: Vec<Duration>) -> Value {
     all.sort_unstable();
     let at = |percent: usize| {
         let place = (all.len() * percent).div_ceil(100).saturating_sub(1);
         all.get(place).map(|took| took.as_micros() as f64 / 1000.0)
     };
-    json!({ "count": all.len(), "p50_ms": at(50), "p90_ms": at(90), "p99_ms": at(99), "max_ms": at(100) })
+    let curve: Vec<f64> = (0..=100).filter_map(at).collect();
+    json!({
+        "count": all.len(), "p50_ms": at(50), "p90_ms": at(90), "p99_ms": at(99), "max_ms": at(100),
+        "curve_ms": curve,
+    })
 }

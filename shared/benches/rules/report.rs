@@ -69,12 +69,22 @@ pub(crate) fn directory() -> PathBuf {
 pub(crate) struct Report {
     subject: &'static str,
     figures: Vec<Value>,
+    curves: Vec<Value>,
 }
 
 impl Report {
     pub(crate) fn new(subject: &'static str) -> Report {
         eprintln!("\n{subject}: load {}", load());
-        Report { subject, figures: Vec::new() }
+        Report { subject, figures: Vec::new(), curves: Vec::new() }
+    }
+
+    /// Adds what share of something was done after how long: for each series its percentiles, evenly spread.
+    #[allow(dead_code, reason = "each bench uses what it needs")]
+    pub(crate) fn curve(&mut self, name: impl Into<String>, unit: &str, series: Vec<(String, Vec<f64>)>) {
+        let series: Vec<Value> =
+            series.into_iter().map(|(name, points)| json!({ "name": name, "points": points })).collect();
+        self.curves
+            .push(json!({ "subject": self.subject, "name": name.into(), "unit": unit, "series": series }));
     }
 
     /// Adds a figure, with its floor and what that floor is.
@@ -101,12 +111,15 @@ impl Report {
         let path = directory().join("results.json");
         let old: Value =
             fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        let old = old["figures"].as_array().cloned().unwrap_or_default();
-        let kept = old.into_iter().filter(|figure| figure["subject"] != self.subject);
-        let figures: Vec<Value> = kept.chain(self.figures).collect();
+        let others = |kind: &str| {
+            let all = old[kind].as_array().cloned().unwrap_or_default();
+            all.into_iter().filter(|one| one["subject"] != self.subject).collect::<Vec<_>>()
+        };
+        let figures = [others("figures"), self.figures].concat();
+        let curves = [others("curves"), self.curves].concat();
         println!("\n| | measured | floor | ratio | goal | holds | load |\n|---|--:|--:|--:|---|---|--:|");
         figures.iter().for_each(|figure| println!("{}", line(figure)));
-        let results = json!({ "environment": environment(), "figures": figures });
+        let results = json!({ "environment": environment(), "figures": figures, "curves": curves });
         fs::write(path, serde_json::to_vec_pretty(&results).unwrap()).unwrap();
     }
 }

@@ -1,0 +1,101 @@
+//! P4: what an idle agent weighs on a device, beside `mosquitto_sub` on the same broker with the same kind of certificate.
+//!
+//! The agent is built as it is put on a device, with the profile `device`.
+
+use crate::report::{Goal, Report};
+use coterm_tests::cloud::{Cloud, MQTT_PORT};
+use coterm_tests::device::{Device, Obeys};
+use coterm_tests::operator::CAMERA;
+use coterm_tests::process::program;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How long both are left alone before they are weighed, and while their processor time is taken.
+const SETTLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(20);
+
+/// Resident and proportional memory of a process, in kilobytes.
+fn weight(pid: u32) -> (f64, f64) {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap()
+    };
+    (field("Rss:"), field("Pss:"))
+}
+
+/// Processor time of a process so far, in milliseconds, from its scheduler's own account.
+fn processor_ms(pid: u32) -> f64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let nanos = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    nanos.sum::<f64>() / 1e6
+}
+
+/// Ends what was started, however this ends.
+struct Started(Child);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The agent for devices, built beside the release.
+fn agent_program() -> PathBuf {
+    let release = program("coterm-agent");
+    let target = release.ancestors().nth(2).unwrap();
+    let path = target.join("device/coterm-agent");
+    assert!(path.is_file(), "build it first: cargo build --profile device -p coterm-agent --bins");
+    path
+}
+
+pub(crate) fn run() {
+    let mut report = Report::new("footprint");
+    let cloud = Cloud::start_with(&["log.filter=warn"]);
+    let tenant = cloud.vendor().organization("Acme", 60, 60);
+    let group = tenant.group("North");
+    tenant.license(&group, "camera", 2, 365 * 86_400);
+    for name in ["cam-1", "cam-2"] {
+        tenant.device(name, "North", CAMERA);
+    }
+    let device = Device::provision(&cloud, &tenant, "cam-1", Obeys::InWordsOnly);
+    let other = Device::provision(&cloud, &tenant, "cam-2", Obeys::InWordsOnly);
+    // As an installer leaves it, but for the actuator: the harness looks every second, a device every minute.
+    let config =
+        device.config().replace("observe_secs = 1", "observe_secs = 60").replace("\"debug\"", "\"info\"");
+    device.set_config(&config);
+    let agent =
+        Started(device.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let _ = device.holds_token();
+    let file = |name: &str| other.dir().join(name);
+    let floor = Command::new("mosquitto_sub")
+        .args(["-V", "5", "-q", "1", "-h", &cloud.address().to_string(), "-p", &MQTT_PORT.to_string()])
+        .args(["-i", "cam-2", "-t", "coterm/v1/d/cam-2/token", "--tls-version", "tlsv1.3"])
+        .arg("--cafile")
+        .arg(file("ca.crt"))
+        .arg("--cert")
+        .arg(file("device.crt"))
+        .arg("--key")
+        .arg(file("device.key"))
+        .stdout(Stdio::null())
+        .spawn();
+    let floor = Started(floor.expect("mosquitto_sub is installed (apt-get install mosquitto-clients)"));
+    std::thread::sleep(SETTLE);
+    let (before, began) = (processor_ms(agent.0.id()), std::time::Instant::now());
+    std::thread::sleep(IDLE);
+    let busy = (processor_ms(agent.0.id()) - before) / (began.elapsed().as_secs_f64() * 1e3) * 100.0;
+    let (ours, theirs) = (weight(agent.0.id()), weight(floor.0.id()));
+    let what = "mosquitto_sub over TLS";
+    report.add("P4 agent, idle, resident", "kB", ours.0, Some((theirs.0, what)), Goal::RatioAtMost(1.0));
+    report.add("P4 agent, idle, proportional", "kB", ours.1, Some((theirs.1, what)), Goal::RatioAtMost(1.0));
+    report.add("P4 agent, idle, processor", "% of a core", busy, None, Goal::AtMost(0.1));
+    let size = fs::metadata(agent_program()).unwrap().len() as f64 / 1e6;
+    report.add("P4 agent, program", "MB", size, None, Goal::AtMost(5.0));
+    report.finish();
+}
