@@ -5,6 +5,7 @@
 
 use super::feed::{Touch, Touches, merge};
 use super::ledger::{Ledger, Overlay, Tail};
+use super::names;
 use super::request::{BooksError, Committed, Held, Request, StoredResponse};
 use super::rules::{self, Mode, OrganizationPlan, Plan, View};
 use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, Reservation, StoreError, Transaction};
@@ -65,8 +66,8 @@ pub(super) fn carry_out(
             Err(BooksError::IdempotencyKeyReused)
         });
     }
-    if let Some(name) = rules::asked_for(&view, &change)
-        && let Err(refusals) = rules::check_holder(&name, tx.reads().holder(&name.kind, &name.value)?)
+    if let Some(name) = names::asked_for(&view, &change)
+        && let Err(refusals) = names::check_holder(&name, tx.reads().holder(&name.kind, &name.value)?)
     {
         return Ok(Err(refusals.into()));
     }
@@ -110,7 +111,7 @@ pub(super) fn carry_out(
         Err(_) => return Ok(Err(BooksError::Internal)),
     };
     let holder = |name: &Reservation| tx.reads().holder(&name.kind, &name.value).map_err(BooksError::from);
-    if let Err(error) = rules::check_names(&names, holder) {
+    if let Err(error) = names::check_names(&names, holder) {
         return Ok(Err(error));
     }
     if changes.appends.is_empty() && changes.idempotency.is_none() {
@@ -136,7 +137,7 @@ pub(super) fn carry_out(
         Err(Conflict::Version { expected, actual, .. }) => {
             Ok(Err(BooksError::VersionConflict { expected, actual }))
         }
-        Err(Conflict::Taken { kind, value, .. }) => Ok(Err(rules::taken(&kind, &value).into())),
+        Err(Conflict::Taken { kind, value, .. }) => Ok(Err(names::taken(&kind, &value).into())),
         Err(Conflict::IdempotencyKey { .. }) => Ok(Err(BooksError::IdempotencyKeyReused)),
     }
 }

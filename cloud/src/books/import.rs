@@ -5,8 +5,9 @@
 //! looks whether the organization (and for orders the platform) is still where the snapshot was, and writes. If it has
 //! moved on, all is decided anew, a few times. **Deliberately absent:** reading files ([`crate::imports`]).
 
+use super::names;
 use super::request::{BooksError, Change, Committed, Idempotency, Request, Respond, StoredResponse};
-use super::rules::{self, Plan, View};
+use super::rules::{Plan, View};
 use super::{Books, beside, blocking};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::import::{Import, ImportLine, ImportRow, field_of_line};
@@ -201,7 +202,7 @@ impl Books {
             self.look(|reader| {
                 for name in names {
                     let holder = reader.holder(&name.kind, &name.value)?;
-                    if let Err(taken) = rules::check_holder(name, holder) {
+                    if let Err(taken) = names::check_holder(name, holder) {
                         let line = lines.get(&name.value).copied().unwrap_or(0);
                         refusals.extend(taken.all().iter().cloned().map(|refusal| Refusal {
                             field: Some(field_of_line(line, refusal.field.as_deref())),

@@ -3,7 +3,8 @@
 //! Aggregates are persistent data structures, so a clone costs a few pointers: readers get a consistent snapshot, and
 //! the tail is an overlay of what the open transaction changed.
 
-use super::rules::{Plan, Replay, View};
+use super::replay::Replay;
+use super::rules::{Plan, View};
 use crate::store::{Reads, Snapshot, StoreError, StreamId};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::Organization;

@@ -17,6 +17,8 @@ mod intake;
 mod issue;
 mod ledger;
 mod meters;
+mod names;
+mod replay;
 mod request;
 mod rules;
 mod snapshots;
@@ -221,11 +223,11 @@ impl Books {
             let now = books.now();
             let present = Present(books.platform(), &books, now);
             let holder = |name: &Reservation| books.look(|reader| reader.holder(&name.kind, &name.value));
-            if let Some(name) = rules::asked_for(&present, &change) {
-                rules::check_holder(&name, holder(&name)?)?;
+            if let Some(name) = names::asked_for(&present, &change) {
+                names::check_holder(&name, holder(&name)?)?;
             }
             let plan = rules::plan(&present, &change, now, books.shared.mode)?;
-            rules::check_names(&plan.reservations(), holder)?;
+            names::check_names(&plan.reservations(), holder)?;
             Ok(plan.preview(now))
         })
         .await

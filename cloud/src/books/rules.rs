@@ -4,13 +4,14 @@
 //! after them, and the names they take. The same function serves the writer and the preview. **Deliberately absent:**
 //! writing anything.
 
+use super::names::not_claimable;
 use super::request::{BooksError, Change};
-use crate::store::{Append, Envelope, NewEvent, Reservation, ReservationAct, Snapshot, StoreError, StreamId};
+use crate::store::{Append, NewEvent, Reservation, ReservationAct, StreamId};
 use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
     self, Actor, Command, Context, Dated, Decision, HeldCommand, HeldOperation, IssuedKey, KeyStep, Limits,
     Organization, PartRequest, PartTarget, Preview, PreviewDigest, Refusal, RefusalCode, Refusals,
-    ReservedKind, SafetyCommand,
+    SafetyCommand,
 };
 use coterm_shared::platform::code::CodeHash;
 use coterm_shared::platform::{
@@ -18,12 +19,7 @@ use coterm_shared::platform::{
 };
 use coterm_shared::time::Timestamp;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
-
-/// Number of the snapshots' encoding: raised whenever an aggregate changes its shape, or what
-/// the same entries make of it.
-const SNAPSHOT_SCHEMA: u32 = 8;
 
 /// A state to decide on.
 pub(super) trait View {
@@ -70,79 +66,11 @@ pub(super) fn missing(id: OrganizationId) -> Refusals {
     Refusal::new(RefusalCode::OrganizationNotFound, message, "list the organizations to find its id").into()
 }
 
-/// The one answer to every code that cannot be claimed, so that it tells nothing about other organizations (domain K1).
-pub(super) fn not_claimable() -> Refusals {
-    let message = "this key code is unknown or cannot be claimed by this organization";
-    let hint = "check the code with the order; if it is right, ask the vendor";
-    Refusal::new(RefusalCode::KeyNotClaimable, message, hint).at("code").into()
-}
-
 /// The refusal of an approval of what nobody says to have looked at (domain E6).
 fn unseen() -> Refusals {
     let message = "an approval names the digest of the preview that was looked at";
     let hint = "preview the approval, look at what it would do now, and approve with that digest";
     Refusal::new(RefusalCode::ApprovalUnseen, message, hint).into()
-}
-
-/// The refusal of a name that another organization holds.
-pub(super) fn taken(kind: &str, value: &str) -> Refusals {
-    if kind == ReservedKind::LicenseKey.as_str() {
-        return not_claimable();
-    }
-    let message = format!("{kind} {value} is already claimed");
-    let hint = "retire it where it is claimed, then claim it here; if that is not yours, or it was replaced or reported \
-                stolen there, ask the vendor";
-    Refusal::new(RefusalCode::DeviceAlreadyClaimed, message, hint).at("id").into()
-}
-
-/// Refuses a name that another stream holds.
-pub(super) fn check_holder(name: &Reservation, holder: Option<StreamId>) -> Result<(), Refusals> {
-    match (name.act, holder) {
-        (ReservationAct::Reserve, Some(holder)) if holder != name.stream => {
-            Err(taken(&name.kind, &name.value))
-        }
-        (ReservationAct::Reserve | ReservationAct::Release, _) => Ok(()),
-    }
-}
-
-/// The name a change asks for before anything else may be said about it: by why a claim of a key is refused, nobody
-/// may learn that another organization holds it (domain K1).
-pub(super) fn asked_for(view: &impl View, change: &Change) -> Option<Reservation> {
-    match change {
-        Change::ClaimKey { organization, code, .. } => {
-            let key = view.platform().key_by_code_hash(&code.hash())?.id;
-            let (stream, kind) = ((*organization).into(), ReservedKind::LicenseKey.as_str().to_owned());
-            Some(Reservation { stream, kind, value: key.to_string(), act: ReservationAct::Reserve })
-        }
-        Change::FoundOrganization(_)
-        | Change::Organization { .. }
-        | Change::SplitKey { .. }
-        | Change::WithLicenses { .. }
-        | Change::Prepared(_)
-        | Change::TransferKey { .. }
-        | Change::Platform(_) => None,
-    }
-}
-
-/// Whether `earlier` gives back what `name` takes from its present holder.
-fn frees(earlier: &Reservation, name: &Reservation, holder: Option<StreamId>) -> bool {
-    earlier.act == ReservationAct::Release
-        && Some(earlier.stream) == holder
-        && (&earlier.kind, &earlier.value) == (&name.kind, &name.value)
-}
-
-/// Refuses the first of these names that another stream holds, unless one before it gives it back.
-pub(super) fn check_names<E: From<Refusals>>(
-    names: &[Reservation],
-    holder: impl Fn(&Reservation) -> Result<Option<StreamId>, E>,
-) -> Result<(), E> {
-    for (index, name) in names.iter().enumerate() {
-        let holder = holder(name)?;
-        if !names.iter().take(index).any(|earlier| frees(earlier, name, holder)) {
-            check_holder(name, holder)?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether durations keep doors open or fit a show into a minute (domain E1).
@@ -523,64 +451,5 @@ impl Plan {
             Some((before, decision)) => preview.with_receiver(before, decision),
             None => preview,
         })
-    }
-}
-
-fn damaged(stream: StreamId, seq: u64, error: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Damaged(format!("entry {seq} of {stream} cannot be replayed: {error}"))
-}
-
-fn decode<T: DeserializeOwned>(stream: StreamId, entry: &Envelope) -> Result<T, StoreError> {
-    serde_json::from_slice(&entry.event).map_err(|error| damaged(stream, entry.seq, &error))
-}
-
-/// An aggregate rebuilt from its stream.
-pub(super) trait Replay: Sized + Serialize + DeserializeOwned {
-    /// Takes one more entry; `None` is the state before the first.
-    fn replay(before: Option<Self>, stream: StreamId, entry: &Envelope) -> Result<Self, StoreError>;
-    /// How many entries made it.
-    fn version(&self) -> u64;
-
-    /// The state a snapshot holds, `None` if it is of another program.
-    fn thaw(snapshot: &Snapshot) -> Option<Self> {
-        if snapshot.schema != SNAPSHOT_SCHEMA {
-            return None;
-        }
-        let state: Self = serde_json::from_slice(&snapshot.body).ok()?;
-        (state.version() == snapshot.version).then_some(state)
-    }
-
-    /// A snapshot of this state.
-    fn freeze(&self) -> Option<Snapshot> {
-        let body = serde_json::to_vec(self).ok()?;
-        Some(Snapshot { schema: SNAPSHOT_SCHEMA, version: self.version(), body })
-    }
-}
-
-impl Replay for Organization {
-    fn replay(before: Option<Self>, stream: StreamId, entry: &Envelope) -> Result<Self, StoreError> {
-        let dated = Dated { at: entry.at, event: decode(stream, entry)? };
-        let after = match before {
-            None => Organization::open(&dated),
-            Some(mut state) => state.apply(&dated).map(|()| state),
-        };
-        after.map_err(|error| damaged(stream, entry.seq, &error))
-    }
-
-    fn version(&self) -> u64 {
-        Organization::version(self)
-    }
-}
-
-impl Replay for Platform {
-    fn replay(before: Option<Self>, stream: StreamId, entry: &Envelope) -> Result<Self, StoreError> {
-        let dated = DatedPlatformEvent { at: entry.at, event: decode(stream, entry)? };
-        let mut state = before.unwrap_or_default();
-        state.apply(&dated).map_err(|error| damaged(stream, entry.seq, &error))?;
-        Ok(state)
-    }
-
-    fn version(&self) -> u64 {
-        Platform::version(self)
     }
 }

@@ -5,7 +5,7 @@
 //! of cost: the more bytes a snapshot has, the more events it must save replaying.
 
 use super::ledger::Frozen;
-use super::rules::Replay;
+use super::replay::Replay;
 use crate::store::{Snapshot, StreamId};
 use coterm_shared::licensing::Organization;
 use coterm_shared::platform::Platform;
