@@ -4,23 +4,13 @@ use coterm_shared::enforcement::{OperatingMode, PublicState};
 use coterm_shared::time::Timestamp;
 use coterm_tests::clock::WallClock;
 use coterm_tests::cloud::Cloud;
-use coterm_tests::device::{Device, Obeys};
-use coterm_tests::operator::{CAMERA, Tenant, now};
+use coterm_tests::device::Device;
+use coterm_tests::operator::{CAMERA, now};
 use coterm_tests::wait::{eventually, holds, never};
 use serde_json::Value;
 use std::time::Duration;
 
 const DAY: i64 = 86_400;
-
-/// A licensed camera that does not run yet.
-fn camera(cloud: &Cloud) -> (Tenant, Device) {
-    let tenant = cloud.vendor().organization("Acme", 1, 1);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let camera = Device::provision(cloud, &tenant, "cam-1", Obeys::BySupervision);
-    (tenant, camera)
-}
 
 /// A daemon whose wall clock the test sets; `None` where that cannot be done.
 fn cloud_with_a_clock() -> Option<(Cloud, WallClock)> {
@@ -54,7 +44,7 @@ fn is_now(state: &PublicState) -> bool {
 #[test]
 fn a_device_with_a_dead_clock_connects_obeys_and_knows_the_time() {
     let cloud = Cloud::start();
-    let (tenant, mut camera) = camera(&cloud);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 1, 1);
     let Some(clock) = WallClock::new(camera.dir()) else { return };
     camera.set_environment(clock.environment());
     for (year, skew) in [(1970, -65), (2040, 5)] {
@@ -91,7 +81,7 @@ fn a_device_with_a_dead_clock_connects_obeys_and_knows_the_time() {
 #[test]
 fn a_cloud_whose_clock_jumps_signs_nothing_until_someone_confirms() {
     let Some((mut cloud, clock)) = cloud_with_a_clock() else { return };
-    let (tenant, mut camera) = camera(&cloud);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 1, 1);
     camera.start();
     camera.reaches(OperatingMode::Full);
     assert_eq!(doubt(&cloud), Value::Null);
@@ -126,7 +116,7 @@ fn a_cloud_whose_clock_jumps_signs_nothing_until_someone_confirms() {
 #[test]
 fn a_cloud_that_starts_with_a_wrong_clock_asks_and_serves_its_devices_meanwhile() {
     let Some((mut cloud, clock)) = cloud_with_a_clock() else { return };
-    let (tenant, mut camera) = camera(&cloud);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 1, 1);
     camera.start();
     camera.reaches(OperatingMode::Full);
     for years in [1970, 2040] {

@@ -2,8 +2,7 @@
 
 use coterm_shared::enforcement::OperatingMode;
 use coterm_tests::cloud::{Cloud, HTTP_PORT, MQTT_PORT};
-use coterm_tests::device::{Device, Obeys};
-use coterm_tests::operator::{CAMERA, Tenant};
+use coterm_tests::device::Device;
 use coterm_tests::process::Said;
 use coterm_tests::wait::{eventually, holds};
 use std::net::TcpListener;
@@ -21,15 +20,6 @@ fn says(said: &Said, code: i32, words: &[&str]) {
 
 fn open_to_all(file: &Path) {
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
-}
-
-fn provisioned(cloud: &Cloud) -> (Tenant, Device) {
-    let tenant = cloud.vendor().organization("Acme", 60, 60);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let device = Device::provision(cloud, &tenant, "cam-1", Obeys::BySupervision);
-    (tenant, device)
 }
 
 #[test]
@@ -68,7 +58,7 @@ fn a_wrong_configuration_of_the_daemon_is_named_line_by_line() {
 #[test]
 fn a_wrong_configuration_of_the_agent_is_named_line_by_line() {
     let cloud = Cloud::start();
-    let (_, camera) = provisioned(&cloud);
+    let (_, camera) = Device::only_camera(&cloud, 60, 60);
     let good = camera.config();
     let line = |text: &str| 1 + good.lines().position(|line| line.starts_with(text)).unwrap();
 
@@ -86,7 +76,7 @@ fn a_wrong_configuration_of_the_agent_is_named_line_by_line() {
 #[test]
 fn a_key_others_can_read_is_not_used() {
     let mut cloud = Cloud::start();
-    let (tenant, mut camera) = provisioned(&cloud);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 60, 60);
     open_to_all(&camera.dir().join("device.key"));
     camera.start();
     // The agent goes on enforcing what it knows, which is nothing; it does not log in with a key others may have.
@@ -120,7 +110,7 @@ fn a_key_others_can_read_is_not_used() {
 #[test]
 fn check_says_what_is_right_and_what_is_not() {
     let mut cloud = Cloud::start();
-    let (_, mut camera) = provisioned(&cloud);
+    let (_, mut camera) = Device::only_camera(&cloud, 60, 60);
     camera.start();
     camera.reaches(OperatingMode::Full);
     let good = camera.run(&["check"]);

@@ -1,7 +1,7 @@
 //! A device: the directory an installer brings to it, the agent that runs on it, and what it does for a living.
 
 use crate::cloud::{Cloud, clean};
-use crate::operator::Tenant;
+use crate::operator::{CAMERA, Tenant};
 use crate::process::{Process, Said, program, run};
 use crate::wait::{eventually, holds};
 use crate::workload::Workload;
@@ -51,6 +51,19 @@ impl Device {
         let device = Device { agent: None, workload, id: id.to_owned(), dir, environment: Vec::new() };
         device.configure(obeys);
         device
+    }
+
+    /// The camera `cam-1`, licensed for a year in a group of its own, of a tenant with these times of grace and until it stops,
+    /// in seconds; provisioned, and not started.
+    #[track_caller]
+    #[must_use]
+    pub fn only_camera(cloud: &Cloud, grace: u64, stop: u64) -> (Tenant, Device) {
+        let tenant = cloud.vendor().organization("Acme", grace, stop);
+        let group = tenant.group("North");
+        tenant.license(&group, "camera", 1, 365 * 86_400);
+        tenant.device("cam-1", "North", CAMERA);
+        let device = Device::provision(cloud, &tenant, "cam-1", Obeys::BySupervision);
+        (tenant, device)
     }
 
     /// A device whose directory was filled by hand, with the beginning of an `agent.toml`.
