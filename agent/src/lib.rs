@@ -108,7 +108,9 @@ fn log_to_stderr(level: LevelFilter) {
     let colors = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder =
         tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(level).with_ansi(colors);
-    let builder = builder.with_target(false);
+    // A full disk or a dead terminal behind standard error costs lines, never the agent: complaining about a line that
+    // could not be written, on the same stream, would panic.
+    let builder = builder.with_target(false).log_internal_errors(false);
     if journal {
         // The journal knows the time.
         builder.without_time().init();

@@ -10,7 +10,12 @@ pub fn start(log: &Log) {
     let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info,mqtt5=error"));
     let colors =
         std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A full disk or a dead pipe behind standard error costs lines, never the daemon: complaining about a line that could
+    // not be written, on the same stream, would panic.
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let started = match log.format {
         LogFormat::Text => subscriber.with_ansi(colors).try_init(),
         LogFormat::Json => subscriber.json().try_init(),
