@@ -4,7 +4,7 @@ use super::intake::adopt;
 use super::saved::{Pair, Saved, license_of, pin_of};
 use super::{Driver, Identity, StoreHealth};
 use crate::state_file::{StateStore, StoreError};
-use coterm_shared::enforcement::{ClockPolicy, ClockReading, TrustedClock};
+use coterm_shared::enforcement::{ClockPolicy, ClockReading, RecordError, TrustedClock};
 use coterm_shared::token::{Keyring, Root, TrustRefusal, VerifiedToken, reopen_stored};
 
 /// Why there can be no driver; the device is left in its mode.
@@ -14,6 +14,9 @@ pub enum OpenError {
     Root(TrustRefusal),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Beginning without it would forget what the other version accepted, and overwrite it at the first tick.
+    #[error("the state was written by another version of coterm-agent: {_0}")]
+    Format(RecordError),
 }
 
 impl<S: StateStore> Driver<S> {
@@ -32,13 +35,16 @@ impl<S: StateStore> Driver<S> {
         if *pinned.trust_domain() != identity.expected.trust_domain {
             return Err(OpenError::Root(TrustRefusal::WrongTrustDomain));
         }
-        let saved = store.load()?.and_then(|bytes| match Saved::decode(&bytes) {
-            Ok(saved) => Some(saved),
-            Err(error) => {
+        let saved = match store.load()?.map(|bytes| Saved::decode(&bytes)) {
+            None => None,
+            Some(Ok(saved)) => Some(saved),
+            // The slot is whole: somebody wrote this number.
+            Some(Err(error @ RecordError::UnknownFormat { .. })) => return Err(OpenError::Format(error)),
+            Some(Err(error)) => {
                 tracing::error!(%error, "what is on disk is no state of this program; beginning without a token");
                 None
             }
-        });
+        };
         let clock = TrustedClock::open(policy, saved.as_ref().map(|saved| &saved.record.clock), &reading);
         let saved = saved.unwrap_or_else(|| Saved::new(clock.record()));
         // What is stored was accepted under the roots of that time, and does not die with them.

@@ -4,6 +4,8 @@
 //! is not the one held, with the root that keyring was accepted under: a token stays valid on a device when a newer
 //! keyring no longer lists its key, also over a reboot, until a newer token takes its place (token §3). Last comes a
 //! digest of the root file the held root was reached from: another file is another pin, and counts from then on.
+//! This frame has no number of its own: whoever changes it raises the format of the slot (`state_file`), so that an older
+//! version refuses it instead of forgetting what is in it.
 
 use super::{Driver, Outstanding};
 use crate::state_file::{StateStore, StoreError};

@@ -141,6 +141,33 @@ fn a_wiped_or_damaged_disk_is_no_token_and_never_a_better_one() {
 }
 
 #[test]
+fn r9_a_record_of_another_format_is_refused_and_not_overwritten() {
+    use coterm_shared::enforcement::ClockPolicy;
+    let mut world = World::connected();
+    world.token(token(&ending(ISSUED, ISSUED, ISSUED)));
+    world.kill();
+    for format in [0, 2] {
+        // The last byte of the record's magic, behind the length of the frame.
+        let mut foreign = world.disk.0.borrow().content.clone().unwrap();
+        foreign[4 + 7] = format;
+        world.disk.0.borrow_mut().content = Some(foreign.clone());
+        let opened = crate::driver::Driver::open(
+            world.identity(),
+            &world.root_file,
+            None,
+            world.disk.clone(),
+            ClockPolicy::standard(at(ISSUED)),
+            world.reading(),
+            || 7,
+        );
+        let text = opened.err().unwrap().to_string();
+        assert!(text.contains(&format!("format {format}")), "{text}");
+        assert_eq!(world.disk.0.borrow().content.as_ref(), Some(&foreign));
+    }
+    assert_eq!(world.mode, Some(Stopped), "and the device stays in its mode");
+}
+
+#[test]
 fn ending_saves_the_tick_and_orders_nothing() {
     let mut world = World::connected();
     world.token(token(&claims(ISSUED)));

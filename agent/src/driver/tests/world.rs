@@ -91,13 +91,17 @@ impl World {
         ClockReading { wall, ..reading(self.boot, self.boot_secs) }
     }
 
-    pub(super) fn start(&mut self) {
-        let identity = Identity {
+    pub(super) fn identity(&self) -> Identity {
+        Identity {
             expected: expected(),
             class: self.class,
             cap: ModeCap::of(self.class, None),
             heartbeat: Seconds(900),
-        };
+        }
+    }
+
+    pub(super) fn start(&mut self) {
+        let identity = self.identity();
         // Built long ago: only tokens tell this device the time.
         let policy = ClockPolicy::standard(at(ISSUED - 100 * DAY));
         let driver = Driver::open(
