@@ -126,14 +126,22 @@ const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Takes the lock, or says who has it.
 pub(crate) fn lock(path: &Path) -> Result<Lock, FileError> {
-    let file = OpenOptions::new()
+    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let made = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o644)
-        .open(path)
-        .map_err(at(path))?;
+        .custom_flags(nofollow)
+        .open(path);
+    let file = match made {
+        Ok(file) => file,
+        // A disk that turned read-only must not keep a device from being told what is on it: a lock writes nothing.
+        Err(error) => {
+            OpenOptions::new().read(true).custom_flags(nofollow).open(path).map_err(|_| at(path)(error))?
+        }
+    };
     // Whoever only asks whether it is locked holds it for an instant: that is no reason to give up.
     for _ in 0..LOCK_ATTEMPTS {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -190,6 +198,25 @@ mod tests {
         assert!(matches!(lock(&path), Err(FileError::InUse { .. })));
         drop(first);
         assert!(lock(&path).is_ok());
+    }
+
+    #[test]
+    fn r9_a_lock_is_taken_where_nothing_can_be_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        std::fs::copy("/bin/sleep", &path).unwrap();
+        // A program that runs cannot be written to, by nobody, as nothing can on a disk that turned read-only.
+        let mut running = std::process::Command::new(&path).arg("60").spawn().unwrap();
+        assert!(OpenOptions::new().write(true).open(&path).is_err());
+        let first = lock(&path).unwrap();
+        assert!(matches!(lock(&path), Err(FileError::InUse { .. })));
+        drop(first);
+        running.kill().unwrap();
+        running.wait().unwrap();
+        // Nor is a lock taken somewhere else than it says.
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path().join("elsewhere"), &link).unwrap();
+        assert!(lock(&link).is_err() && !dir.path().join("elsewhere").exists());
     }
 
     #[test]

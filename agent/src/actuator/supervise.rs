@@ -131,7 +131,11 @@ impl Supervise {
         match members(None, &self.lock_path).into_iter().min_by_key(|(_, started)| *started) {
             Some((pid, started)) => {
                 tracing::info!(pid, "adopted the running workload");
-                self.record(pid, started)?;
+                // Who holds the lock is known with the pid file or without: a full disk must neither make a workload
+                // unstoppable nor one that runs a fault.
+                if let Err(error) = self.record(pid, started) {
+                    tracing::warn!(%error, pid, "the workload is not written down; it is looked for again");
+                }
                 Ok(Some((pid, started)))
             }
             None if self.try_lock()?.is_some() => Ok(None),
@@ -170,11 +174,13 @@ impl Supervise {
         let pid = i32::try_from(child.id()).unwrap_or_default();
         self.child = Some(child);
         tracing::info!(pid, program = %program.display(), "started the workload");
-        match process::start_time(pid) {
-            Some(started) => self.record(pid, started),
-            // It ended at once; the next observation says so.
-            None => Ok(()),
+        // If it ended at once, the next observation says so; if it cannot be written down, the next one finds it.
+        if let Some(started) = process::start_time(pid)
+            && let Err(error) = self.record(pid, started)
+        {
+            tracing::warn!(%error, pid, "the workload is not written down; it is looked for when it is needed");
         }
+        Ok(())
     }
 
     fn stop(&mut self) -> Result<(), ActuatorError> {

@@ -176,3 +176,22 @@ fn it_is_stopped_also_if_somebody_removed_its_lock_file() {
     process::signal(leader, Some(started), Signal::KILL);
     assert!(!lives, "it runs on and is said to be stopped");
 }
+
+#[test]
+fn r9_a_full_disk_makes_no_workload_unstoppable_and_none_that_runs_a_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let _cleanup = Cleanup(dir.path());
+    // What the pid file is first written to cannot be: as on a full disk, whoever runs this.
+    std::fs::create_dir(dir.path().join("workload.pid.new")).unwrap();
+    let mut first = supervisor(dir.path(), FOREVER);
+    first.set(&order(OperatingMode::Full)).unwrap();
+    let (leader, _) = first.leader().unwrap().unwrap();
+    // Another agent after it: nothing is written down, and everything is found.
+    let mut workload = supervisor(dir.path(), FOREVER);
+    assert_eq!(workload.observe().unwrap(), Observation::Functioning);
+    workload.set(&order(OperatingMode::ManagementLocked)).unwrap();
+    assert_eq!(workload.leader().unwrap().unwrap().0, leader, "no second one was started");
+    workload.set(&order(OperatingMode::Stopped)).unwrap();
+    assert_eq!(workload.observe().unwrap(), Observation::At(OperatingMode::Stopped));
+    assert!(!dir.path().join("workload.pid").exists());
+}
