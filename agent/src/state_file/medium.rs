@@ -1,9 +1,13 @@
 //! The two slots as files: `state.0` and `state.1`.
+//!
+//! A slot is a file of its own: symbolic links are not followed, so nobody who can write into the directory makes the
+//! agent, which may be root, write elsewhere; and a pipe left in place of a slot does not hang it.
 
+use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One of the two slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,19 +67,37 @@ impl FileMedium {
     }
 
     fn open(&self, slot: Slot) -> io::Result<File> {
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(self.dir.join(slot.file_name()))
+        open(&self.dir.join(slot.file_name()), OpenOptions::new().write(true).create(true).truncate(false))
     }
+}
+
+/// Opens a slot that is a file, and nothing else that may have its name.
+fn open(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    let opened = how.mode(0o600).custom_flags(flags).open(path).and_then(|file| {
+        let regular = file.metadata()?.is_file();
+        Ok((file, regular))
+    });
+    let what = match opened {
+        Ok((file, true)) => return Ok(file),
+        Ok((_, false)) => "is not a regular file",
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            "is a symbolic link, which is not followed"
+        }
+        // Opened to be written, with nobody at the other end.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => "is a pipe",
+        Err(error) => return Err(error),
+    };
+    let path = path.display();
+    Err(io::Error::other(format!(
+        "{path} {what}; put a slot in its place that is a file (move what it leads to here), or point state_dir at its directory"
+    )))
 }
 
 impl Medium for FileMedium {
     fn read(&mut self, slot: Slot) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        match File::open(self.dir.join(slot.file_name())) {
+        match open(&self.dir.join(slot.file_name()), OpenOptions::new().read(true)) {
             Ok(file) => {
                 file.take(MAX_SLOT_BYTES).read_to_end(&mut bytes)?;
                 Ok(bytes)

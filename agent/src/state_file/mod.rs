@@ -10,6 +10,8 @@
 //! the same. Somebody who can write the files can restore both slots of an earlier day; that is the residual risk of
 //! a device without a hardware counter.
 
+#[cfg(test)]
+pub(crate) mod crash_points;
 mod medium;
 #[cfg(test)]
 mod tests;
@@ -91,9 +93,19 @@ impl<M: Medium> TwoSlots<M> {
 
     fn survey(&mut self) -> Result<(Option<Vec<u8>>, Next), StoreError> {
         let mut best: Option<(u64, Slot, Vec<u8>)> = None;
+        let mut dead = None;
         self.damaged = false;
         for slot in Slot::BOTH {
-            let bytes = self.medium.read(slot).map_err(StoreError::Read)?;
+            let bytes = match self.medium.read(slot) {
+                Ok(bytes) => bytes,
+                // A sector that cannot be read any more is as good as a torn one, as long as the other slot is whole.
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => {
+                    self.damaged = true;
+                    dead = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(StoreError::Read(error)),
+            };
             match decode(&bytes) {
                 Content::Valid { generation, record } => {
                     if best.as_ref().is_none_or(|(newest, _, _)| generation > *newest) {
@@ -105,12 +117,15 @@ impl<M: Medium> TwoSlots<M> {
                 Content::Nothing => self.damaged |= !bytes.is_empty(),
             }
         }
-        Ok(match best {
-            Some((generation, slot, record)) => {
-                (Some(record), Next { slot: slot.other(), generation: generation.saturating_add(1) })
+        match (best, dead) {
+            (Some((generation, slot, record)), _) => {
+                let next = Next { slot: slot.other(), generation: generation.saturating_add(1) };
+                Ok((Some(record), next))
             }
-            None => (None, Next { slot: Slot::Zero, generation: 1 }),
-        })
+            // What cannot be read may be a token: beginning without it would overwrite it.
+            (None, Some(error)) => Err(StoreError::Read(error)),
+            (None, None) => Ok((None, Next { slot: Slot::Zero, generation: 1 })),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Every crash point of a save, with every kind of damage.
+//! Saves that fail, bits that flip, disks that are full, and what may lie in place of a slot.
 
 use super::*;
 use std::cell::RefCell;
@@ -222,4 +222,67 @@ fn files_survive_a_restart_and_are_private() {
         TwoSlots::new(FileMedium::new(dir.path().to_path_buf())).save(&vec![0; MAX_RECORD_BYTES + 1]),
         Err(StoreError::TooLong(_))
     ));
+}
+
+#[test]
+fn r9_a_slot_that_cannot_be_read_any_more_gives_way_to_the_other_and_is_never_taken_for_empty() {
+    /// A disk of which one sector died.
+    struct Dying(Memory, Vec<Slot>);
+    impl Medium for Dying {
+        fn read(&mut self, slot: Slot) -> io::Result<Vec<u8>> {
+            match self.1.contains(&slot) {
+                true => Err(rustix::io::Errno::IO.into()),
+                false => self.0.read(slot),
+            }
+        }
+        fn write(&mut self, slot: Slot, bytes: &[u8]) -> io::Result<()> {
+            self.0.write(slot, bytes)
+        }
+        fn sync(&mut self, slot: Slot) -> io::Result<()> {
+            self.0.sync(slot)
+        }
+    }
+    for (dead, found) in [(Slot::Zero, 1), (Slot::One, 2)] {
+        let disk = Memory::default();
+        let mut store = TwoSlots::new(disk.clone());
+        // The third lies in slot zero.
+        (0..3).for_each(|n| store.save(&record(n)).unwrap());
+        let mut store = TwoSlots::new(Dying(disk.clone(), vec![dead]));
+        assert_eq!(store.load().unwrap(), Some(record(found)));
+        assert!(store.found_damage());
+        store.save(&record(4)).unwrap();
+        assert_eq!(
+            TwoSlots::new(disk.clone()).load().unwrap(),
+            Some(record(4)),
+            "into the dead one, not over the other"
+        );
+        let mut store = TwoSlots::new(Dying(disk, Slot::BOTH.to_vec()));
+        assert!(matches!(store.load(), Err(StoreError::Read(_))));
+        assert!(matches!(store.save(&record(5)), Err(StoreError::Read(_))), "nor overwritten unread");
+    }
+}
+
+#[test]
+fn a_slot_is_a_file_of_its_own_and_nothing_else_is_followed_or_waited_for() {
+    type Make = fn(&std::path::Path, &std::path::Path);
+    let make: [(&str, Make); 3] = [
+        ("symbolic link", |slot, elsewhere| std::os::unix::fs::symlink(elsewhere, slot).unwrap()),
+        ("pipe", |slot, _| {
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mknodat(rustix::fs::CWD, slot, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        }),
+        ("regular file", |slot, _| std::fs::create_dir(slot).unwrap()),
+    ];
+    for (what, make) in make {
+        let dir = tempfile::tempdir().unwrap();
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::write(&elsewhere, b"of somebody else").unwrap();
+        make(&dir.path().join("state.0"), &elsewhere);
+        let mut store = TwoSlots::new(FileMedium::new(dir.path().to_path_buf()));
+        for error in [store.load().unwrap_err(), store.save(b"x").unwrap_err()] {
+            let text = error.to_string();
+            assert!(text.contains("state.0") && text.contains("state_dir"), "{what}: {text}");
+        }
+        assert_eq!(std::fs::read(&elsewhere).unwrap(), b"of somebody else");
+    }
 }
