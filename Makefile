@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
 
 .DEFAULT_GOAL := help
-.PHONY: help sim replay planted run test test-tools peer bench fleet man fuzz lint tools clean
+.PHONY: help sim replay planted kills run test test-tools peer bench fleet man fuzz lint tools clean
 
 help:
 	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
@@ -19,6 +19,7 @@ help:
 	@echo "make sim     the simulated fleet: SEEDS=2000 schedules of a week with faults of every kind, from FIRST=1 on"
 	@echo "make replay  one failed schedule again, bit for bit: FILE=target/sim-failures/SEED.json"
 	@echo "make planted whether the simulated fleet finds the bugs that are put in on purpose, within SEEDS=1000 schedules"
+	@echo "make kills   cloud and agents under kill -9, KILLS=1000 times at moments of SEED=1, and what was acknowledged kept"
 	@echo "make fleet  a fleet of light agents over TLS against a cloud that runs: ARGS=\"storm --agents 2000 --token-file FILE\""
 	@echo "make fuzz    fuzz everything that reads foreign bytes, TIME=60 seconds each (nightly, and a C++ compiler)"
 	@echo "make man     a manual page for every command of every program, into target/man"
@@ -80,6 +81,13 @@ replay:
 planted: SEEDS ?= 1000
 planted:
 	$(SIM) --planted --seeds $(SEEDS) --first $(FIRST)
+
+# Real programs, killed at random moments under a workload: tests/e2e/kills. `make test` does it twenty times.
+KILLS ?= 1000
+SEED ?= 1
+kills:
+	$(CARGO) build --locked --workspace --bins
+	COTERM_KILLS=$(KILLS) COTERM_KILLS_SEED=$(SEED) $(CARGO) test --locked -p coterm-tests --test e2e -- r3_killed --nocapture
 
 # Measures a cloud that runs, with a fleet of its own organization; see `make fleet ARGS=--help`.
 fleet:

@@ -85,16 +85,34 @@ impl Cloud {
     /// It ends instead, or does not become ready.
     #[track_caller]
     pub fn restart(&mut self) {
+        self.launch();
+        self.becomes_ready();
+    }
+
+    /// Starts the daemon (again) and leaves it at that: it may be killed before it is ready.
+    ///
+    /// # Panics
+    /// It runs already.
+    #[track_caller]
+    pub fn launch(&mut self) {
         assert!(self.process.is_none(), "stop it first");
-        let mut process = Process::start("coterm-cloud", self.command("serve"), &self.log_file());
+        self.process = Some(Process::start("coterm-cloud", self.command("serve"), &self.log_file()));
+    }
+
+    /// Waits until a daemon that was launched is ready.
+    ///
+    /// # Panics
+    /// It ends instead, or does not become ready.
+    #[track_caller]
+    pub fn becomes_ready(&mut self) {
         let url = format!("{}/ready", self.url());
+        let process = self.process.as_mut().expect("it was launched");
         eventually("the daemon to be ready", || {
             if let Some(status) = process.ended() {
                 panic!("coterm-cloud ended with {status}:\n{}", process.log());
             }
             ureq::get(&url).call().map(drop).map_err(|error| error.to_string())
         });
-        self.process = Some(process);
     }
 
     /// Sets a variable of the environment for the daemon and its commands, from their next start on.

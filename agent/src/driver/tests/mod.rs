@@ -1,6 +1,7 @@
 //! The driver over a memory that fails and a device that obeys.
 
 mod crashes;
+mod life_safety;
 mod messages;
 mod roots;
 mod time;
