@@ -163,6 +163,31 @@ fn e6_a_date_brought_near_counts_and_a_far_one_does_not() {
     assert_eq!(world.lockout(&short(10, 1, &world)).devices, 0);
 }
 
+/// E6, C3: whom a shortfall spares feels the end of the term alone; that it is brought near counts for them, also where the
+/// shortfall of others locks the group's first devices before.
+#[test]
+fn e6_a_lockout_hidden_behind_an_earlier_one_of_the_other_cause_counts() {
+    let mut world = full(60);
+    let change = SettingsChange { scope: Some(Scope::Product), ..SettingsChange::default() };
+    world.ok(Command::ChangeSettings(change));
+    world.wait(Seconds(1));
+    world.claim_camera(100, site(1));
+    assert_eq!(world.codes(1), ["OVER_CAPACITY"]);
+    let before = world.group(1).assessment.ahead;
+    let doors = Command::ClaimKey {
+        key: Box::new(key(9, &[(ProductType::DOOR, 600, 199)], 10, world.now)),
+        group: Some(group(1)),
+        mode: ClaimMode::Increase,
+    };
+    let decision = decide(&world.organization, &doors, &world.context()).unwrap();
+    let after = decision.after.group(group(1)).unwrap().assessment.ahead;
+    // Of both causes together, nothing is to be seen of it.
+    assert_eq!((before.both().lock_at, before.both().stop_at), (after.both().lock_at, after.both().stop_at));
+    assert_eq!(before.capacity, after.capacity);
+    assert_eq!(decision.lockout.devices, 60, "all but the one that the shortfall locks before");
+    assert!(decision.lockout.needs_approval());
+}
+
 /// E6: moves, conversions and keys taken away are measured on the devices they touch.
 #[test]
 fn e6_every_way_to_lock_many_is_measured() {
