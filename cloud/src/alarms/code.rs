@@ -100,6 +100,9 @@ codes! {
     TimeInDoubt = "TIME_IN_DOUBT", Critical,
         "the clock of this machine cannot be believed; nothing is signed",
         "look at the clock, set it right, then `coterm time confirm`";
+    OperationHeld = "OPERATION_HELD", Warning,
+        "operations of an organization that would lock many devices wait for somebody of the vendor to decide",
+        "`coterm held list --org ORG`, look at each with `coterm held show`, then `coterm held approve` or `reject`; what nobody decides is dropped";
     NoticesUndelivered = "NOTICES_UNDELIVERED", Warning,
         "notices of an organization could not be delivered for days, or were refused, and were given up",
         "`coterm notice list --dead` says why; mend it or remove the endpoint, then `coterm notice redeliver`";

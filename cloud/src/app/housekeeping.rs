@@ -1,10 +1,10 @@
 //! What has to be done now and then: what `coterm-cloud keys` wrote taken over, token keys rotated, the broker's
-//! certificate renewed, revocations read, alarms raised; and connections ended whose devices changed hands.
+//! certificate renewed, revocations read, alarms raised, also of what waits for approval; and connections ended whose devices changed hands.
 
 use super::ends;
 use super::mqtt::{Started, reload_external};
 use crate::alarms::{AlarmCode, Alarms, Condition};
-use crate::books::{Books, Touch};
+use crate::books::{Books, Touch, WaitsForVendor};
 use crate::config::Config;
 use crate::reconcile::Reconciler;
 use crate::signer::Trust;
@@ -99,13 +99,23 @@ async fn alarm(config: &Config, books: &Books, trust: &Arc<Trust>, pki: &Pki, al
     alarms.settle(ends::CODES, certificates, now);
 }
 
-/// Settles what operators have to know about devices, other signers and the time.
+/// Settles what operators have to know about devices, other signers, the time, and what waits for them.
 fn suspect(books: &Books, reconciler: &Reconciler, alarms: &Alarms) {
     let now = books.now();
     alarms.settle(Reconciler::CODES, reconciler.conditions(), now);
     let doubt = books.time_doubt();
     let doubts = doubt.map(|doubt| Condition::new(AlarmCode::TimeInDoubt, "", doubt.to_string()));
     alarms.settle(&[AlarmCode::TimeInDoubt], doubts.into_iter().collect(), now);
+    alarms.settle(&[AlarmCode::OperationHeld], books.waits_for_vendor().iter().map(waits).collect(), now);
+}
+
+/// What waits in an organization for somebody of the vendor.
+fn waits(held: &WaitsForVendor) -> Condition {
+    let WaitsForVendor { organization, name, count, first_expires_at } = held;
+    let what =
+        if *count == 1 { String::from("an operation waits") } else { format!("{count} operations wait") };
+    let told = format!("{what} for approval in {name}, until {first_expires_at} at first");
+    Condition::new(AlarmCode::OperationHeld, organization.to_string(), told)
 }
 
 async fn rotate(books: &Books, trust: &Arc<Trust>) {

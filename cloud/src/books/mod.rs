@@ -37,6 +37,7 @@ pub use meters::{Ailment, Meters};
 pub use request::{
     BooksError, Change, Committed, Held, Idempotency, NewPart, Request, Respond, StoredResponse,
 };
+pub use tell::WaitsForVendor;
 pub(crate) use tell::new_notice;
 
 use crate::clock::{Clock, JumpWatch, TimeDoubt};

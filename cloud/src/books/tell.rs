@@ -11,7 +11,7 @@ use super::request::BooksError;
 use crate::notify::message::Body;
 use crate::store::outbox::{
     Delivery, DueDelivery, Endpoint, EndpointKind, NewNotice, NoticeQuery, OutboxChange, OutboxFigures,
-    OutboxReads, StoredNotice,
+    OutboxReads, Recipients, StoredNotice,
 };
 use crate::store::{StoreError, Transaction};
 use coterm_shared::id::{NoticeId, OrganizationId};
@@ -52,16 +52,16 @@ pub(super) fn tell(
     };
     let count = found.len();
     for notice in found {
-        let new = new_notice(organization, &notice, now)?;
+        let new = new_notice((id, organization.name().as_str()), &notice, now)?;
         tx.change_outbox(&OutboxChange::Tell(new))?;
         tracing::info!(organization = %id, kind = %notice.head.kind, "a notice is to be told");
     }
     Ok(count)
 }
 
-/// A notice as the outbox takes it, with a fresh id.
+/// A notice as the outbox takes it, with a fresh id, about an organization or whoever has this id and name.
 pub(crate) fn new_notice(
-    organization: &Organization,
+    (organization, name): (OrganizationId, &str),
     notice: &Notice,
     now: Timestamp,
 ) -> Result<NewNotice, StoreError> {
@@ -80,22 +80,54 @@ pub(crate) fn new_notice(
         Ok((
             marks.collect::<Result<Vec<_>, serde_json::Error>>()?,
             serde_json::to_vec(&notice.head)?,
-            serde_json::to_vec(&Body::of(organization, notice))?,
+            serde_json::to_vec(&Body::of(name, notice))?,
         ))
     };
     let (marks, head, body) = encoded().map_err(|error| failed(&error))?;
+    let to = match notice.head.kind.is_for_the_vendor() {
+        true => Recipients::OrganizationAndVendor,
+        false => Recipients::Organization,
+    };
     let notice = StoredNotice {
         id: NoticeId::from_bytes(*id.as_bytes()),
-        organization: organization.id(),
+        organization,
         kind: notice.head.kind.name().to_owned(),
         made_at: now,
         head,
         body,
     };
-    Ok(NewNotice { notice, marks, only: None })
+    Ok(NewNotice { notice, marks, to })
+}
+
+/// What waits in one organization until somebody of the vendor decides (domain E6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitsForVendor {
+    /// The organization.
+    pub organization: OrganizationId,
+    /// Its name.
+    pub name: String,
+    /// How many operations wait, at least one.
+    pub count: usize,
+    /// When the first of them is dropped.
+    pub first_expires_at: Timestamp,
 }
 
 impl Books {
+    /// The organizations in which operations wait for the vendor, by id.
+    #[must_use]
+    pub fn waits_for_vendor(&self) -> Vec<WaitsForVendor> {
+        self.shared.read(|ledger| {
+            let each = ledger.organizations.iter().filter_map(|(id, organization)| {
+                let waiting = organization.held_operations_after(None).filter(|held| held.waits());
+                let ends: Vec<Timestamp> = waiting.map(|held| held.expires_at).collect();
+                let (organization, name) = (*id, organization.name().to_string());
+                let first_expires_at = ends.iter().min().copied()?;
+                Some(WaitsForVendor { organization, name, count: ends.len(), first_expires_at })
+            });
+            each.collect()
+        })
+    }
+
     /// Changes the outbox, all of these changes or none; tells for each how many rows it found to change.
     ///
     /// # Errors

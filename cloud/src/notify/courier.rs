@@ -9,7 +9,7 @@ use super::message::Body;
 use super::{Outcome, Parcel, Way};
 use crate::alarms::{AlarmCode, Alarms, Condition};
 use crate::books::{Books, BooksError};
-use crate::store::outbox::{DeliveryState, DueDelivery, EndpointKind, OutboxChange};
+use crate::store::outbox::{DeliveryState, DueDelivery, EndpointKind, OutboxChange, VENDOR};
 use coterm_shared::id::EndpointId;
 use coterm_shared::licensing::{NoticeHead, still_true};
 use coterm_shared::time::{Seconds, Timestamp};
@@ -150,7 +150,9 @@ impl Courier {
                 .await;
         };
         let organization = self.books.present(notice.organization, now);
-        let is_true = organization.is_some_and(|organization| still_true(&organization, &head, now));
+        // What is about no organization stays as it is.
+        let is_true = notice.organization == VENDOR
+            || organization.is_some_and(|organization| still_true(&organization, &head, now));
         if !is_true && !delivery.forced {
             return self.write(drop_it("it is not so any more, or was told at a closer date")).await;
         }
@@ -223,8 +225,12 @@ impl Courier {
             .dead
             .iter()
             .map(|(organization, count)| {
-                let told = format!("{count} deliveries of notices of {organization} were given up");
-                Condition::new(AlarmCode::NoticesUndelivered, organization.to_string(), told)
+                let whose = match *organization {
+                    VENDOR => String::from("vendor"),
+                    organization => organization.to_string(),
+                };
+                let told = format!("{count} deliveries of notices of {whose} were given up");
+                Condition::new(AlarmCode::NoticesUndelivered, whose, told)
             })
             .collect();
         let down = self.mail_is_down.lock().unwrap_or_else(PoisonError::into_inner).clone();

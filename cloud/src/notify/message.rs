@@ -2,8 +2,8 @@
 //!
 //! Everything in it was true when it was made and is absolute, so that a delivery days later says the same as the first.
 
-use crate::store::outbox::{Endpoint, StoredNotice};
-use coterm_shared::licensing::{Notice, NoticeHead, Organization};
+use crate::store::outbox::{Endpoint, StoredNotice, VENDOR};
+use coterm_shared::licensing::{Notice, NoticeHead};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 /// What a notice says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Body {
-    /// The name of the organization.
+    /// The name of the organization, or of whoever it is about.
     pub organization_name: String,
     /// The whole in a line.
     pub title: String,
@@ -24,9 +24,9 @@ pub struct Body {
 impl Body {
     /// What `notice` says.
     #[must_use]
-    pub fn of(organization: &Organization, notice: &Notice) -> Body {
+    pub fn of(name: &str, notice: &Notice) -> Body {
         Body {
-            organization_name: organization.name().to_string(),
+            organization_name: name.to_owned(),
             title: notice.title.clone(),
             text: notice.text.clone(),
             // Keys are texts and numbers are integers: this cannot fail.
@@ -43,7 +43,7 @@ impl Body {
             "timestamp": notice.made_at,
             "data": {
                 "id": notice.id,
-                "organization": notice.organization,
+                "organization": (notice.organization != VENDOR).then_some(notice.organization),
                 "organization_name": self.organization_name,
                 "title": self.title,
                 "text": self.text,
@@ -94,11 +94,19 @@ impl Body {
 }
 
 fn footer(notice: &StoredNotice, endpoint: &Endpoint) -> String {
-    format!(
-        "You get this because {} is a contact of this organization; whoever administers it can take it off with \
-         `coterm contact remove {}`. Notice {}, made at {}.",
-        endpoint.address, endpoint.id, notice.id, notice.made_at
-    )
+    let (address, id) = (&endpoint.address, endpoint.id);
+    let why = if endpoint.organization == VENDOR {
+        format!(
+            "{address} is a contact of the vendor; any of the vendor's staff can take it off with `coterm contact remove \
+             --vendor {id}`"
+        )
+    } else {
+        format!(
+            "{address} is a contact of this organization; whoever administers it can take it off with `coterm contact \
+             remove {id}`"
+        )
+    };
+    format!("You get this because {why}. Notice {}, made at {}.", notice.id, notice.made_at)
 }
 
 /// Text inside HTML: names are whatever people type.

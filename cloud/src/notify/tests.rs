@@ -206,8 +206,12 @@ async fn n2_what_is_given_up_is_an_alarm_until_an_operator_has_it_delivered() {
     world.receivers.answer(1, Outcome::Delivered);
     world.receivers.answer(2, Outcome::Delivered);
     let notice = world.deliveries().await[0].notice;
-    let again =
-        OutboxChange::Redeliver { organization: ACME, notice, endpoint: None, at: world.clock.now_at() };
+    let again = OutboxChange::Redeliver {
+        organization: Some(ACME),
+        notice,
+        endpoint: None,
+        at: world.clock.now_at(),
+    };
     // Outdated by now: an operator wants it all the same.
     world.retire(1).await;
     assert_eq!(world.books.change_outbox(vec![again]).await.unwrap(), [2]);

@@ -12,6 +12,46 @@ use coterm_shared::time::Timestamp;
 /// Most endpoints of one organization.
 pub const ENDPOINTS_MAX: u32 = 50;
 
+/// Whose endpoints those of the vendor are. No UUIDv7 is all zeros, so it is no organization.
+pub const VENDOR: OrganizationId = OrganizationId::from_bytes([0; 16]);
+
+/// For whom a delivery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// An endpoint of the organization.
+    Organization,
+    /// An endpoint of the vendor, which organizations do not see.
+    Vendor,
+}
+
+impl Audience {
+    /// Its name, as stored.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Audience::Organization => "organization",
+            Audience::Vendor => "vendor",
+        }
+    }
+
+    /// The audience of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Audience> {
+        [Audience::Organization, Audience::Vendor].into_iter().find(|audience| audience.name() == name)
+    }
+}
+
+/// Who gets a notice: those there are when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// All endpoints of its organization.
+    Organization,
+    /// Those, and all of the vendor.
+    OrganizationAndVendor,
+    /// One endpoint of its organization.
+    Only(EndpointId),
+}
+
 /// By which way an endpoint is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EndpointKind {
@@ -43,7 +83,7 @@ impl EndpointKind {
 pub struct Endpoint {
     /// Its id.
     pub id: EndpointId,
-    /// The organization.
+    /// The organization, or [`VENDOR`].
     pub organization: OrganizationId,
     /// By which way.
     pub kind: EndpointKind,
@@ -76,7 +116,7 @@ impl std::fmt::Debug for Endpoint {
 pub struct StoredNotice {
     /// Its id: the same in every delivery and repetition.
     pub id: NoticeId,
-    /// Whose it is.
+    /// Whose it is; [`VENDOR`] if it is about no organization.
     pub organization: OrganizationId,
     /// What it is about, a stable name.
     pub kind: String,
@@ -95,8 +135,8 @@ pub struct NewNotice {
     pub notice: StoredNotice,
     /// What is remembered to have been told with it, by topic.
     pub marks: Vec<(String, Vec<u8>)>,
-    /// The one endpoint it goes to; all of its organization if none is named.
-    pub only: Option<EndpointId>,
+    /// Who gets it.
+    pub to: Recipients,
 }
 
 /// How far a delivery is.
@@ -139,6 +179,8 @@ pub struct Delivery {
     pub notice: NoticeId,
     /// The endpoint, which may be gone.
     pub endpoint: EndpointId,
+    /// For whom it is.
+    pub audience: Audience,
     /// By which way.
     pub kind: EndpointKind,
     /// The address it had when the notice was made.
@@ -177,7 +219,7 @@ pub struct NoticeQuery {
     pub organization: Option<OrganizationId>,
     /// Only those before this one.
     pub before: Option<NoticeId>,
-    /// Only those with a dead delivery.
+    /// Only those with a dead delivery; of an organization, one of its own.
     pub dead: bool,
 }
 
@@ -252,8 +294,8 @@ pub enum OutboxChange {
     },
     /// Deliver a notice again where it is not waiting, whether or not it is still true.
     Redeliver {
-        /// Whose it is.
-        organization: OrganizationId,
+        /// Whose it is; anybody's if none is named.
+        organization: Option<OrganizationId>,
         /// The notice.
         notice: NoticeId,
         /// Only there; where it is not delivered, if no endpoint is named.

@@ -4,6 +4,7 @@ mod access;
 mod along;
 mod calendar;
 mod devices;
+mod endpoints;
 mod enrolment;
 mod explain;
 mod groups;
@@ -71,12 +72,14 @@ pub(super) fn table() -> Routes {
         .and(imports::routes())
         .and(keys::routes())
         .and(safety::routes())
+        .and(endpoints::routes())
         .and(notices::routes())
         .and(transactions::routes());
     let v1 = system::v1_routes()
         .and(organizations::routes())
         .nest("/organizations/{organization}", in_organization)
         .and(keys::issued_routes())
+        .and(endpoints::platform_routes())
         .and(notices::platform_routes())
         .and(platform::routes())
         .and(safety::platform_routes())

@@ -175,6 +175,50 @@ async fn e6_a_held_split_is_entered_when_it_is_approved() {
     assert_eq!(world.get(&world.admin, &world.at("/keys")).await.body["items"].as_array().unwrap().len(), 3);
 }
 
+/// E6, N2: what waits is told with its holding, to the organization and to the vendor, whom the organization does not see.
+#[tokio::test]
+async fn e6_what_waits_is_told_to_the_organization_and_to_the_vendor() {
+    let world = World::new().await;
+    let site = full(&world).await;
+    let mail = |address: &str| json!({"kind": "email", "address": address});
+    let vendors = "/api/v1/platform/endpoints";
+    let refused = world.call(&world.admin, Method::POST, vendors, mail("eve@example.com")).await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.text);
+    world.ok(&world.admin, Method::POST, &world.at("/endpoints"), mail("ada@example.com")).await;
+    let vera = world.ok(&world.vendor, Method::POST, vendors, mail("vera@vendor.example")).await.text("/id");
+    let listed = world.get(&world.vendor, vendors).await;
+    assert_eq!(listed.body["items"].as_array().unwrap().len(), 1, "{}", listed.text);
+    let held = claim_camera(&world, &world.admin, &site, 99).await.text("/held/id");
+    let of_org = world.get(&world.viewer, &world.at("/notices")).await;
+    let told = &of_org.body["items"][0];
+    assert_eq!((&told["kind"], &told["facts"]["id"]), (&json!("operation-held"), &json!(held)));
+    assert_eq!(told["deliveries"].as_array().unwrap().len(), 1);
+    assert!(!of_org.text.contains("vera@"), "whom the vendor tells is the vendor's business");
+    let all = world.get(&world.vendor, "/api/v1/notices").await;
+    assert_eq!(all.body["items"][0]["deliveries"].as_array().unwrap().len(), 2);
+    // Asked for again it is the same operation, which was told.
+    claim_camera(&world, &world.admin, &site, 99).await;
+    decide(&world, &second_vendor(&world), &held, "reject", None).await;
+    let kinds = |of: &Answer| -> Vec<String> {
+        let items = of.body["items"].as_array().unwrap();
+        items.iter().map(|notice| notice["kind"].as_str().unwrap().to_owned()).collect()
+    };
+    let of_org = world.get(&world.viewer, &world.at("/notices")).await;
+    assert_eq!(kinds(&of_org)[..2], ["held-operation-closed", "operation-held"], "{}", of_org.text);
+    // The vendor's endpoint is tried, and removed.
+    let one = format!("{vendors}/{vera}");
+    let test = world.ok(&world.vendor, Method::POST, &format!("{one}/test"), Value::Null).await;
+    assert_eq!((test.text("/kind"), &test.body["organization"]), ("test".to_owned(), &Value::Null));
+    let no_secret = world.call(&world.vendor, Method::POST, &format!("{one}/rotate"), Value::Null).await;
+    assert_eq!(no_secret.code(), "NO_SECRET");
+    world.ok(&world.vendor, Method::DELETE, &one, Value::Null).await;
+    let all = world.get(&world.vendor, "/api/v1/notices").await;
+    assert_eq!(all.body["items"][0]["deliveries"][0]["state"], "dropped");
+    let again = format!("/api/v1/notices/{}/redeliver", test.text("/id"));
+    let gone = world.call(&world.vendor, Method::POST, &again, json!({})).await;
+    assert_eq!(gone.status, StatusCode::NOT_FOUND, "it has nowhere to go: {}", gone.text);
+}
+
 #[tokio::test]
 async fn e6_a_freeze_is_said_wherever_a_schedule_is_shown() {
     let world = World::new().await;

@@ -2,8 +2,8 @@
 
 use super::at;
 use crate::store::outbox::{
-    Delivery, DeliveryState, ENDPOINTS_MAX, Endpoint, EndpointKind, NewNotice, NoticeQuery, OutboxChange,
-    OutboxFigures, OutboxReads, OutboxWrites, StoredNotice,
+    Audience, Delivery, DeliveryState, ENDPOINTS_MAX, Endpoint, EndpointKind, NewNotice, NoticeQuery,
+    OutboxChange, OutboxFigures, OutboxReads, OutboxWrites, Recipients, StoredNotice, VENDOR,
 };
 use crate::store::{EventStore, Transaction};
 use coterm_shared::id::{EndpointId, NoticeId, OrganizationId};
@@ -41,7 +41,7 @@ fn new(n: u8, secs: u64) -> NewNotice {
         head: vec![n],
         body: vec![n, n],
     };
-    NewNotice { notice, marks: vec![("grp/term".to_owned(), vec![n])], only: None }
+    NewNotice { notice, marks: vec![("grp/term".to_owned(), vec![n])], to: Recipients::Organization }
 }
 
 fn change(store: &mut impl EventStore, changes: &[OutboxChange]) -> Vec<usize> {
@@ -87,7 +87,7 @@ pub(super) fn tells_every_endpoint_once_and_remembers(store: &mut impl EventStor
     assert_eq!(tx.reads().told(ACME, "grp/term").unwrap(), Some(vec![1]), "it sees its own writes");
     drop(tx);
     assert_eq!(store.reads().told(ACME, "grp/term").unwrap(), None);
-    let only = NewNotice { only: Some(endpoint_id(2)), ..new(2, 20) };
+    let only = NewNotice { to: Recipients::Only(endpoint_id(2)), ..new(2, 20) };
     change(store, &[OutboxChange::Tell(new(1, 10)), OutboxChange::Tell(only)]);
     assert_eq!(store.reads().told(ACME, "grp/term").unwrap(), Some(vec![2]), "the last is remembered");
     assert_eq!(store.reads().told(OTHER, "grp/term").unwrap(), None);
@@ -157,7 +157,7 @@ pub(super) fn a_dead_delivery_is_listed_and_given_again(store: &mut impl EventSt
     let dead = NoticeQuery { dead: true, ..NoticeQuery::default() };
     assert_eq!(store.reads().stored_notices(&dead, 9).unwrap(), [new(1, 10).notice]);
     let again = |organization, endpoint| OutboxChange::Redeliver {
-        organization,
+        organization: Some(organization),
         notice: notice_id(1),
         endpoint,
         at: at(40),
@@ -166,6 +166,7 @@ pub(super) fn a_dead_delivery_is_listed_and_given_again(store: &mut impl EventSt
     let expect = Delivery {
         notice: notice_id(1),
         endpoint: endpoint_id(1),
+        audience: Audience::Organization,
         kind: EndpointKind::Webhook,
         address: "https://example.com/1".to_owned(),
         state: DeliveryState::Waiting,
@@ -178,4 +179,25 @@ pub(super) fn a_dead_delivery_is_listed_and_given_again(store: &mut impl EventSt
     };
     assert_eq!(store.reads().deliveries(notice_id(1)).unwrap()[0], expect);
     assert_eq!(change(store, &[again(ACME, Some(endpoint_id(2)))]), [1], "unless it is asked for");
+}
+
+/// E6: what the vendor decides is told to the vendor as well, whom no organization sees or counts.
+pub(super) fn the_vendor_is_told_beside_the_organization(store: &mut impl EventStore) {
+    change(store, &[OutboxChange::Add(webhook(1, ACME)), OutboxChange::Add(webhook(2, VENDOR))]);
+    change(store, &[OutboxChange::Add(webhook(3, OTHER))]);
+    let both = NewNotice { to: Recipients::OrganizationAndVendor, ..new(2, 20) };
+    change(store, &[OutboxChange::Tell(new(1, 10)), OutboxChange::Tell(both)]);
+    let to = |n| -> Vec<(EndpointId, Audience)> {
+        let of = store.reads().deliveries(notice_id(n)).unwrap();
+        of.iter().map(|one| (one.endpoint, one.audience)).collect()
+    };
+    assert_eq!(to(1), [(endpoint_id(1), Audience::Organization)]);
+    assert_eq!(to(2), [(endpoint_id(1), Audience::Organization), (endpoint_id(2), Audience::Vendor)]);
+    let (notice, endpoint, state) = (notice_id(2), endpoint_id(2), DeliveryState::Dead);
+    change(store, &[OutboxChange::End { notice, endpoint, state, at: at(30), error: None }]);
+    let dead = |organization| NoticeQuery { organization, dead: true, ..NoticeQuery::default() };
+    let listed = |query| store.reads().stored_notices(&query, 9).unwrap().len();
+    assert_eq!((listed(dead(None)), listed(dead(Some(ACME)))), (1, 0), "nothing of its own was given up");
+    let again = OutboxChange::Redeliver { organization: None, notice, endpoint: None, at: at(40) };
+    assert_eq!(change(store, &[again]), [1]);
 }

@@ -7,8 +7,13 @@ use crate::store::{Result, StoreError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 /// Migration `n` (from 1) is at index `n - 1`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("0001.sql"), include_str!("0002.sql"), include_str!("0003.sql"), include_str!("0004.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("0001.sql"),
+    include_str!("0002.sql"),
+    include_str!("0003.sql"),
+    include_str!("0004.sql"),
+    include_str!("0005.sql"),
+];
 
 /// The schema this program writes.
 fn known() -> u32 {

@@ -3,8 +3,8 @@
 use super::read::{damaged, instant, integer};
 use super::write::SqliteTransaction;
 use crate::store::outbox::{
-    Delivery, DeliveryState, DueDelivery, ENDPOINTS_MAX, Endpoint, EndpointKind, NewNotice, NoticeQuery,
-    OutboxChange, OutboxFigures, OutboxReads, OutboxWrites, StoredNotice,
+    Audience, Delivery, DeliveryState, DueDelivery, ENDPOINTS_MAX, Endpoint, EndpointKind, NewNotice,
+    NoticeQuery, OutboxChange, OutboxFigures, OutboxReads, OutboxWrites, Recipients, StoredNotice, VENDOR,
 };
 use crate::store::{Result, StoreError, Transaction};
 use coterm_shared::id::{EndpointId, NoticeId, OrganizationId};
@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 const NOTICE: &str = "n.id, n.organization, n.kind, n.made_at, n.head, n.body";
 const DELIVERY: &str = "d.notice, d.endpoint, d.kind, d.address, d.state, d.attempts, d.since, d.next_at, d.forced, d.error, \
-                        d.ended_at";
+                        d.ended_at, d.audience";
 const ENDPOINT: &str = "e.id, e.organization, e.kind, e.address, e.secret, e.old_secret, e.old_secret_until, e.created_at, e.created_by";
 
 fn optional_instant(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<Timestamp>> {
@@ -42,7 +42,9 @@ fn notice(row: &Row<'_>, from: usize) -> rusqlite::Result<StoredNotice> {
 
 fn delivery(row: &Row<'_>) -> rusqlite::Result<Delivery> {
     let state = DeliveryState::parse(&row.get::<_, String>(4)?).ok_or_else(|| damaged(4, Type::Text))?;
+    let audience = Audience::parse(&row.get::<_, String>(11)?).ok_or_else(|| damaged(11, Type::Text))?;
     Ok(Delivery {
+        audience,
         notice: NoticeId::from_bytes(row.get(0)?),
         endpoint: EndpointId::from_bytes(row.get(1)?),
         kind: kind(row, 2)?,
@@ -93,7 +95,9 @@ impl OutboxReads for Connection {
             wanted.push("n.organization = ?1");
         }
         if *dead {
-            wanted.push("n.id IN (SELECT notice FROM deliveries WHERE state = 'dead')");
+            wanted.push(
+                "n.id IN (SELECT notice FROM deliveries WHERE state = 'dead' AND (?1 IS NULL OR audience <> 'vendor'))",
+            );
         }
         let wanted = wanted.join(" AND ");
         let sql = format!("SELECT {NOTICE} FROM notices n WHERE {wanted} ORDER BY n.id DESC LIMIT ?3");
@@ -124,9 +128,9 @@ impl OutboxReads for Connection {
         );
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map((integer(now.as_secs())?, kind.name(), limit), |row| {
-            let has_endpoint = row.get::<_, Option<Vec<u8>>>(17)?.is_some();
-            let endpoint = if has_endpoint { Some(endpoint(row, 17)?) } else { None };
-            Ok(DueDelivery { delivery: delivery(row)?, notice: notice(row, 11)?, endpoint })
+            let has_endpoint = row.get::<_, Option<Vec<u8>>>(18)?.is_some();
+            let endpoint = if has_endpoint { Some(endpoint(row, 18)?) } else { None };
+            Ok(DueDelivery { delivery: delivery(row)?, notice: notice(row, 12)?, endpoint })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -209,14 +213,14 @@ impl OutboxWrites for SqliteTransaction<'_> {
                 .prepare_cached(
                     "UPDATE deliveries SET state = 'waiting', attempts = 0, since = ?4, next_at = ?4, forced = 1,
                      error = NULL, ended_at = NULL
-                     WHERE notice = ?1 AND notice IN (SELECT id FROM notices WHERE organization = ?2)
+                     WHERE notice = ?1 AND notice IN (SELECT id FROM notices WHERE ?2 IS NULL OR organization = ?2)
                      AND CASE WHEN ?3 IS NULL THEN state IN ('dead', 'dropped')
                               ELSE endpoint = ?3 AND state <> 'waiting' END
                      AND endpoint IN (SELECT id FROM endpoints)",
                 )?
                 .execute((
                     notice.as_bytes(),
-                    organization.as_bytes(),
+                    organization.as_ref().map(OrganizationId::as_bytes),
                     endpoint.as_ref().map(EndpointId::as_bytes),
                     integer(at.as_secs())?,
                 ))?),
@@ -232,7 +236,7 @@ impl OutboxWrites for SqliteTransaction<'_> {
 }
 
 fn tell(connection: &Connection, new: &NewNotice) -> Result<usize> {
-    let NewNotice { notice, marks, only } = new;
+    let NewNotice { notice, marks, to } = new;
     let made_at = integer(notice.made_at.as_secs())?;
     let (id, organization) = (notice.id.as_bytes(), notice.organization.as_bytes());
     connection
@@ -248,13 +252,19 @@ fn tell(connection: &Connection, new: &NewNotice) -> Result<usize> {
             )?
             .execute((organization, topic, mark))?;
     }
+    let (only, vendor) = match to {
+        Recipients::Organization => (None, None),
+        Recipients::OrganizationAndVendor => (None, Some(VENDOR.as_bytes())),
+        Recipients::Only(endpoint) => (Some(endpoint.as_bytes()), None),
+    };
     connection
         .prepare_cached(
-            "INSERT INTO deliveries (notice, endpoint, kind, address, state, attempts, since, next_at, forced)
-             SELECT ?1, id, kind, address, 'waiting', 0, ?3, ?3, ?4 IS NOT NULL FROM endpoints
-             WHERE organization = ?2 AND (?4 IS NULL OR id = ?4)",
+            "INSERT INTO deliveries (notice, endpoint, kind, address, state, attempts, since, next_at, forced, audience)
+             SELECT ?1, id, kind, address, 'waiting', 0, ?3, ?3, ?4 IS NOT NULL,
+                    CASE organization WHEN ?6 THEN 'vendor' ELSE 'organization' END
+             FROM endpoints WHERE organization IN (?2, ?5) AND (?4 IS NULL OR id = ?4)",
         )?
-        .execute((id, organization, made_at, only.as_ref().map(EndpointId::as_bytes)))?;
+        .execute((id, organization, made_at, only, vendor, VENDOR.as_bytes()))?;
     Ok(1)
 }
 

@@ -5,8 +5,11 @@ use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, KeyId, SiteId};
 use crate::licensing::compliance::Units;
 use crate::licensing::explain::Cure;
+use crate::licensing::safety::HeldView;
 use crate::licensing::view::FindingView;
 use crate::time::Timestamp;
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::Serialize;
@@ -61,6 +64,16 @@ pub enum NoticeFacts {
         devices: Vec<TrialEnding>,
         /// How many devices there are.
         device_count: usize,
+    },
+    /// Of an operation that waits for the vendor, or did (domain E6).
+    Held {
+        /// The operation as it is shown.
+        #[serde(flatten)]
+        operation: Box<HeldView>,
+        /// The digest of its preview when it was asked for; an approval names that of a preview made anew.
+        digest: String,
+        /// The names of the groups whose devices it would put on the way to lock, by id.
+        group_names: BTreeMap<GroupId, String>,
     },
     /// Nothing: a trial of the way.
     Nothing {},

@@ -97,7 +97,11 @@ pub(super) fn still_true(
         NoticeKind::LockAhead | NoticeKind::StopAhead => {
             is_current(notice, scene.next_step(notice.kind).map(|step| step.at), now)
         }
-        NoticeKind::CountdownEnds | NoticeKind::TrialEnds | NoticeKind::Test => false,
+        NoticeKind::CountdownEnds
+        | NoticeKind::TrialEnds
+        | NoticeKind::OperationHeld
+        | NoticeKind::HeldOperationClosed
+        | NoticeKind::Test => false,
     }
 }
 
@@ -111,16 +115,10 @@ pub(super) fn dates<'a>(
     let judged = &group.assessment;
     let all = core::iter::once(&judged.ahead).chain(judged.carried.iter().map(|carried| &carried.ahead));
     let all = all.flat_map(|ahead| [ahead.expiry, ahead.capacity]);
-    all.map(|schedule| organization.thawed(schedule)).filter_map(move |schedule| match kind {
-        NoticeKind::LockAhead => schedule.lock_at,
-        NoticeKind::StopAhead => schedule.stop_at,
-        NoticeKind::TermEnds
-        | NoticeKind::RenewalTooSmall
-        | NoticeKind::Noncompliant
-        | NoticeKind::Compliant
-        | NoticeKind::CountdownEnds
-        | NoticeKind::TrialEnds
-        | NoticeKind::Test => None,
+    all.map(|schedule| organization.thawed(schedule)).filter_map(move |schedule| match kind.step()? {
+        EnforcementState::ManagementLocked => schedule.lock_at,
+        EnforcementState::Stopped => schedule.stop_at,
+        EnforcementState::Licensed | EnforcementState::Grace => None,
     })
 }
 
@@ -145,17 +143,7 @@ impl Scene<'_> {
         if self.organization.frozen_since().is_some() {
             return None;
         }
-        let state = match kind {
-            NoticeKind::LockAhead => EnforcementState::ManagementLocked,
-            NoticeKind::StopAhead => EnforcementState::Stopped,
-            NoticeKind::TermEnds
-            | NoticeKind::RenewalTooSmall
-            | NoticeKind::Noncompliant
-            | NoticeKind::Compliant
-            | NoticeKind::CountdownEnds
-            | NoticeKind::TrialEnds
-            | NoticeKind::Test => return None,
-        };
+        let state = kind.step()?;
         self.ladders().steps().into_iter().find(|step| step.at > self.now && step.state == state)
     }
 
@@ -278,19 +266,10 @@ impl Scene<'_> {
 
     fn step_ahead(&self, topic: Topic, mark: Mark, step: &SharedStep) -> Notice {
         let all = self.group.figures.active_devices;
-        let what = match mark.kind {
-            NoticeKind::StopAhead => of_devices(step.devices, all, "stops", "stop"),
-            NoticeKind::LockAhead
-            | NoticeKind::TermEnds
-            | NoticeKind::RenewalTooSmall
-            | NoticeKind::Noncompliant
-            | NoticeKind::Compliant
-            | NoticeKind::CountdownEnds
-            | NoticeKind::TrialEnds
-            | NoticeKind::Test => match (step.devices, all) {
-                (devices, all) if devices == all => String::from("management of its devices locks"),
-                (devices, all) => format!("management of {devices} of its {all} devices locks"),
-            },
+        let what = match (step.state, step.devices) {
+            (EnforcementState::Stopped, devices) => of_devices(devices, all, "stops", "stop"),
+            (_, devices) if devices == all => String::from("management of its devices locks"),
+            (_, devices) => format!("management of {devices} of its {all} devices locks"),
         };
         let mut text = Vec::from([format!("{}: {what} at {}.", self.group.name, step.at)]);
         text.extend(

@@ -57,6 +57,7 @@ pub(super) fn look<E>(
         let kind = match item {
             Item::Key(_) | Item::Site(_) => NoticeKind::CountdownEnds,
             Item::Device(_) => NoticeKind::TrialEnds,
+            Item::Held(_) => continue,
         };
         let (topic, mark) = (topic_of(&item), Mark { kind, days: Some(days), about: at });
         if !told(&topic)?.is_some_and(|last| mark.repeats(&last)) {
@@ -85,11 +86,12 @@ struct Found {
     mark: Mark,
 }
 
-fn topic_of(item: &Item) -> Topic {
+pub(super) fn topic_of(item: &Item) -> Topic {
     match item {
         Item::Key(id) => Topic::of(id, "countdown"),
         Item::Site(id) => Topic::of(id, "countdown"),
         Item::Device(id) => Topic::of(id, "trial"),
+        Item::Held(id) => Topic::of(id, "held"),
     }
 }
 
@@ -109,6 +111,7 @@ fn date_of(organization: &Organization, item: &Item) -> Option<Timestamp> {
         Item::Key(id) => key(organization, *id).map(|(joins_at, ends_at)| joins_at.min(ends_at)),
         Item::Site(id) => site(organization, *id),
         Item::Device(id) => trial(organization, id),
+        Item::Held(_) => None,
     }
 }
 
@@ -146,16 +149,10 @@ fn notice(
     about: Timestamp,
     found: Vec<Found>,
 ) -> Notice {
-    let (title, text, facts) = match kind {
-        NoticeKind::TrialEnds => trials(about, &found),
-        NoticeKind::CountdownEnds
-        | NoticeKind::TermEnds
-        | NoticeKind::RenewalTooSmall
-        | NoticeKind::Noncompliant
-        | NoticeKind::Compliant
-        | NoticeKind::LockAhead
-        | NoticeKind::StopAhead
-        | NoticeKind::Test => countdown(organization, about, &found),
+    let (title, text, facts) = if kind == NoticeKind::TrialEnds {
+        trials(about, &found)
+    } else {
+        countdown(organization, about, &found)
     };
     let items = found.iter().map(|found| found.item.clone()).take(NAMED_MAX).collect();
     let head = NoticeHead { kind, group: None, days: Some(days), about, items };
@@ -183,7 +180,7 @@ fn countdown(
                 name: site.name.to_string(),
                 at: *at,
             })),
-            Item::Device(_) => {}
+            Item::Device(_) | Item::Held(_) => {}
         }
     }
     let mut text = Vec::new();
@@ -217,7 +214,7 @@ fn countdown(
 fn trials(about: Timestamp, found: &[Found]) -> (String, Vec<String>, NoticeFacts) {
     let each = |found: &Found| match &found.item {
         Item::Device(id) => Some(TrialEnding { id: id.clone(), at: found.at }),
-        Item::Key(_) | Item::Site(_) => None,
+        Item::Key(_) | Item::Site(_) | Item::Held(_) => None,
     };
     let mut devices: Vec<TrialEnding> = found.iter().filter_map(each).collect();
     let device_count = devices.len();

@@ -1,4 +1,4 @@
-//! What people have to be told about an organization, before and when it hurts (domain N1, N2, G3, K3).
+//! What people have to be told about an organization, before and when it hurts (domain N1, N2, G3, K3, E6).
 //!
 //! **Problem.** A mail too many teaches people to read none, and one too few stops a door; and the daemon that sends them
 //! may be down for days. **Method.** Level-triggered: [`notices`] is a pure function of the organization at an instant and
@@ -10,15 +10,19 @@
 
 mod facts;
 mod group;
+mod held;
 mod items;
+mod kind;
 mod wake;
 
 pub use facts::{KeyWaiting, NoticeFacts, SiteWaiting, TrialEnding};
+pub use kind::NoticeKind;
+use kind::{SOON, TERM};
 pub use wake::next_notice_at;
 
 use super::organization::Organization;
 use super::{Event, KeyPlace, SafetyEvent};
-use crate::id::{DeviceId, GroupId, KeyId, SiteId};
+use crate::id::{DeviceId, GroupId, HeldId, KeyId, SiteId};
 use crate::time::{DAY_SECS, Seconds, Timestamp};
 use alloc::collections::BTreeSet;
 use alloc::format;
@@ -29,94 +33,8 @@ use serde::{Deserialize, Serialize};
 
 /// A date that moved by less than this is the same date.
 const SAME_DATE: Seconds = Seconds(DAY_SECS);
-/// Days before the end of a term at which it is told (domain N1).
-const TERM: &[u32] = &[30, 7, 1];
-/// Days before a lock, a stop, or the end of a countdown or a trial (domain N1, G3).
-const SOON: &[u32] = &[7, 1];
 /// The most keys, sites or devices that are named in one notice; the rest is counted.
 pub const NAMED_MAX: usize = 20;
-
-/// What a notice is about: a closed list of stable names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NoticeKind {
-    /// The term of a group ends in 30, 7 or 1 days.
-    TermEnds,
-    /// The renewals that wait in a group will license less than is in use (domain K3).
-    RenewalTooSmall,
-    /// A group became noncompliant.
-    Noncompliant,
-    /// A group is compliant again.
-    Compliant,
-    /// Management of devices of a group locks in 7 days or 1.
-    LockAhead,
-    /// Devices of a group stop in 7 days or 1.
-    StopAhead,
-    /// The countdown of unassigned keys or sites ends in 7 days or 1 (domain G3).
-    CountdownEnds,
-    /// The trial of devices ends in 7 days or 1 (domain G8).
-    TrialEnds,
-    /// An operator tries whether notices arrive.
-    Test,
-}
-
-impl NoticeKind {
-    /// Every kind, in the order of the documentation.
-    pub const ALL: [NoticeKind; 9] = [
-        NoticeKind::TermEnds,
-        NoticeKind::RenewalTooSmall,
-        NoticeKind::Noncompliant,
-        NoticeKind::Compliant,
-        NoticeKind::LockAhead,
-        NoticeKind::StopAhead,
-        NoticeKind::CountdownEnds,
-        NoticeKind::TrialEnds,
-        NoticeKind::Test,
-    ];
-
-    /// Its stable name, as in JSON.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            NoticeKind::TermEnds => "term-ends",
-            NoticeKind::RenewalTooSmall => "renewal-too-small",
-            NoticeKind::Noncompliant => "noncompliant",
-            NoticeKind::Compliant => "compliant",
-            NoticeKind::LockAhead => "lock-ahead",
-            NoticeKind::StopAhead => "stop-ahead",
-            NoticeKind::CountdownEnds => "countdown-ends",
-            NoticeKind::TrialEnds => "trial-ends",
-            NoticeKind::Test => "test",
-        }
-    }
-
-    /// The kind with this name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<NoticeKind> {
-        NoticeKind::ALL.into_iter().find(|kind| kind.name() == name)
-    }
-
-    /// The days before its date at which it is told; none if it has no date ahead.
-    const fn thresholds(self) -> &'static [u32] {
-        match self {
-            NoticeKind::TermEnds => TERM,
-            NoticeKind::LockAhead
-            | NoticeKind::StopAhead
-            | NoticeKind::CountdownEnds
-            | NoticeKind::TrialEnds => SOON,
-            NoticeKind::RenewalTooSmall
-            | NoticeKind::Noncompliant
-            | NoticeKind::Compliant
-            | NoticeKind::Test => &[],
-        }
-    }
-}
-
-impl fmt::Display for NoticeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// What is remembered to have been told, one thing each: the term of a group, the countdown of a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,7 +70,7 @@ impl Mark {
     }
 }
 
-/// A key, site or device that a notice names.
+/// A key, site, device or held operation that a notice names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Item {
@@ -162,6 +80,8 @@ pub enum Item {
     Site(SiteId),
     /// A device.
     Device(DeviceId),
+    /// An operation that waits for the vendor, or did.
+    Held(HeldId),
 }
 
 /// What must be known of a notice to say whether it is still true.
@@ -175,7 +95,7 @@ pub struct NoticeHead {
     pub days: Option<u32>,
     /// The date it is about: ahead, or since when it is so.
     pub about: Timestamp,
-    /// The keys, sites and devices it names.
+    /// The keys, sites, devices and held operations it names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<Item>,
 }
@@ -215,6 +135,8 @@ pub struct Changed {
     pub sites: BTreeSet<SiteId>,
     /// Devices that came with a trial.
     pub devices: BTreeSet<DeviceId>,
+    /// Operations that began to wait for the vendor, or wait no longer (domain E6).
+    pub held: BTreeSet<HeldId>,
     /// A freeze began or ended, which moves every date (domain E6).
     pub everything: bool,
 }
@@ -224,7 +146,7 @@ impl Changed {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let none = self.groups.is_empty() && self.keys.is_empty() && self.sites.is_empty();
-        none && self.devices.is_empty() && !self.everything
+        none && self.devices.is_empty() && self.held.is_empty() && !self.everything
     }
 
     /// Adds what an event touched.
@@ -249,14 +171,18 @@ impl Changed {
             Event::Safety(SafetyEvent::Frozen { .. } | SafetyEvent::Unfrozen { .. }) => {
                 self.everything = true
             }
+            Event::Safety(SafetyEvent::Held { operation }) => {
+                self.held.insert(operation.id);
+            }
             Event::Safety(
-                SafetyEvent::Held { .. }
-                | SafetyEvent::Approved { .. }
-                | SafetyEvent::Rejected { .. }
-                | SafetyEvent::Withdrawn { .. }
-                | SafetyEvent::Expired { .. },
-            )
-            | Event::OrganizationFounded { .. }
+                SafetyEvent::Approved { held, .. }
+                | SafetyEvent::Rejected { held, .. }
+                | SafetyEvent::Withdrawn { held, .. }
+                | SafetyEvent::Expired { held },
+            ) => {
+                self.held.insert(*held);
+            }
+            Event::OrganizationFounded { .. }
             | Event::GroupsEnabled
             | Event::SettingsChanged { .. }
             | Event::GroupCreated { .. }
@@ -283,7 +209,7 @@ impl Changed {
     }
 }
 
-/// What is to be told of `organization` at `now` and was not told yet (domain N1, N2, G3, K3).
+/// What is to be told of `organization` at `now` and was not told yet (domain N1, N2, G3, K3, E6).
 ///
 /// `told` is the memory: what was last told of a topic. Whoever tells a notice remembers its marks with it.
 ///
@@ -313,6 +239,7 @@ pub fn notices<E>(
         }
     }
     items::look(organization, now, about, &mut told, &mut found)?;
+    held::look(organization, about, &mut told, &mut found)?;
     Ok(found)
 }
 
@@ -331,16 +258,18 @@ pub fn still_true(organization: &Organization, notice: &NoticeHead, now: Timesta
             group.is_some_and(|group| group::still_true(organization, group, notice, now))
         }
         NoticeKind::CountdownEnds | NoticeKind::TrialEnds => items::still_true(organization, notice, now),
+        NoticeKind::OperationHeld => held::waits(organization, notice),
+        NoticeKind::HeldOperationClosed => !held::waits(organization, notice),
     }
 }
 
-/// A notice with which an operator tries whether notices arrive.
+/// A notice with which an operator tries whether notices of whoever has this name arrive.
 #[must_use]
-pub fn test_notice(organization: &Organization, now: Timestamp) -> Notice {
+pub fn test_notice(name: &str, now: Timestamp) -> Notice {
     let head = NoticeHead { kind: NoticeKind::Test, group: None, days: None, about: now, items: Vec::new() };
     Notice {
         head,
-        title: format!("{}: a test", organization.name()),
+        title: format!("{name}: a test"),
         text: Vec::from([String::from("Somebody tried whether notices arrive here. Nothing else happened.")]),
         facts: NoticeFacts::Nothing {},
         marks: Vec::new(),

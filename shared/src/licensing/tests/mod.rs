@@ -29,6 +29,7 @@ mod rules;
 mod safety;
 mod safety_always;
 mod safety_freeze;
+mod safety_notices;
 mod safety_pace;
 mod sides;
 pub(super) mod world;

@@ -18,19 +18,19 @@ const DOOR: ProductType = ProductType::DOOR;
 
 /// Someone who tells and remembers, as the daemon does.
 #[derive(Default)]
-struct Teller {
+pub(super) struct Teller {
     told: BTreeMap<Topic, Mark>,
-    heard: Vec<(Timestamp, Notice)>,
+    pub(super) heard: Vec<(Timestamp, Notice)>,
 }
 
 impl Teller {
-    fn untold(&self, world: &World, about: &About) -> Vec<Notice> {
+    pub(super) fn untold(&self, world: &World, about: &About) -> Vec<Notice> {
         let told = |topic: &Topic| Ok::<_, Infallible>(self.told.get(topic).copied());
         let Ok(found) = notices(&world.organization, world.now, about, told);
         found
     }
 
-    fn look(&mut self, world: &World, about: &About) {
+    pub(super) fn look(&mut self, world: &World, about: &About) {
         for notice in self.untold(world, about) {
             assert!(
                 still_true(&world.organization, &notice.head, world.now),
@@ -47,14 +47,14 @@ impl Teller {
     }
 
     /// What a change touched is told with it.
-    fn after(&mut self, world: &World, decision: &Decision) {
+    pub(super) fn after(&mut self, world: &World, decision: &Decision) {
         let mut changed = Changed::default();
         decision.events.iter().for_each(|dated| changed.add(&dated.event));
         self.look(world, &About::Changed(changed));
     }
 
     /// Comes by whenever it is time, and at no other time, until an instant.
-    fn until(&mut self, world: &mut World, end: Timestamp) {
+    pub(super) fn until(&mut self, world: &mut World, end: Timestamp) {
         loop {
             let due = world.organization.next_due();
             let next = [due, next_notice_at(&world.organization, world.now)].into_iter().flatten().min();
@@ -69,7 +69,7 @@ impl Teller {
     }
 
     /// What was told, as `day kind threshold`.
-    fn story(&self) -> Vec<String> {
+    pub(super) fn story(&self) -> Vec<String> {
         let each = self.heard.iter().map(|(at, notice)| {
             let day = at.to_string();
             let days = notice.head.days.map(|days| format!(" {days}")).unwrap_or_default();

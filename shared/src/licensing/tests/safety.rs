@@ -9,12 +9,12 @@ use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-fn who(id: &str) -> Actor {
+pub(super) fn who(id: &str) -> Actor {
     Actor { id: id.to_string(), name: id.to_string() }
 }
 
 /// Group 1 with `devices` cameras at site 1 and as many licenses, and one site more in group 2, which has none.
-fn full(devices: u32) -> World {
+pub(super) fn full(devices: u32) -> World {
     let mut world = World::new("2027-01-01T00:00:00Z");
     let licensed = key(1, &[(ProductType::CAMERA, devices.into(), 199)], 365, world.now);
     world.claim_key(licensed, group(1));
@@ -29,7 +29,7 @@ fn full(devices: u32) -> World {
     world
 }
 
-fn one_more(n: u32) -> Command {
+pub(super) fn one_more(n: u32) -> Command {
     Command::ClaimDevice { device: new_device(n, ProductType::CAMERA, 1), site: site(1) }
 }
 
@@ -49,6 +49,12 @@ impl World {
             self.ok(command);
             return None;
         }
+        Some(self.hold(command, by).1)
+    }
+
+    /// Writes down what needs approval.
+    pub(super) fn hold(&mut self, command: Command, by: &str) -> (Decision, HeldId) {
+        let decision = decide(&self.organization, &command, &self.context()).unwrap();
         let digest = PreviewDigest::of(&decision);
         let (decision, operation) = hold(&decision, &HeldCommand::new(command), &digest, &who(by)).unwrap();
         let mut replayed = self.organization.clone();
@@ -57,11 +63,11 @@ impl World {
             replayed.apply(&serde_json::from_str(&stored).unwrap()).unwrap();
         }
         assert_eq!(replayed, decision.after, "the events alone give the same organization");
-        self.organization = decision.after;
-        Some(operation.id)
+        self.organization = decision.after.clone();
+        (decision, operation.id)
     }
 
-    fn approve(&self, held: HeldId, by: &str) -> Command {
+    pub(super) fn approve(&self, held: HeldId, by: &str) -> Command {
         let _ = self;
         Command::Safety(SafetyCommand::Approve { held, by: who(by), made_by: Vec::new() })
     }

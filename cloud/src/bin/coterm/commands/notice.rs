@@ -2,6 +2,14 @@
 
 use super::prelude::*;
 
+/// Who is meant.
+#[derive(Args, Debug, Clone, Copy)]
+pub(crate) struct WhoseArgs {
+    /// Of the vendor, who is told what waits for approval, instead of an organization (vendor)
+    #[arg(long)]
+    vendor: bool,
+}
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum ContactCommand {
     /// Mail the notices of the organization to an address
@@ -9,10 +17,14 @@ pub(crate) enum ContactCommand {
         /// The mail address
         address: String,
         #[command(flatten)]
+        whose: WhoseArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// List the mail addresses
     List {
+        #[command(flatten)]
+        whose: WhoseArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -20,6 +32,8 @@ pub(crate) enum ContactCommand {
     Remove {
         /// The address, or its id
         contact: String,
+        #[command(flatten)]
+        whose: WhoseArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -32,10 +46,14 @@ pub(crate) enum WebhookCommand {
         /// The URL, https
         url: String,
         #[command(flatten)]
+        whose: WhoseArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// List the webhooks; the secrets are never shown again
     List {
+        #[command(flatten)]
+        whose: WhoseArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -44,12 +62,16 @@ pub(crate) enum WebhookCommand {
         /// The URL, or its id
         webhook: String,
         #[command(flatten)]
+        whose: WhoseArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// Make a new secret; requests are signed with the old one too for a day
     Rotate {
         /// The URL, or its id
         webhook: String,
+        #[command(flatten)]
+        whose: WhoseArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -76,12 +98,16 @@ pub(crate) enum NoticeCommand {
         #[arg(long, value_name = "ENDPOINT", requires = "notice")]
         endpoint: Option<String>,
         #[command(flatten)]
+        whose: WhoseArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
     /// Send a test notice to an address or URL
     Test {
-        /// The address or URL, or its id; without one, all of the organization
+        /// The address or URL, or its id; without one, all of them
         endpoint: Option<String>,
+        #[command(flatten)]
+        whose: WhoseArgs,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -114,26 +140,34 @@ const NOW: ChangeArgs = ChangeArgs { yes: true, dry_run: false };
 
 pub(crate) fn contact(context: &Context, command: ContactCommand) -> Result<(), Failure> {
     match command {
-        ContactCommand::Add { address, output } => add(context, "email", &address, output, CONTACTS),
-        ContactCommand::List { output } => output::list(output, CONTACTS, endpoints(context, Some("email"))?),
-        ContactCommand::Remove { contact, output } => remove(context, Some("email"), &contact, output),
+        ContactCommand::Add { address, whose, output } => {
+            add(context, whose, ("email", &address), output, CONTACTS)
+        }
+        ContactCommand::List { whose, output } => {
+            output::list(output, CONTACTS, endpoints(context, whose, Some("email"))?)
+        }
+        ContactCommand::Remove { contact, whose, output } => {
+            remove(context, whose, (Some("email"), &contact), output)
+        }
     }
 }
 
 pub(crate) fn webhook(context: &Context, command: WebhookCommand) -> Result<(), Failure> {
     match command {
-        WebhookCommand::Add { url, output } => {
-            add(context, "webhook", &url, output, WEBHOOKS)?;
+        WebhookCommand::Add { url, whose, output } => {
+            add(context, whose, ("webhook", &url), output, WEBHOOKS)?;
             output::note("The secret is shown this once: the receiver checks signatures with it.");
             Ok(())
         }
-        WebhookCommand::List { output } => {
-            output::list(output, WEBHOOK_LIST, endpoints(context, Some("webhook"))?)
+        WebhookCommand::List { whose, output } => {
+            output::list(output, WEBHOOK_LIST, endpoints(context, whose, Some("webhook"))?)
         }
-        WebhookCommand::Remove { webhook, output } => remove(context, Some("webhook"), &webhook, output),
-        WebhookCommand::Rotate { webhook, output } => {
-            let found = find(context, Some("webhook"), &webhook)?;
-            let path = context.path(&format!("/endpoints/{}/rotate", part(&text(&found, "id"))))?;
+        WebhookCommand::Remove { webhook, whose, output } => {
+            remove(context, whose, (Some("webhook"), &webhook), output)
+        }
+        WebhookCommand::Rotate { webhook, whose, output } => {
+            let found = find(context, whose, (Some("webhook"), &webhook))?;
+            let path = whose.path(context, &format!("/{}/rotate", part(&text(&found, "id"))))?;
             post(context, &path, None, output, WEBHOOKS)?;
             output::note("The secret is shown this once. The old one signs for a day more.");
             Ok(())
@@ -146,35 +180,36 @@ pub(crate) fn notice(context: &Context, command: NoticeCommand) -> Result<(), Fa
         NoticeCommand::List { dead, all, output } => {
             output::list(output, NOTICES, apart(told(context, dead, all)?))
         }
-        NoticeCommand::Redeliver { notice: Some(notice), endpoint, output } => {
-            let endpoint = endpoint.map(|named| find(context, None, &named)).transpose()?;
+        NoticeCommand::Redeliver { notice: Some(notice), endpoint, whose, output } => {
+            let endpoint = endpoint.map(|named| find(context, whose, (None, &named))).transpose()?;
             let body = json!({ "endpoint": endpoint.map(|found| text(&found, "id")) });
-            let path = context.path(&format!("/notices/{}/redeliver", part(&notice)))?;
+            let path = again(context, whose, &notice)?;
             post(context, &path, Some(body), output, AGAIN)
         }
-        NoticeCommand::Redeliver { notice: None, output, .. } => {
-            let dead = told(context, true, false)?;
+        NoticeCommand::Redeliver { notice: None, whose, output, .. } => {
+            let mut dead = told(context, true, whose.vendor)?;
+            // What is about no organization is the vendor's own.
+            dead.retain(|notice| !whose.vendor || notice.get("organization").is_none_or(Value::is_null));
             if dead.is_empty() {
                 output::note("Nothing was given up.");
             }
             for notice in dead {
-                let path = context.path(&format!("/notices/{}/redeliver", part(&text(&notice, "id"))))?;
+                let path = again(context, whose, &text(&notice, "id"))?;
                 post(context, &path, Some(json!({})), output, AGAIN)?;
             }
             Ok(())
         }
-        NoticeCommand::Test { endpoint, output } => {
+        NoticeCommand::Test { endpoint, whose, output } => {
             let to = match endpoint {
-                Some(named) => vec![find(context, None, &named)?],
-                None => endpoints(context, None)?,
+                Some(named) => vec![find(context, whose, (None, &named))?],
+                None => endpoints(context, whose, None)?,
             };
             if to.is_empty() {
-                let told =
-                    "NO_ENDPOINT: nobody is told of this organization yet.\n  coterm contact add ADDRESS";
+                let told = "NO_ENDPOINT: nobody is told yet.\n  coterm contact add ADDRESS";
                 return Err(Failure::new(Exit::NotFound, told));
             }
             for endpoint in to {
-                let path = context.path(&format!("/endpoints/{}/test", part(&text(&endpoint, "id"))))?;
+                let path = whose.path(context, &format!("/{}/test", part(&text(&endpoint, "id"))))?;
                 post(context, &path, None, output, MADE)?;
             }
             Ok(())
@@ -193,32 +228,54 @@ fn post(
     show(context.client.change(&request, NOW, output)?, output, columns)
 }
 
+impl WhoseArgs {
+    /// The path of their endpoints, or of what is below.
+    fn path(self, context: &Context, rest: &str) -> Result<String, Failure> {
+        if self.vendor {
+            Ok(format!("/api/v1/platform/endpoints{rest}"))
+        } else {
+            context.path(&format!("/endpoints{rest}"))
+        }
+    }
+}
+
+/// The path by which a notice is delivered again.
+fn again(context: &Context, whose: WhoseArgs, notice: &str) -> Result<String, Failure> {
+    let rest = format!("/notices/{}/redeliver", part(notice));
+    if whose.vendor { Ok(format!("/api/v1{rest}")) } else { context.path(&rest) }
+}
+
 fn add(
     context: &Context,
-    kind: &str,
-    address: &str,
+    whose: WhoseArgs,
+    (kind, address): (&str, &str),
     output: OutputArgs,
     columns: &[Column],
 ) -> Result<(), Failure> {
     let body = json!({ "kind": kind, "address": address });
-    post(context, &context.path("/endpoints")?, Some(body), output, columns)
+    post(context, &whose.path(context, "")?, Some(body), output, columns)
 }
 
-fn remove(context: &Context, kind: Option<&str>, named: &str, output: OutputArgs) -> Result<(), Failure> {
-    let found = find(context, kind, named)?;
-    let path = context.path(&format!("/endpoints/{}", part(&text(&found, "id"))))?;
+fn remove(
+    context: &Context,
+    whose: WhoseArgs,
+    named: (Option<&str>, &str),
+    output: OutputArgs,
+) -> Result<(), Failure> {
+    let found = find(context, whose, named)?;
+    let path = whose.path(context, &format!("/{}", part(&text(&found, "id"))))?;
     let request = Change { method: Method::DELETE, path: &path, body: None, ask: Ask::No };
     show(context.client.change(&request, NOW, output)?, output, CONTACTS)
 }
 
-fn endpoints(context: &Context, kind: Option<&str>) -> Result<Vec<Value>, Failure> {
-    let all = context.client.list(&context.path("/endpoints")?)?;
+fn endpoints(context: &Context, whose: WhoseArgs, kind: Option<&str>) -> Result<Vec<Value>, Failure> {
+    let all = context.client.list(&whose.path(context, "")?)?;
     Ok(all.into_iter().filter(|one| kind.is_none_or(|kind| text(one, "kind") == kind)).collect())
 }
 
-/// The endpoint with this id or address.
-fn find(context: &Context, kind: Option<&str>, named: &str) -> Result<Value, Failure> {
-    let mut all = endpoints(context, kind)?.into_iter();
+/// The endpoint of this kind with this id or address.
+fn find(context: &Context, whose: WhoseArgs, (kind, named): (Option<&str>, &str)) -> Result<Value, Failure> {
+    let mut all = endpoints(context, whose, kind)?.into_iter();
     let found = all.find(|one| text(one, "id") == named || text(one, "address") == named);
     found.ok_or_else(|| {
         let told = format!(

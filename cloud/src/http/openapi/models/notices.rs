@@ -24,7 +24,7 @@ pub(super) fn notices() -> Vec<Named> {
             "Notice",
             object([
                 ("id", id("ntc")),
-                ("organization", id("org")),
+                ("organization", said(maybe(id("org")), "null if it is about none")),
                 ("kind", either(&kinds)),
                 ("made_at", instant()),
                 ("about", said(maybe(instant()), "the date it is about: ahead, or since when it is so")),
