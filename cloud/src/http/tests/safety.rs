@@ -175,6 +175,66 @@ async fn e6_a_held_split_is_entered_when_it_is_approved() {
     assert_eq!(world.get(&world.admin, &world.at("/keys")).await.body["items"].as_array().unwrap().len(), 3);
 }
 
+/// E6, G4, K7: a move whose licenses go along can bring the date of those who stay near. Held, it does nothing and makes no
+/// key; approved, site, keys and the parts of what was split are where they were asked to be, on both logs.
+#[tokio::test]
+async fn e6_a_held_move_with_its_licenses_is_carried_out_whole() {
+    let world = World::new().await;
+    let door = json!({"product": "door", "units": 1});
+    world.ok(&world.vendor, Method::PUT, "/api/v1/models/DOOR-1", door).await;
+    let groups = world.get(&world.admin, &world.at("/groups")).await;
+    let first = groups.text("/items/0/id");
+    let post =
+        async |rest: &str, body: Value| world.ok(&world.admin, Method::POST, &world.at(rest), body).await;
+    let north = post("/groups", json!({"name": "North"})).await.text("/id");
+    // Sixty cameras for twenty days and eleven doors for ten years end together after most of a year.
+    for (product, quantity, days) in [("camera", 60, 20), ("door", 11, 3650)] {
+        let lines = json!([{"product": product, "quantity": quantity}]);
+        let order = json!({"order_number": "PO-1", "lines": lines, "term_days": days});
+        let code = world.ok(&world.vendor, Method::POST, "/api/v1/keys", order).await.text("/code");
+        post("/keys/claim", json!({"code": code, "group": first})).await;
+    }
+    let home = post("/sites", json!({"name": "Home", "group": first})).await.text("/id");
+    let depot = post("/sites", json!({"name": "Depot", "group": first})).await.text("/id");
+    for n in 0..60 {
+        post("/devices", json!({"id": format!("cam-{n}"), "site": home, "model": "CAM-1"})).await;
+    }
+    for n in 0..10 {
+        post("/devices", json!({"id": format!("door-{n}"), "site": depot, "model": "DOOR-1"})).await;
+    }
+    // The doors take the long licenses along, and the cameras lock in eighty days.
+    let path = world.at(&format!("/sites/{depot}/move"));
+    let with = json!({"group": north, "bring_licenses": true});
+    let held = world.call(&world.admin, Method::POST, &path, with).await;
+    assert_eq!(held.status, StatusCode::ACCEPTED, "{}", held.text);
+    assert_eq!(held.body["preview"]["held"]["devices"], 60, "{}", held.text);
+    assert_eq!(held.text("/held/operation"), "with-licenses");
+    let keys = |answer: &Answer| answer.body["items"].as_array().unwrap().len();
+    assert_eq!(keys(&world.get(&world.admin, &world.at("/keys")).await), 2, "no key was split");
+    assert_eq!(keys(&world.get(&world.vendor, "/api/v1/keys").await), 2);
+    let group_of = async |n: usize| {
+        world.get(&world.viewer, &world.at("/groups")).await.body["items"][n]["active_devices"].clone()
+    };
+    assert_eq!((group_of(0).await, group_of(1).await), (json!(70), json!(0)), "nothing moved");
+
+    let (held, other) = (held.text("/held/id"), second_vendor(&world));
+    let seen = digest_of(&world, &held).await;
+    let done = decide(&world, &other, &held, "approve", Some(&seen)).await;
+    assert_eq!((done.status, done.text("/state")), (StatusCode::OK, "approved".to_owned()), "{}", done.text);
+    assert_eq!((group_of(0).await, group_of(1).await), (json!(60), json!(10)));
+    let groups = world.get(&world.viewer, &world.at("/groups")).await;
+    for group in groups.body["items"].as_array().unwrap() {
+        assert_eq!(group["compliant"], true, "{group}");
+    }
+    // The parts are keys of the organization and known to the vendor.
+    assert_eq!(keys(&world.get(&world.admin, &world.at("/keys")).await), 4);
+    assert_eq!(keys(&world.get(&world.vendor, "/api/v1/keys").await), 4);
+    let log = world.get(&world.viewer, &world.at("/transactions")).await.text;
+    for event in ["operation-held", "held-operation-approved", "key-split", "site-moved"] {
+        assert!(log.contains(event), "{event}");
+    }
+}
+
 /// E6, N2: what waits is told with its holding, to the organization and to the vendor, whom the organization does not see.
 #[tokio::test]
 async fn e6_what_waits_is_told_to_the_organization_and_to_the_vendor() {
