@@ -189,6 +189,18 @@ impl OutboxReads for Reader {
         self.read(|db| db.told.get(&(organization, topic.to_owned())).cloned())
     }
 
+    fn marks_after(
+        &self,
+        after: Option<&(OrganizationId, String)>,
+        limit: u32,
+    ) -> Result<Vec<(OrganizationId, String, Vec<u8>)>> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        self.read(|db| {
+            let above = db.told.iter().filter(|(key, _)| after.is_none_or(|after| *key > after));
+            above.take(limit).map(|((of, topic), mark)| (*of, topic.clone(), mark.clone())).collect()
+        })
+    }
+
     fn endpoints(&self, _: OrganizationId) -> Result<Vec<Endpoint>> {
         Ok(Vec::new())
     }

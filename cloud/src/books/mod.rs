@@ -399,6 +399,27 @@ impl Books {
         .await
     }
 
+    /// The latest end of a lease of the newest tokens issued since an instant, to devices of an organization or of all.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn lease_ends_at(
+        &self,
+        of: Option<OrganizationId>,
+        since: Timestamp,
+    ) -> Result<Option<Timestamp>, BooksError> {
+        self.read(move |reader| {
+            let mut latest = None;
+            reader.each_issued(&mut |issued| {
+                if issued.issued_at >= since && of.is_none_or(|of| of == issued.organization) {
+                    latest = latest.max(Some(issued.lease_ends_at));
+                }
+            })?;
+            Ok(latest)
+        })
+        .await
+    }
+
     /// The newest token issued to a device, with its bytes.
     ///
     /// # Errors

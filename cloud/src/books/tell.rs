@@ -8,6 +8,7 @@
 use super::Books;
 use super::intake::Message;
 use super::request::BooksError;
+use super::rules::View;
 use crate::notify::message::Body;
 use crate::store::outbox::{
     Delivery, DueDelivery, Endpoint, EndpointKind, NewNotice, NoticeQuery, OutboxChange, OutboxFigures,
@@ -15,7 +16,8 @@ use crate::store::outbox::{
 };
 use crate::store::{StoreError, Transaction};
 use coterm_shared::id::{NoticeId, OrganizationId};
-use coterm_shared::licensing::{About, Mark, Notice, Organization, next_notice_at, notices};
+use coterm_shared::licensing::{About, Mark, Notice, Organization, is_mark_over, next_notice_at, notices};
+use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -23,12 +25,14 @@ use std::sync::atomic::{AtomicU16, Ordering};
 /// Notices made by this process.
 static MADE: AtomicU16 = AtomicU16::new(0);
 
-/// When an organization wants to be looked at: for what is due, or for what is to be told.
-pub(super) fn wake_at(organization: &Organization, now: Timestamp) -> Option<Timestamp> {
-    [organization.next_due(), next_notice_at(organization, now)].into_iter().flatten().min()
+/// When an organization wants to be looked at: for what is due, or for what is to be told. `platform` may freeze it.
+pub(super) fn wake_at(organization: &Organization, platform: &Platform, now: Timestamp) -> Option<Timestamp> {
+    let under = organization.clone().under(platform.freeze());
+    [organization.next_due(), next_notice_at(&under, now)].into_iter().flatten().min()
 }
 
-/// Puts what is to be told of an organization into the outbox; tells how many notices that are.
+/// Puts what is to be told of an organization, as it is under any freeze of everything, into the outbox; tells how many
+/// notices that are.
 pub(super) fn tell(
     tx: &mut impl Transaction,
     organization: &Organization,
@@ -57,6 +61,28 @@ pub(super) fn tell(
         tracing::info!(organization = %id, kind = %notice.head.kind, "a notice is to be told");
     }
     Ok(count)
+}
+
+/// Of these marks, those that can keep nothing from being told twice any more, by organization and topic.
+pub(super) fn over(
+    view: &impl View,
+    marks: Vec<(OrganizationId, String, Vec<u8>)>,
+    now: Timestamp,
+) -> Vec<(OrganizationId, String)> {
+    let mut known: Option<Organization> = None;
+    let is_over = |(id, topic, mark): &(OrganizationId, String, Vec<u8>)| {
+        if known.as_ref().is_none_or(|known| known.id() != *id) {
+            known = view.organization(*id);
+        }
+        let mark = serde_json::from_slice::<Mark>(mark).ok();
+        known.as_ref().zip(mark).is_some_and(|(known, mark)| is_mark_over(known, topic, &mark, now))
+    };
+    let mut marks = marks;
+    marks.retain({
+        let mut is_over = is_over;
+        move |mark| is_over(mark)
+    });
+    marks.into_iter().map(|(id, topic, _)| (id, topic)).collect()
 }
 
 /// A notice as the outbox takes it, with a fresh id, about an organization or whoever has this id and name.

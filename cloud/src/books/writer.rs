@@ -13,7 +13,7 @@ use super::tell;
 use super::ticks;
 use super::timers::Timers;
 use crate::clock::{Tick, TimeDoubt};
-use crate::store::outbox::{OutboxChange, OutboxWrites};
+use crate::store::outbox::{OutboxChange, OutboxReads, OutboxWrites};
 use crate::store::{DeviceStatus, EventStore, NoteChange, Reads, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{About, Command};
@@ -37,7 +37,7 @@ const RETRY: Seconds = Seconds(60);
 const RESPONSES_KEPT: Seconds = Seconds::days(7);
 /// How long notices are kept when all their deliveries have ended.
 const NOTICES_KEPT: Seconds = Seconds::days(90);
-/// How often old responses and notices are forgotten, and how many at a time.
+/// How often old responses, notices and marks are forgotten, and how many at a time.
 const FORGET_EVERY: Seconds = Seconds(600);
 const FORGET_LIMIT: u32 = 1000;
 /// The actor of what time alone does.
@@ -56,6 +56,10 @@ pub(super) struct Writer<S> {
     /// When a tick could not be written.
     untold: Option<Duration>,
     forgot_at: Timestamp,
+    /// Up to which mark of what was told the sweep is that looks for those of no use; `None` between two sweeps.
+    swept: Option<(OrganizationId, String)>,
+    /// Whether more is due than the last tick answered.
+    more: bool,
     pace: Pace,
 }
 
@@ -75,6 +79,8 @@ impl<S: EventStore> Writer<S> {
             tick,
             untold: None,
             forgot_at: Timestamp::EPOCH,
+            swept: None,
+            more: false,
             pace: Pace::default(),
         }
     }
@@ -83,7 +89,9 @@ impl<S: EventStore> Writer<S> {
     pub(super) fn run(mut self, inbox: &Receiver<Message>) {
         let (mut closing, mut tidied) = (None, Instant::now());
         while closing.is_none() {
-            let first = match inbox.recv_timeout(TICK) {
+            // As long as more is due than one commit answers, only what is asked meanwhile comes between.
+            let rest = if self.more { Duration::ZERO } else { TICK };
+            let first = match inbox.recv_timeout(rest) {
                 Ok(message) => Some(message),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -111,7 +119,7 @@ impl<S: EventStore> Writer<S> {
     ) -> Option<oneshot::Sender<()>> {
         self.look_at_the_clock();
         let mut intake = Intake::new(inbox, first, self.pace);
-        let _more = self.tick(&mut intake);
+        self.more = self.tick(&mut intake);
         self.pace = intake.pace();
         let Intake { others, closing, .. } = intake;
         others.into_iter().for_each(|message| self.serve(message));
@@ -275,11 +283,21 @@ impl<S: EventStore> Writer<S> {
 
     /// Makes committed changes visible to readers, and to timers and snapshots.
     fn swap(&mut self, tail: Tail, now: Timestamp) {
+        let known = self.shared.read(View::platform);
+        let platform = tail.platform.as_ref().unwrap_or(&known);
+        let refrozen = platform.freeze() != known.freeze();
+        if refrozen {
+            // Every date has moved: each is looked at once more, some with every tick (domain E6).
+            self.shared.read(|ledger| {
+                ledger.organizations.keys().for_each(|id| self.timers.set(*id, Some(now)));
+            });
+        }
         for (id, organization) in &tail.organizations {
-            let due = tell::wake_at(organization, now);
+            let due = tell::wake_at(organization, platform, now);
             let stuck = due.is_some_and(|at| at <= now);
             let retry_at = now.saturating_add(RETRY);
-            self.timers.set(*id, if stuck { Some(retry_at) } else { due });
+            let due = if stuck { Some(retry_at) } else { due };
+            self.timers.set(*id, if refrozen { Some(now) } else { due });
             self.snapshots.consider(Subject::Organization(organization.clone()));
         }
         if let Some(platform) = &tail.platform {
@@ -292,8 +310,8 @@ impl<S: EventStore> Writer<S> {
     /// Whoever was woken and had nothing to do rests until its next date.
     fn rest(&mut self, woken: &[OrganizationId], now: Timestamp) {
         for id in woken {
-            let state = self.shared.read(|ledger| ledger.organization(*id));
-            let due = state.as_ref().and_then(|organization| tell::wake_at(organization, now));
+            let (state, platform) = self.shared.read(|ledger| (ledger.organization(*id), ledger.platform()));
+            let due = state.as_ref().and_then(|organization| tell::wake_at(organization, &platform, now));
             // What is due and was refused is tried again later, as it was put down before.
             if due.is_none_or(|at| at > now) {
                 self.timers.set(*id, due);
@@ -402,8 +420,31 @@ impl<S: EventStore> Writer<S> {
                 tx.commit()?;
             }
             self.forgot_at = now;
+            self.swept = self.forget_marks(None, now)?;
+        } else if let Some(place) = self.swept.take() {
+            self.swept = self.forget_marks(Some(place), now)?;
         }
         Ok(())
+    }
+
+    /// Forgets of one page of marks those of no use any more; returns where the next page begins, if there is one.
+    fn forget_marks(
+        &mut self,
+        after: Option<(OrganizationId, String)>,
+        now: Timestamp,
+    ) -> Result<Option<(OrganizationId, String)>, StoreError> {
+        let page = self.store.reads().marks_after(after.as_ref(), FORGET_LIMIT)?;
+        let last = page.last().map(|(id, topic, _)| (*id, topic.clone()));
+        let full = u32::try_from(page.len()) == Ok(FORGET_LIMIT);
+        let over = self.shared.read(|ledger| tell::over(ledger, page, now));
+        if !over.is_empty() {
+            let mut tx = self.store.begin()?;
+            for (organization, topic) in over {
+                tx.change_outbox(&OutboxChange::Unmark { organization, topic })?;
+            }
+            tx.commit()?;
+        }
+        Ok(last.filter(|_| full))
     }
 }
 
@@ -434,9 +475,11 @@ fn tell_all(
         changed.map(|(id, changed)| (*id, About::Changed(changed.clone()))).collect();
     about.extend(woken.iter().map(|id| (*id, About::Everything)));
     let view = Overlay { ledger, tail: &group.tail };
+    let platform = view.platform();
     let mut told = 0_usize;
     for (id, about) in about {
         if let Some(organization) = view.organization(id) {
+            let organization = organization.under(platform.freeze());
             told = told.saturating_add(tell::tell(tx, &organization, &about, group.now)?);
         }
     }

@@ -357,7 +357,8 @@ impl Engine {
                     && !fleet.suspicions.is_halted(wanted.organization)
                 {
                     tracing::debug!(%device, why = why.name(), "issuing");
-                    wishes.push(Wish { nonce: fleet.nonce(&device), wanted, digest, why });
+                    let announced = lease_ends_at.filter(|_| wanted.frozen_since.is_some());
+                    wishes.push(Wish { nonce: fleet.nonce(&device), wanted, digest, why, announced });
                 }
             }
         }

@@ -25,6 +25,8 @@ use tokio::sync::Mutex;
 
 /// Batches smaller than this are signed on one thread.
 const SIGNED_ALONE: usize = 32;
+/// No configuration has longer leases.
+const LONGEST_LEASE: Seconds = Seconds::days(30);
 
 /// How long tokens hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -311,7 +313,10 @@ fn touched(organization: OrganizationId, touch: Touch) -> Touched {
 }
 
 fn to_issue(wish: &Wish, epoch: u64, policy: &TokenPolicy, now: Timestamp) -> ToIssue {
-    let lease = policy.lease;
+    // Under a freeze a token announces its lease's end: the next one announces nothing earlier, though leases may have been
+    // shortened in between (domain E6).
+    let announced = wish.announced.map_or(Seconds::ZERO, |at| at.since(now));
+    let lease = policy.lease.max(announced.min(LONGEST_LEASE));
     let wanted = digest_for(&policy.trust_domain, &wish.wanted, now.saturating_add(lease));
     ToIssue {
         device: wish.wanted.device.clone(),

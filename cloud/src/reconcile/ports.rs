@@ -106,6 +106,8 @@ pub struct Wish {
     pub nonce: Option<Nonce>,
     /// What it is issued for.
     pub why: Why,
+    /// Under a freeze, when the lease of the token before it ends: what that one announced.
+    pub announced: Option<Timestamp>,
 }
 
 /// A token just issued.

@@ -303,6 +303,13 @@ pub enum OutboxChange {
         /// Cloud time.
         at: Timestamp,
     },
+    /// Forget what was told of a topic.
+    Unmark {
+        /// Whose it is.
+        organization: OrganizationId,
+        /// The topic.
+        topic: String,
+    },
     /// Forget notices made before an instant of which nothing waits.
     Forget {
         /// The instant.
@@ -316,6 +323,12 @@ pub enum OutboxChange {
 pub trait OutboxReads {
     /// What was last told of a topic.
     fn told(&self, organization: OrganizationId, topic: &str) -> Result<Option<Vec<u8>>>;
+    /// At most `limit` of what was told last of any topic, by organization and topic, from above `after` on.
+    fn marks_after(
+        &self,
+        after: Option<&(OrganizationId, String)>,
+        limit: u32,
+    ) -> Result<Vec<(OrganizationId, String, Vec<u8>)>>;
     /// The endpoints of an organization, by id.
     fn endpoints(&self, organization: OrganizationId) -> Result<Vec<Endpoint>>;
     /// At most `limit` notices, the newest first.

@@ -73,8 +73,9 @@ pub use ladders::{EarlyDevices, EarlyHolder};
 pub use license_key::{IssuedKey, KeyLine, KeyPast, KeyPlace, KeyState, LicenseKey, OrderLine};
 pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use notice::{
-    About, Changed, Item, KeyWaiting, Mark, NAMED_MAX, Notice, NoticeFacts, NoticeHead, NoticeKind,
-    SiteWaiting, Topic, TrialEnding, next_notice_at, notices, still_true, test_notice,
+    About, Changed, Item, KeyWaiting, LockoutDays, Mark, NAMED_MAX, Notice, NoticeFacts, NoticeHead,
+    NoticeKind, Paced, SiteWaiting, Topic, TrialEnding, is_mark_over, next_notice_at, notices, still_true,
+    test_notice,
 };
 pub use organization::Organization;
 pub(crate) use organization::above;
@@ -87,8 +88,8 @@ pub use preview::{
 pub(crate) use refusal::Findings;
 pub use refusal::{Refusal, RefusalCode, RefusalKind, Refusals, refusals_of};
 pub use safety::{
-    Actor, Freeze, FreezeView, HeldCommand, HeldOperation, HeldState, HeldView, Lockout, SafetyCommand,
-    SafetyEvent, SafetyView, Thaw, Tranches, hold,
+    Actor, Freeze, FreezeView, HeldCommand, HeldOperation, HeldState, HeldView, Lockout, PutOff,
+    SafetyCommand, SafetyEvent, SafetyView, Thaw, Tranches, hold,
 };
 pub use settings::{DoorUnits, DoorUnitsError, GroupSetting, Limits, Overrides, Scope, ScopeError, Settings};
 pub use site::{Home, Place, Site};

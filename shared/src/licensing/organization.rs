@@ -10,7 +10,7 @@ use super::enrolment::Enrolment;
 use super::group::Group;
 use super::license_key::LicenseKey;
 use super::name::Name;
-use super::safety::{Freeze, HeldOperation, Safety, held_back};
+use super::safety::{Freeze, HeldOperation, PutOff, Safety, held_back};
 use super::settings::Settings;
 use super::site::{Home, Place, Site};
 use crate::enforcement::Schedule;
@@ -266,9 +266,24 @@ impl Organization {
         self.safety.freezes().filter(|freeze| freeze.is_on()).map(|freeze| freeze.since).min()
     }
 
+    /// When the last freeze of it ended, if one did (domain E6).
+    pub(super) fn thawed_at(&self) -> Option<Timestamp> {
+        self.safety.freezes().flat_map(Freeze::put_offs).map(|put_off| put_off.thawed_at).max()
+    }
+
+    /// The freezes that last for it, that of everything last.
+    pub(super) fn freezes_on(&self) -> impl Iterator<Item = (&Freeze, bool)> {
+        let own = self.safety.freeze().into_iter().map(|freeze| (freeze, false));
+        let all = own.chain(self.safety.platform_freeze().map(|freeze| (freeze, true)));
+        all.filter(|(freeze, _)| freeze.is_on())
+    }
+
     /// A schedule of the books after the freezes that have ended (domain E6).
     pub(super) fn thawed(&self, schedule: Schedule) -> Schedule {
-        self.safety.freezes().fold(schedule, |schedule, freeze| freeze.thawed(schedule))
+        // In the order they ended in: what one put off had not come when another began.
+        let mut ended: Vec<PutOff> = self.safety.freezes().flat_map(Freeze::put_offs).collect();
+        ended.sort_by_key(|put_off| put_off.thawed_at);
+        ended.iter().fold(schedule, |schedule, put_off| put_off.of(schedule))
     }
 
     /// The same of both causes.

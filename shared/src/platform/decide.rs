@@ -87,6 +87,8 @@ pub enum PlatformCommand {
         by: Actor,
         /// How long a token issued a moment ago may hold, in seconds.
         lease_secs: Seconds,
+        /// The latest instant to which any token issued under the freeze puts a step off.
+        announced: Option<Timestamp>,
     },
 }
 
@@ -144,16 +146,17 @@ pub fn decide(
             }
             PlatformEvent::EverythingFrozen { by: by.clone() }
         }
-        PlatformCommand::Unfreeze { by, lease_secs } => {
-            if !is_frozen(platform) {
+        PlatformCommand::Unfreeze { by, lease_secs, announced } => {
+            let Some(freeze) = platform.freeze().filter(|freeze| freeze.is_on()) else {
                 return Err(Refusal::new(
                     RefusalCode::NotFrozen,
                     "enforcement is not frozen for everything",
                     "a freeze of one organization is ended for that organization",
                 )
                 .into());
-            }
-            PlatformEvent::EverythingUnfrozen { by: by.clone(), until: now.saturating_add(*lease_secs) }
+            };
+            let until = freeze.put_off_until(now, *lease_secs, *announced);
+            PlatformEvent::EverythingUnfrozen { by: by.clone(), until }
         }
     };
     let dated = DatedPlatformEvent { at: now, event };

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use coterm_shared::id::HeldId;
 use coterm_shared::licensing::view::OrganizationView;
-use coterm_shared::licensing::{Actor, FreezeView, HeldOperation, HeldView, SafetyCommand};
+use coterm_shared::licensing::{Actor, Freeze, FreezeView, HeldOperation, HeldView, SafetyCommand};
 use coterm_shared::platform::PlatformCommand;
 use coterm_shared::time::Timestamp;
 use serde_json::json;
@@ -186,8 +186,24 @@ pub(super) async fn freeze(State(api): State<Api>, Path(id): Path<String>, ask: 
 
 /// `POST .../unfreeze`
 pub(super) async fn unfreeze(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = ask.organization(&id, Action::Release)?;
     let (by, lease_secs) = (ask.actor(), api.lease());
-    on_enforcement(&api, &ask, &id, SafetyCommand::Unfreeze { by, lease_secs }).await
+    let books = api.books().organization(organization);
+    let announced =
+        announced(&api, Some(organization), books.as_ref().and_then(Organization::freeze)).await?;
+    on_enforcement(&api, &ask, &id, SafetyCommand::Unfreeze { by, lease_secs, announced }).await
+}
+
+/// The latest instant to which a token issued under a freeze puts a step off: its lease may have been longer than those of
+/// today. What is issued from now on has today's.
+async fn announced(
+    api: &Api,
+    organization: Option<OrganizationId>,
+    freeze: Option<&Freeze>,
+) -> Result<Option<Timestamp>> {
+    let Some(freeze) = freeze.filter(|freeze| freeze.is_on()) else { return Ok(None) };
+    let found = api.books().lease_ends_at(organization, freeze.since).await;
+    found.map_err(|error| refused(&error))
 }
 
 /// `GET /platform/freeze`
@@ -229,10 +245,13 @@ pub(super) async fn freeze_everything(State(api): State<Api>, ask: Ask) -> Resul
 
 /// `POST /platform/unfreeze`
 pub(super) async fn unfreeze_everything(State(api): State<Api>, ask: Ask) -> Result<Response> {
+    ask.may(Action::ManagePlatform)?;
     let lease_secs = api.lease();
-    let asked = PlatformCommand::Unfreeze { by: ask.actor(), lease_secs };
+    let freeze = api.books().platform().freeze().cloned();
+    let announced = announced(&api, None, freeze.as_ref()).await?;
+    let asked = PlatformCommand::Unfreeze { by: ask.actor(), lease_secs, announced };
     let told = move |at: Timestamp| {
-        let until = at.saturating_add(lease_secs);
+        let until = freeze.map_or(at, |freeze| freeze.put_off_until(at, lease_secs, announced));
         format!("Enforcement goes on; what came due while it was frozen comes at {until}, not before.")
     };
     on_everything(&api, &ask, asked, false, told).await

@@ -267,7 +267,8 @@ async fn e6_a_freeze_signs_what_it_must_and_moves_with_the_lease() {
         (0, 0, 0),
         "frozen twice is frozen since the first"
     );
-    let own = Command::Safety(SafetyCommand::Unfreeze { by: by(), lease_secs: Seconds::days(7) });
+    let own =
+        Command::Safety(SafetyCommand::Unfreeze { by: by(), lease_secs: Seconds::days(7), announced: None });
     let _known = cloud.costs(62, cloud.command(own)).await;
 
     // A lease later all have been renewed once, and none was due at once.
@@ -282,7 +283,7 @@ async fn e6_a_freeze_signs_what_it_must_and_moves_with_the_lease() {
     assert_eq!(cloud.costs(62, async {}).await, (0, 0, 0), "frozen, a sweep finds nothing to do");
 
     let announced = cloud.token(7_001).await.schedule.lock_at.unwrap();
-    let unfreeze = PlatformCommand::Unfreeze { by: by(), lease_secs: Seconds::days(7) };
+    let unfreeze = PlatformCommand::Unfreeze { by: by(), lease_secs: Seconds::days(7), announced: None };
     let cost = cloud.costs(62, cloud.execute(Change::Platform(unfreeze))).await;
     assert_eq!(cost, (5, 5, 5));
     let over = cloud.token(7_001).await.schedule.lock_at.unwrap();

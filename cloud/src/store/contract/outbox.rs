@@ -201,3 +201,26 @@ pub(super) fn the_vendor_is_told_beside_the_organization(store: &mut impl EventS
     let again = OutboxChange::Redeliver { organization: None, notice, endpoint: None, at: at(40) };
     assert_eq!(change(store, &[again]), [1]);
 }
+
+/// N2: what was told of topics is paged through, across organizations, and forgotten one by one.
+pub(super) fn marks_are_paged_and_forgotten(store: &mut impl EventStore) {
+    let told = |n: u8, organization, topics: [&str; 2]| {
+        let notice = StoredNotice { organization, ..new(n, 10).notice };
+        let marks = topics.iter().map(|topic| ((*topic).to_owned(), vec![n])).collect();
+        OutboxChange::Tell(NewNotice { notice, marks, to: Recipients::Organization })
+    };
+    change(store, &[told(2, OTHER, ["a", "c"]), told(1, ACME, ["b", "d"])]);
+    let page = |after: Option<(OrganizationId, &str)>, limit| -> Vec<(OrganizationId, String)> {
+        let after = after.map(|(of, topic)| (of, topic.to_owned()));
+        let page = store.reads().marks_after(after.as_ref(), limit).unwrap();
+        page.into_iter().map(|(of, topic, _)| (of, topic)).collect()
+    };
+    let all =
+        [(ACME, "b"), (ACME, "d"), (OTHER, "a"), (OTHER, "c")].map(|(of, topic)| (of, topic.to_owned()));
+    assert_eq!(page(None, 9), all);
+    assert_eq!(page(Some((ACME, "b")), 2), all[1..3], "across organizations");
+    let forget = |organization, topic: &str| OutboxChange::Unmark { organization, topic: topic.to_owned() };
+    assert_eq!(change(store, &[forget(OTHER, "d"), forget(ACME, "d")]), [0, 1], "no other organization's");
+    assert_eq!(store.reads().told(ACME, "d").unwrap(), None);
+    assert_eq!(store.reads().told(ACME, "b").unwrap(), Some(vec![1]));
+}

@@ -81,6 +81,24 @@ impl OutboxReads for Connection {
         Ok(statement.query_row((organization.as_bytes(), topic), |row| row.get(0)).optional()?)
     }
 
+    fn marks_after(
+        &self,
+        after: Option<&(OrganizationId, String)>,
+        limit: u32,
+    ) -> Result<Vec<(OrganizationId, String, Vec<u8>)>> {
+        let mut statement = self.prepare_cached(
+            "SELECT organization, topic, mark FROM told WHERE (organization, topic) > (?1, ?2)
+             ORDER BY organization, topic LIMIT ?3",
+        )?;
+        // No topic is empty, and no organization is all zeros.
+        let (organization, topic) =
+            after.map_or((VENDOR, ""), |(organization, topic)| (*organization, topic.as_str()));
+        let rows = statement.query_map((organization.as_bytes(), topic, limit), |row| {
+            Ok((OrganizationId::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     fn endpoints(&self, organization: OrganizationId) -> Result<Vec<Endpoint>> {
         let sql = format!("SELECT {ENDPOINT} FROM endpoints e WHERE e.organization = ?1 ORDER BY e.id");
         let mut statement = self.prepare_cached(&sql)?;
@@ -224,6 +242,9 @@ impl OutboxWrites for SqliteTransaction<'_> {
                     endpoint.as_ref().map(EndpointId::as_bytes),
                     integer(at.as_secs())?,
                 ))?),
+            OutboxChange::Unmark { organization, topic } => Ok(connection
+                .prepare_cached("DELETE FROM told WHERE organization = ?1 AND topic = ?2")?
+                .execute((organization.as_bytes(), topic))?),
             OutboxChange::Forget { before, limit } => Ok(connection
                 .prepare_cached(
                     "DELETE FROM notices WHERE id IN (SELECT id FROM notices n WHERE n.made_at < ?1 AND NOT EXISTS

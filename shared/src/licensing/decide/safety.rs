@@ -10,7 +10,7 @@ use crate::licensing::draft::Draft;
 use crate::licensing::event::Event;
 use crate::licensing::refusal::{Refusal, RefusalCode, Refusals};
 use crate::licensing::safety::{Actor, HeldOperation, HeldState, SafetyCommand, SafetyEvent};
-use crate::time::Seconds;
+use crate::time::{Seconds, Timestamp};
 use alloc::format;
 use alloc::string::String;
 
@@ -34,7 +34,7 @@ pub(super) fn decide(draft: &mut Draft<'_>, command: &SafetyCommand) -> Result<(
             draft.push(Event::Safety(SafetyEvent::Withdrawn { held: *held, by: by.clone() }))
         }
         SafetyCommand::Freeze { by } => freeze(draft, by),
-        SafetyCommand::Unfreeze { by, lease_secs } => unfreeze(draft, by, *lease_secs),
+        SafetyCommand::Unfreeze { by, lease_secs, announced } => unfreeze(draft, by, *lease_secs, *announced),
     }
 }
 
@@ -100,16 +100,21 @@ fn freeze(draft: &mut Draft<'_>, by: &Actor) -> Result<(), Refusals> {
     draft.push(Event::Safety(SafetyEvent::Frozen { by: by.clone() }))
 }
 
-fn unfreeze(draft: &mut Draft<'_>, by: &Actor, lease_secs: Seconds) -> Result<(), Refusals> {
-    if !draft.after.freeze().is_some_and(|freeze| freeze.is_on()) {
+fn unfreeze(
+    draft: &mut Draft<'_>,
+    by: &Actor,
+    lease_secs: Seconds,
+    announced: Option<Timestamp>,
+) -> Result<(), Refusals> {
+    let Some(freeze) = draft.after.freeze().filter(|freeze| freeze.is_on()) else {
         return Err(Refusal::new(
             RefusalCode::NotFrozen,
             "enforcement of this organization is not frozen by itself",
             "a freeze of everything is ended for everything",
         )
         .into());
-    }
+    };
+    let until = freeze.put_off_until(draft.now, lease_secs, announced);
     draft.touches_everything();
-    let until = draft.now.saturating_add(lease_secs);
     draft.push(Event::Safety(SafetyEvent::Unfrozen { by: by.clone(), until }))
 }

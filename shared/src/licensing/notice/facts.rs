@@ -1,5 +1,6 @@
 //! What a notice carries for programs: figures, dates, findings and cures, under stable names.
 
+use super::lockouts::Paced;
 use crate::enforcement::Schedule;
 use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId, KeyId, SiteId};
@@ -34,6 +35,9 @@ pub enum NoticeFacts {
         findings: Vec<FindingView>,
         /// The earliest ladder of any of its devices.
         schedule: Schedule,
+        /// The first day and the last, if its devices lock on different days (domain E6).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        paced: Option<Paced>,
         /// What the waiting renewals will be short of, if any wait (domain K3).
         #[serde(skip_serializing_if = "Option::is_none")]
         renewal_short: Option<Vec<Finding>>,

@@ -1,5 +1,6 @@
 //! What is to be told about one group: its term, its renewals, its compliance, and the ladder (domain N1, K3).
 
+use super::lockouts::{LockoutDays, Paced, lockouts};
 use super::{
     Mark, NAMED_MAX, Notice, NoticeFacts, NoticeHead, NoticeKind, Topic, is_current, is_same_date, passed,
 };
@@ -9,8 +10,9 @@ use crate::licensing::clock::CauseClock;
 use crate::licensing::compliance::Term;
 use crate::licensing::explain::{cures, units};
 use crate::licensing::group::Group;
-use crate::licensing::ladders::{Ladders, SharedStep, in_words, of_devices};
+use crate::licensing::ladders::{Ladders, in_words, of_devices};
 use crate::licensing::organization::Organization;
+use crate::licensing::safety::FreezeView;
 use crate::licensing::view::FindingView;
 use crate::time::Timestamp;
 use alloc::format;
@@ -46,14 +48,14 @@ pub(super) fn look<E>(
     if let Term::Running { coterm } = group.figures.term {
         let at = coterm.floor();
         if let Some(days) = passed(NoticeKind::TermEnds, at, now) {
-            let mark = Mark { kind: NoticeKind::TermEnds, days: Some(days), about: at };
+            let mark = Mark::new(NoticeKind::TermEnds, Some(days), at);
             let topic = Topic::of(group.id, "term");
             if untold(&topic, &mark)? {
                 found.push(scene.term_ends(topic, mark));
             }
         }
         if scene.renewal_short().is_some_and(|short| !short.is_empty()) && at > now {
-            let mark = Mark { kind: NoticeKind::RenewalTooSmall, days: None, about: at };
+            let mark = Mark::new(NoticeKind::RenewalTooSmall, None, at);
             let topic = Topic::of(group.id, "renewal");
             if untold(&topic, &mark)? {
                 found.push(scene.renewal_too_small(topic, mark));
@@ -65,10 +67,10 @@ pub(super) fn look<E>(
         if !dates(organization, group, kind).any(|at| passed(kind, at, now).is_some()) {
             continue;
         }
-        let Some((mark, step)) = scene.step(kind) else { continue };
+        let Some((mark, lockout)) = scene.lockout(kind) else { continue };
         let topic = scene.topic(kind);
         if !with_it.contains(&topic) && untold(&topic, &mark)? {
-            found.push(scene.step_ahead(topic, mark, &step));
+            found.push(scene.step_ahead(topic, mark, &lockout));
         }
     }
     Ok(())
@@ -95,7 +97,7 @@ pub(super) fn still_true(
         NoticeKind::Noncompliant => !group.assessment.is_compliant(),
         NoticeKind::Compliant => group.assessment.is_compliant(),
         NoticeKind::LockAhead | NoticeKind::StopAhead => {
-            is_current(notice, scene.next_step(notice.kind).map(|step| step.at), now)
+            is_current(notice, scene.next_lockout(notice.kind).map(|lockout| lockout.first), now)
         }
         NoticeKind::CountdownEnds
         | NoticeKind::TrialEnds
@@ -138,20 +140,58 @@ impl Scene<'_> {
         Topic::of(self.group.id, kind.name())
     }
 
-    /// The next lock or stop of any device; none while a freeze keeps it off (domain E6).
-    fn next_step(&self, kind: NoticeKind) -> Option<SharedStep> {
+    /// The next lock or stop of any device, with those of the days after it if the group has a pace; none while a freeze
+    /// keeps it off (domain E6).
+    fn next_lockout(&self, kind: NoticeKind) -> Option<LockoutDays> {
         if self.organization.frozen_since().is_some() {
             return None;
         }
-        let state = kind.step()?;
-        self.ladders().steps().into_iter().find(|step| step.at > self.now && step.state == state)
+        let steps = self.ladders().steps();
+        let paced = self.organization.is_paced(self.group);
+        let all = lockouts(&steps, kind.step()?, paced, self.organization.thawed_at());
+        all.into_iter().find(|lockout| lockout.first > self.now)
     }
 
     /// The same with its mark, if a threshold before it has passed.
-    fn step(&self, kind: NoticeKind) -> Option<(Mark, SharedStep)> {
-        let step = self.next_step(kind)?;
-        let days = passed(kind, step.at, self.now)?;
-        Some((Mark { kind, days: Some(days), about: step.at }, step))
+    fn lockout(&self, kind: NoticeKind) -> Option<(Mark, LockoutDays)> {
+        let lockout = self.next_lockout(kind)?;
+        let days = passed(kind, lockout.first, self.now)?;
+        let thawed_at = self.organization.thawed_at();
+        Some((Mark { thawed_at, ..Mark::new(kind, Some(days), lockout.first) }, lockout))
+    }
+
+    /// What follows, in sentences: under a freeze, first of all that nothing does until it ends (domain E6).
+    fn what_follows(&self, begins: &str) -> Vec<String> {
+        let frozen = self.organization.freezes_on();
+        let mut text: Vec<String> =
+            frozen.map(|(freeze, platform)| FreezeView::of(freeze, platform).sentence).collect();
+        let begins = if text.is_empty() { begins } else { "When it ends, at the earliest" };
+        text.push(format!("{begins}: {}.", self.steps_in_words()));
+        text
+    }
+
+    /// What is ahead, with the first day and the last where the devices lock on different days.
+    fn steps_in_words(&self) -> String {
+        let Some(paced) = self.paced() else { return in_words(&self.schedule()) };
+        let each = [(paced.lock, "management locks"), (paced.stop, "full stop")].into_iter();
+        let each = each.filter_map(|(lockout, what)| Some(format!("{what} {}", lockout?.when())));
+        each.collect::<Vec<_>>().join(", ")
+    }
+
+    /// The first lockout and the first stop there are, if one of them takes more than a day.
+    fn paced(&self) -> Option<Paced> {
+        if !self.organization.is_paced(self.group) {
+            return None;
+        }
+        let steps = self.ladders().steps();
+        let first = |state| {
+            let all = lockouts(&steps, state, true, self.organization.thawed_at());
+            let next = all.iter().find(|lockout| lockout.last > self.now).or(all.last());
+            next.copied()
+        };
+        let (lock, stop) = (first(EnforcementState::ManagementLocked), first(EnforcementState::Stopped));
+        let long = [lock, stop].into_iter().flatten().any(|lockout| lockout.first < lockout.last);
+        long.then_some(Paced { lock, stop })
     }
 
     /// What the waiting renewals will be short of; `None` if none wait.
@@ -172,7 +212,7 @@ impl Scene<'_> {
 
     fn notice(&self, mark: Mark, title: String, text: Vec<String>, marks: Vec<(Topic, Mark)>) -> Notice {
         let (organization, group) = (self.organization, self.group);
-        let Mark { kind, days, about } = mark;
+        let Mark { kind, days, about, thawed_at: _ } = mark;
         let findings = group.assessment.findings.iter();
         let facts = NoticeFacts::Group {
             group: group.id,
@@ -182,6 +222,7 @@ impl Scene<'_> {
             in_use: group.figures.in_use.clone(),
             findings: findings.map(|f| FindingView { finding: *f, sentence: f.sentence() }).collect(),
             schedule: self.schedule(),
+            paced: self.paced(),
             renewal_short: self.renewal_short(),
             renewed_until: self.renewed_until(),
             cures: cures(organization, group, self.now),
@@ -197,15 +238,15 @@ impl Scene<'_> {
             CauseClock::Fresh | CauseClock::Paused(_) => None,
         };
         let since = [since(&clocks.expiry), since(&clocks.capacity)].into_iter().flatten().min();
-        let mark = Mark { kind: NoticeKind::Noncompliant, days: None, about: since.unwrap_or(self.now) };
+        let mark = Mark::new(NoticeKind::Noncompliant, None, since.unwrap_or(self.now));
         let mut text = Vec::from([format!("{} is noncompliant since {}.", self.group.name, mark.about)]);
         text.extend(
             self.group.assessment.findings.iter().map(|f| format!("{}: {}.", f.code(), f.sentence())),
         );
-        text.push(format!("What follows: {}.", in_words(&self.schedule())));
+        text.extend(self.what_follows("What follows"));
         self.add_cures(&mut text);
         let near = [NoticeKind::LockAhead, NoticeKind::StopAhead].into_iter();
-        let near = near.filter_map(|kind| Some((self.topic(kind), self.step(kind)?.0)));
+        let near = near.filter_map(|kind| Some((self.topic(kind), self.lockout(kind)?.0)));
         let marks = core::iter::once((topic, mark)).chain(near).collect();
         self.notice(mark, String::from("noncompliant"), text, marks)
     }
@@ -222,7 +263,7 @@ impl Scene<'_> {
     fn compliant(&self, topic: Topic) -> Notice {
         let group = self.group;
         let about = group.assessment.compliant_since.unwrap_or(self.now);
-        let mark = Mark { kind: NoticeKind::Compliant, days: None, about };
+        let mark = Mark::new(NoticeKind::Compliant, None, about);
         let mut text = Vec::from([format!(
             "{} is compliant again since {about}; all its devices have their full function as soon as they hear of it.",
             group.name
@@ -244,10 +285,8 @@ impl Scene<'_> {
             }
             (None, _) => {
                 text.push(format!("In use: {}.", units(&group.figures.in_use)));
-                text.push(format!(
-                    "Without new licenses: {}. Claim a renewal before.",
-                    in_words(&self.schedule())
-                ));
+                text.extend(self.what_follows("Without new licenses"));
+                text.push(String::from("Claim a renewal before."));
             }
         }
         let title = format!("the term ends at {}", mark.about);
@@ -264,19 +303,23 @@ impl Scene<'_> {
         self.notice(mark, String::from("the renewal will be too small"), text, Vec::from([(topic, mark)]))
     }
 
-    fn step_ahead(&self, topic: Topic, mark: Mark, step: &SharedStep) -> Notice {
+    fn step_ahead(&self, topic: Topic, mark: Mark, lockout: &LockoutDays) -> Notice {
         let all = self.group.figures.active_devices;
-        let what = match (step.state, step.devices) {
-            (EnforcementState::Stopped, devices) => of_devices(devices, all, "stops", "stop"),
+        let what = match (mark.kind, lockout.devices) {
+            (NoticeKind::StopAhead, devices) => of_devices(devices, all, "stops", "stop"),
             (_, devices) if devices == all => String::from("management of its devices locks"),
             (_, devices) => format!("management of {devices} of its {all} devices locks"),
         };
-        let mut text = Vec::from([format!("{}: {what} at {}.", self.group.name, step.at)]);
+        let when = lockout.when();
+        let mut text = Vec::from([format!("{}: {what} {when}.", self.group.name)]);
+        if lockout.first < lockout.last {
+            text.push(String::from("The newest are first, and each device has its own day in its token."));
+        }
         text.extend(
             self.group.assessment.findings.iter().map(|f| format!("{}: {}.", f.code(), f.sentence())),
         );
         self.add_cures(&mut text);
-        let title = format!("{what} at {}", step.at);
+        let title = format!("{what} {when}");
         self.notice(mark, title, text, Vec::from([(topic, mark)]))
     }
 }

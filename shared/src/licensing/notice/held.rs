@@ -61,7 +61,7 @@ fn begins(organization: &Organization, operation: &HeldOperation, topic: Topic) 
         operation.id, operation.digest
     ));
     let title = format!("`{}` waits for the vendor until {}", operation.operation, operation.expires_at);
-    let mark = Mark { kind: NoticeKind::OperationHeld, days: None, about: operation.expires_at };
+    let mark = Mark::new(NoticeKind::OperationHeld, None, operation.expires_at);
     notice(organization, operation, title, text, (topic, mark))
 }
 
@@ -77,7 +77,7 @@ fn ended(organization: &Organization, operation: &HeldOperation, topic: Topic) -
     }));
     let about = view.decided_at.unwrap_or(operation.expires_at);
     let title = format!("`{}` waits no longer: {}", operation.operation, operation.state.name());
-    let mark = Mark { kind: NoticeKind::HeldOperationClosed, days: None, about };
+    let mark = Mark::new(NoticeKind::HeldOperationClosed, None, about);
     notice(organization, operation, title, text, (topic, mark))
 }
 

@@ -59,7 +59,7 @@ pub(super) fn look<E>(
             Item::Device(_) => NoticeKind::TrialEnds,
             Item::Held(_) => continue,
         };
-        let (topic, mark) = (topic_of(&item), Mark { kind, days: Some(days), about: at });
+        let (topic, mark) = (topic_of(&item), Mark::new(kind, Some(days), at));
         if !told(&topic)?.is_some_and(|last| mark.repeats(&last)) {
             together.entry((kind, days, day_of(at))).or_default().push(Found { item, at, topic, mark });
         }

@@ -13,11 +13,13 @@ mod group;
 mod held;
 mod items;
 mod kind;
+mod lockouts;
 mod wake;
 
 pub use facts::{KeyWaiting, NoticeFacts, SiteWaiting, TrialEnding};
 pub use kind::NoticeKind;
 use kind::{SOON, TERM};
+pub use lockouts::{LockoutDays, Paced};
 pub use wake::next_notice_at;
 
 use super::organization::Organization;
@@ -61,12 +63,22 @@ pub struct Mark {
     pub days: Option<u32>,
     /// The date it was about.
     pub about: Timestamp,
+    /// When the last freeze before it had ended, if it is about a step of the ladder: what was told before a freeze is told
+    /// anew after it, on whatever date (domain E6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thawed_at: Option<Timestamp>,
 }
 
 impl Mark {
+    /// That `kind` was told, about this date, where a freeze makes no difference.
+    const fn new(kind: NoticeKind, days: Option<u32>, about: Timestamp) -> Mark {
+        Mark { kind, days, about, thawed_at: None }
+    }
+
     /// Whether telling `self` would tell again what `told` told: the same date, at the same or a closer threshold.
     fn repeats(&self, told: &Mark) -> bool {
-        self.kind == told.kind && is_same_date(self.about, told.about) && self.days >= told.days
+        let same = self.kind == told.kind && self.thawed_at == told.thawed_at;
+        same && is_same_date(self.about, told.about) && self.days >= told.days
     }
 }
 
@@ -260,6 +272,33 @@ pub fn still_true(organization: &Organization, notice: &NoticeHead, now: Timesta
         NoticeKind::CountdownEnds | NoticeKind::TrialEnds => items::still_true(organization, notice, now),
         NoticeKind::OperationHeld => held::waits(organization, notice),
         NoticeKind::HeldOperationClosed => !held::waits(organization, notice),
+    }
+}
+
+/// Whether a mark can keep nothing from being told twice any more, so that it may be forgotten.
+///
+/// A date that has passed by a day is never told again, whatever it was of; a group that was told to be compliant is as
+/// one nothing was told of. A topic that this program does not know is kept.
+#[must_use]
+pub fn is_mark_over(organization: &Organization, topic: &str, mark: &Mark, now: Timestamp) -> bool {
+    let Some((subject, _)) = topic.rsplit_once('/') else { return false };
+    match mark.kind {
+        NoticeKind::TermEnds
+        | NoticeKind::RenewalTooSmall
+        | NoticeKind::LockAhead
+        | NoticeKind::StopAhead
+        | NoticeKind::CountdownEnds
+        | NoticeKind::TrialEnds => mark.about.saturating_add(SAME_DATE) <= now,
+        NoticeKind::Noncompliant => {
+            subject.parse().is_ok_and(|group: GroupId| organization.group(group).is_none())
+        }
+        NoticeKind::OperationHeld => {
+            subject.parse().is_ok_and(|held: HeldId| organization.held_operation(held).is_none())
+        }
+        NoticeKind::HeldOperationClosed => subject.parse().is_ok_and(|held: HeldId| {
+            !organization.held_operation(held).is_some_and(super::HeldOperation::waits)
+        }),
+        NoticeKind::Compliant | NoticeKind::Test => true,
     }
 }
 

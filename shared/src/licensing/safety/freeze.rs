@@ -4,13 +4,18 @@
 //! that are issued meanwhile announce no further lock and no stop before their own lease ends, and the next token does the
 //! same for the next lease. A step that was reached before stays reached: a freeze stops what would happen, it is no
 //! pardon. Whoever is not connected hears of nothing and follows the token it holds. When the freeze ends, what came due
-//! meanwhile comes one lease later, which is not before anything that was announced. **Deliberately absent:** retired
+//! meanwhile comes one lease later, and not before anything that was announced: leases are shortened, and freezes follow
+//! each other, so what those before did to the dates is remembered, and what one put off had not come when another began. **Deliberately absent:** retired
 //! devices, which nobody's mistake has locked, and grace, which takes nothing away.
 
 use super::held::Actor;
 use crate::enforcement::Schedule;
-use crate::time::Timestamp;
+use crate::time::{Seconds, Timestamp};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
+
+/// Freezes that have ended and are remembered with the one after them.
+const PAST_KEPT: usize = 16;
 
 /// A freeze of an organization, or of the whole platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +24,30 @@ pub struct Freeze {
     pub since: Timestamp,
     /// Who froze.
     pub by: Actor,
+    /// What those before it did to the dates, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<PutOff>,
     /// How it ended; `None` while it lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thaw: Option<Thaw>,
+}
+
+/// What a freeze that has ended did to the dates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PutOff {
+    /// Since when it lasted.
+    pub since: Timestamp,
+    /// When it ended.
+    pub thawed_at: Timestamp,
+    /// No step that came due meanwhile is reached before this.
+    pub until: Timestamp,
+}
+
+impl PutOff {
+    /// A schedule none of whose locks and stops that came due meanwhile is reached before its time.
+    pub(in crate::licensing) fn of(&self, schedule: Schedule) -> Schedule {
+        put_off(schedule, self.since, self.until)
+    }
 }
 
 /// The end of a freeze.
@@ -36,12 +62,20 @@ pub struct Thaw {
 }
 
 impl Freeze {
-    /// A freeze that begins at `at`, after one that may have ended.
+    /// A freeze that begins at `at`, after one that has ended.
     #[must_use]
     pub fn after(earlier: Option<&Freeze>, at: Timestamp, by: Actor) -> Freeze {
-        // What the earlier one still holds back was not reached.
-        let held_back = earlier.filter(|old| old.thaw.as_ref().is_none_or(|thaw| thaw.until > at));
-        Freeze { since: held_back.map_or(at, |old| old.since), by, thaw: None }
+        let mut past: Vec<PutOff> = earlier.into_iter().flat_map(Freeze::put_offs).collect();
+        past.drain(..past.len().saturating_sub(PAST_KEPT));
+        Freeze { since: at, by, past, thaw: None }
+    }
+
+    /// Until when what came due meanwhile is put off if it ends at `at`: for one lease, and no earlier than any token said,
+    /// though the lease may be shorter by now. `announced` is the latest instant to which a token issued meanwhile puts a
+    /// step off.
+    #[must_use]
+    pub fn put_off_until(&self, at: Timestamp, lease: Seconds, announced: Option<Timestamp>) -> Timestamp {
+        announced.into_iter().fold(at.saturating_add(lease), Timestamp::max)
     }
 
     /// Whether it lasts.
@@ -50,13 +84,11 @@ impl Freeze {
         self.thaw.is_none()
     }
 
-    /// A schedule of the books after this freeze has ended; while it lasts, the same.
-    #[must_use]
-    pub fn thawed(&self, schedule: Schedule) -> Schedule {
-        match &self.thaw {
-            Some(thaw) => put_off(schedule, self.since, thaw.until),
-            None => schedule,
-        }
+    /// What it and those before it did to the dates, as far as they have ended.
+    pub(in crate::licensing) fn put_offs(&self) -> impl Iterator<Item = PutOff> {
+        let own = self.thaw.as_ref();
+        let own = own.map(|thaw| PutOff { since: self.since, thawed_at: thaw.at, until: thaw.until });
+        self.past.iter().copied().chain(own)
     }
 }
 

@@ -204,6 +204,9 @@ pub enum SafetyCommand {
         by: Actor,
         /// How long a token issued a moment ago may hold, in seconds: what it announced stands.
         lease_secs: Seconds,
+        /// The latest instant to which any token issued under the freeze puts a step off, as the shell knows it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        announced: Option<Timestamp>,
     },
 }
 
@@ -228,8 +231,9 @@ impl SafetyCommand {
             }
             SafetyCommand::Reject { by, .. }
             | SafetyCommand::Withdraw { by, .. }
-            | SafetyCommand::Freeze { by }
-            | SafetyCommand::Unfreeze { by, .. } => *by = Actor::default(),
+            | SafetyCommand::Freeze { by } => *by = Actor::default(),
+            // Tokens go on being issued between a preview and its change.
+            SafetyCommand::Unfreeze { by, announced, .. } => (*by, *announced) = (Actor::default(), None),
         }
     }
 }

@@ -13,7 +13,7 @@ mod lockout;
 mod pace;
 mod view;
 
-pub use freeze::{Freeze, Thaw};
+pub use freeze::{Freeze, PutOff, Thaw};
 pub(super) use freeze::{held_back, put_off};
 pub(super) use held::Safety;
 pub use held::{Actor, HeldCommand, HeldOperation, HeldState, SafetyCommand, SafetyEvent};

@@ -100,7 +100,7 @@ fn commands() -> Vec<Command> {
         Command::Safety(SafetyCommand::Reject { held, by: by() }),
         Command::Safety(SafetyCommand::Withdraw { held, by: by() }),
         Command::Safety(SafetyCommand::Freeze { by: by() }),
-        Command::Safety(SafetyCommand::Unfreeze { by: by(), lease_secs }),
+        Command::Safety(SafetyCommand::Unfreeze { by: by(), lease_secs, announced: None }),
         enrol(EnrolmentCommand::RevokeCode { code }),
         enrol(EnrolmentCommand::Enrol(Box::new(Enrol {
             hash: hash.unwrap(),

@@ -19,7 +19,7 @@ const DOOR: ProductType = ProductType::DOOR;
 /// Someone who tells and remembers, as the daemon does.
 #[derive(Default)]
 pub(super) struct Teller {
-    told: BTreeMap<Topic, Mark>,
+    pub(super) told: BTreeMap<Topic, Mark>,
     pub(super) heard: Vec<(Timestamp, Notice)>,
 }
 
@@ -30,7 +30,9 @@ impl Teller {
         found
     }
 
+    /// Forgets what is of no use any more, which must make no difference; then tells.
     pub(super) fn look(&mut self, world: &World, about: &About) {
+        self.told.retain(|topic, mark| !is_mark_over(&world.organization, topic.as_str(), mark, world.now));
         for notice in self.untold(world, about) {
             assert!(
                 still_true(&world.organization, &notice.head, world.now),

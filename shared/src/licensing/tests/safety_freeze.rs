@@ -6,6 +6,8 @@ use crate::licensing::*;
 use crate::product::ProductType;
 use crate::time::{Seconds, Timestamp};
 use alloc::string::ToString;
+use alloc::vec::Vec;
+use proptest::prelude::*;
 
 const LEASE: Seconds = Seconds::days(7);
 
@@ -18,7 +20,7 @@ fn freeze() -> Command {
 }
 
 fn unfreeze() -> Command {
-    Command::Safety(SafetyCommand::Unfreeze { by: vendor(), lease_secs: LEASE })
+    Command::Safety(SafetyCommand::Unfreeze { by: vendor(), lease_secs: LEASE, announced: None })
 }
 
 /// A group without a license and with one camera: in grace from the first day, locked after 30 days, stopped after 90.
@@ -123,7 +125,7 @@ fn e6_a_second_freeze_holds_back_what_the_first_did() {
 #[test]
 fn e6_a_freeze_of_everything_is_of_each() {
     let mut world = unlicensed();
-    let all = Freeze { since: world.now, by: vendor(), thaw: None };
+    let all = Freeze { since: world.now, by: vendor(), past: Vec::new(), thaw: None };
     world.wait(Seconds::days(40));
     let under = world.organization.clone().under(Some(&all));
     let token = under.wanted(&device(1)).unwrap().schedule_for(world.now.saturating_add(LEASE));
@@ -156,4 +158,114 @@ fn e6_far_dates_are_left_alone() {
     let decision = world.ok(freeze());
     assert!(decision.touched.everything);
     assert_eq!(issued(&world).lock_at, before);
+}
+
+/// E6: a lease that was shortened meanwhile brings nothing nearer than a token of that time said.
+#[test]
+fn e6_a_shortened_lease_brings_nothing_that_was_announced_nearer() {
+    let mut world = unlicensed();
+    world.wait(Seconds::days(25));
+    world.ok(freeze());
+    world.wait(Seconds::days(40));
+    let announced = world.now.saturating_add(Seconds::days(20));
+    let shortened = |announced| {
+        Command::Safety(SafetyCommand::Unfreeze { by: vendor(), lease_secs: Seconds(3_600), announced })
+    };
+    let short = decide(&world.organization, &shortened(None), &world.context()).unwrap();
+    let pinned = decide(&world.organization, &shortened(Some(announced)), &world.context()).unwrap();
+    assert_eq!(PreviewDigest::of(&short), PreviewDigest::of(&pinned), "tokens go on being issued");
+    world.ok(shortened(Some(announced)));
+    assert_eq!(wanted(&world).schedule.lock_at, Some(announced));
+    // Frozen again before that, and ended with a short lease: what the first freeze announced stands.
+    world.wait(Seconds::days(1));
+    world.ok(freeze());
+    assert_eq!(wanted(&world).schedule_for(world.now).lock_at, Some(announced));
+    world.ok(shortened(None));
+    assert_eq!(wanted(&world).schedule.lock_at, Some(announced));
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Wait(u64),
+    Issue(u64),
+    Freeze { all: bool },
+    Thaw { all: bool, lease: u64 },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let lease = || prop_oneof![Just(3_600_u64), 3_600..30 * 86_400_u64];
+    let step = prop_oneof![
+        4 => (0..12 * 86_400_u64).prop_map(Step::Wait),
+        4 => lease().prop_map(Step::Issue),
+        2 => any::<bool>().prop_map(|all| Step::Freeze { all }),
+        2 => (any::<bool>(), lease()).prop_map(|(all, lease)| Step::Thaw { all, lease }),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// E6, E3: neither a freeze nor its end, of the organization or of everything, brings a lock or a stop that is ahead
+    /// nearer than any token or screen said before, whatever the leases were.
+    #[test]
+    fn e6_no_freeze_and_no_end_of_one_brings_a_date_nearer(steps in steps()) {
+        let mut world = unlicensed();
+        let mut everything: Option<Freeze> = None;
+        // What tokens said, and since when the newest was issued and until when it holds.
+        let mut said: Vec<crate::enforcement::Schedule> = Vec::new();
+        let mut newest: Option<(Timestamp, Timestamp)> = None;
+        for step in steps {
+            // As the shell knows it: of the newest token, if it was issued under the freeze.
+            let announced = |since: Timestamp| newest.filter(|(at, _)| *at >= since).map(|(_, until)| until);
+            match step {
+                Step::Wait(secs) => drop(world.wait(Seconds(secs))),
+                Step::Issue(lease) => {
+                    let wanted = wanted(&world);
+                    let ends_at = world.now.saturating_add(Seconds(lease));
+                    let before = newest.filter(|_| wanted.frozen_since.is_some()).map(|(_, until)| until);
+                    let ends_at = before.map_or(ends_at, |before| before.max(ends_at));
+                    let token = wanted.schedule_for(ends_at);
+                    prop_assert!(token.is_ordered());
+                    newest = Some((world.now, ends_at));
+                    said.push(token);
+                }
+                Step::Freeze { all: false } => {
+                    if !world.organization.freeze().is_some_and(Freeze::is_on) {
+                        world.ok(freeze());
+                    }
+                }
+                Step::Freeze { all: true } => {
+                    if !everything.as_ref().is_some_and(Freeze::is_on) {
+                        everything = Some(Freeze::after(everything.as_ref(), world.now, vendor()));
+                    }
+                }
+                Step::Thaw { all: false, lease } => {
+                    if let Some(on) = world.organization.freeze().filter(|freeze| freeze.is_on()) {
+                        let announced = announced(on.since);
+                        let lease_secs = Seconds(lease);
+                        world.ok(Command::Safety(SafetyCommand::Unfreeze { by: vendor(), lease_secs, announced }));
+                    }
+                }
+                Step::Thaw { all: true, lease } => {
+                    if let Some(on) = everything.as_mut().filter(|freeze| freeze.is_on()) {
+                        let until = on.put_off_until(world.now, Seconds(lease), announced(on.since));
+                        on.thaw = Some(Thaw { at: world.now, by: vendor(), until });
+                    }
+                }
+            }
+            world.organization = world.organization.under(everything.as_ref());
+            let wanted = wanted(&world);
+            if wanted.frozen_since.is_none() {
+                said.push(wanted.schedule);
+            }
+            let Some(last) = said.last() else { continue };
+            for earlier in &said {
+                for (old, new) in [(earlier.lock_at, last.lock_at), (earlier.stop_at, last.stop_at)] {
+                    let (old, new) = (old.unwrap(), new.unwrap());
+                    prop_assert!(old <= world.now || new >= old, "{old} was said, {new} at {}", world.now);
+                }
+            }
+        }
+    }
 }

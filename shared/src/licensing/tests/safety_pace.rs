@@ -9,14 +9,14 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
-fn pace(world: &mut World, per_day: u64) {
+pub(super) fn pace(world: &mut World, per_day: u64) {
     world.limits.lockout_pace_min = Some(1);
     let change = SettingsChange { lockout_pace: Some(per_day), ..SettingsChange::default() };
     world.ok(Command::ChangeSettings(change));
 }
 
 /// So many cameras in group 1, one a second, with a license for all of them.
-fn licensed(devices: u32) -> World {
+pub(super) fn licensed(devices: u32) -> World {
     licensed_at("2027-01-01T00:00:00Z", devices)
 }
 
