@@ -8,6 +8,7 @@ use super::ledger::{Ledger, Overlay, Tail};
 use super::names;
 use super::request::{BooksError, Committed, Held, Request, StoredResponse};
 use super::rules::{self, Mode, OrganizationPlan, Plan, View};
+use super::tell;
 use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, Reservation, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{Changed, Organization};
@@ -30,6 +31,8 @@ pub(super) struct Group {
     pub(super) changed: BTreeMap<OrganizationId, Changed>,
     /// Whether anything was written at all.
     pub(super) wrote: bool,
+    /// Notices that were made with a request.
+    pub(super) told: usize,
 }
 
 impl Group {
@@ -42,6 +45,7 @@ impl Group {
             answers: Vec::new(),
             changed: BTreeMap::new(),
             wrote: false,
+            told: 0,
         }
     }
 }
@@ -54,8 +58,17 @@ pub(super) fn carry_out(
     request: Request,
 ) -> Result<Answer, StoreError> {
     let (now, mode) = (group.now, group.mode);
-    let Request { actor, request_id, by, change, expected_version, expected_preview, idempotency, respond } =
-        request;
+    let Request {
+        actor,
+        request_id,
+        by,
+        change,
+        expected_version,
+        expected_preview,
+        buyer,
+        idempotency,
+        respond,
+    } = request;
     let view = Overlay { ledger, tail: &group.tail };
     if let Some(key) = &idempotency
         && let Some(kept) = tx.reads().idempotency(&key.principal, &key.key)?
@@ -120,6 +133,10 @@ pub(super) fn carry_out(
     match tx.apply(&changes)? {
         Ok(()) => {
             group.wrote = true;
+            if let Some((buyer, key)) = buyer.zip(plan.issued_key()) {
+                tell::tell_buyer(tx, buyer, key, now)?;
+                group.told = group.told.saturating_add(1);
+            }
             group.tail.take(&plan);
             if plan.freezes() {
                 let everyone = ledger.organizations.keys().chain(group.tail.organizations.keys());

@@ -140,6 +140,8 @@ pub struct Request {
     pub expected_version: Option<u64>,
     /// Refuse unless what a change of one organization touches is as its preview showed it.
     pub expected_preview: Option<PreviewDigest>,
+    /// The mail address of the buyer who is told of the key that is issued.
+    pub buyer: Option<String>,
     /// Answer a repetition alike.
     pub idempotency: Option<Idempotency>,
     /// Makes the response; without it a repetition is answered with status 204 and no body.
@@ -157,6 +159,7 @@ impl Request {
             change,
             expected_version: None,
             expected_preview: None,
+            buyer: None,
             idempotency: None,
             respond: None,
         }

@@ -336,6 +336,21 @@ impl Plan {
         })
     }
 
+    /// The key it issues, if it does.
+    pub(super) fn issued_key(&self) -> Option<&IssuedKey> {
+        let plan = self.platform.as_ref()?;
+        plan.decision.events.iter().find_map(|dated| match &dated.event {
+            PlatformEvent::KeyIssued { key, .. } => Some(&**key),
+            PlatformEvent::OrganizationRegistered { .. }
+            | PlatformEvent::PriceSet { .. }
+            | PlatformEvent::ModelPut { .. }
+            | PlatformEvent::KeySplit { .. }
+            | PlatformEvent::LimitsSet { .. }
+            | PlatformEvent::EverythingFrozen { .. }
+            | PlatformEvent::EverythingUnfrozen { .. } => None,
+        })
+    }
+
     /// Whether it has to wait until somebody of the vendor approves it (domain E6): by what it does to either organization.
     pub(super) fn needs_approval(&self) -> bool {
         let approved = self.organization.as_ref().is_some_and(|plan| plan.decision.lockout.approved);

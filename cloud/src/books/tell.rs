@@ -12,11 +12,13 @@ use super::rules::View;
 use crate::notify::message::Body;
 use crate::store::outbox::{
     Delivery, DueDelivery, Endpoint, EndpointKind, NewNotice, NoticeQuery, OutboxChange, OutboxFigures,
-    OutboxReads, Recipients, StoredNotice,
+    OutboxReads, Recipients, StoredNotice, VENDOR,
 };
 use crate::store::{StoreError, Transaction};
-use coterm_shared::id::{NoticeId, OrganizationId};
-use coterm_shared::licensing::{About, Mark, Notice, Organization, is_mark_over, next_notice_at, notices};
+use coterm_shared::id::{EndpointId, NoticeId, OrganizationId};
+use coterm_shared::licensing::{
+    About, IssuedKey, Mark, Notice, Organization, is_mark_over, key_issued, next_notice_at, notices,
+};
 use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,6 +63,23 @@ pub(super) fn tell(
         tracing::info!(organization = %id, kind = %notice.head.kind, "a notice is to be told");
     }
     Ok(count)
+}
+
+/// Puts what the buyer of a key is told into the outbox: never its code, which is nowhere in these books (domain K1).
+pub(super) fn tell_buyer(
+    tx: &mut impl Transaction,
+    address: String,
+    key: &IssuedKey,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let order = format!("Order {}", key.order_number.as_str());
+    let made = new_notice((VENDOR, &order), &key_issued(key, now), now)?;
+    // As unique as the notice itself.
+    let id = EndpointId::from_bytes(*made.notice.id.as_bytes());
+    let told = NewNotice { to: Recipients::Buyer { id, address }, ..made };
+    tx.change_outbox(&OutboxChange::Tell(told))?;
+    tracing::info!(key = %key.id, "the buyer is to be told");
+    Ok(())
 }
 
 /// Of these marks, those that can keep nothing from being told twice any more, by organization and topic.

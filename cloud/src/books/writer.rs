@@ -273,7 +273,7 @@ impl<S: EventStore> Writer<S> {
             let answer = carry_out(&mut tx, &ledger, &mut group, request)?;
             group.answers.push(answer);
         }
-        let told = tell_all(&mut tx, &ledger, &group, woken)?;
+        let told = tell_all(&mut tx, &ledger, &group, woken)?.saturating_add(group.told);
         if group.wrote || told > 0 {
             group.tail.position = Some(tx.reads().position()?);
             tx.commit()?;
@@ -418,6 +418,8 @@ impl<S: EventStore> Writer<S> {
                 .saturating_add(tx.change_outbox(&OutboxChange::Forget { before, limit: FORGET_LIMIT })?);
             if forgot > 0 {
                 tx.commit()?;
+            } else {
+                drop(tx);
             }
             self.forgot_at = now;
             self.swept = self.forget_marks(None, now)?;

@@ -27,6 +27,18 @@ pub(super) async fn make(
     status: StatusCode,
     show: impl FnOnce(&Committed) -> Option<Value> + Send + 'static,
 ) -> Result<Response> {
+    make_and_tell(api, ask, change, None, status, show).await
+}
+
+/// The same, and the buyer of the key it issues is told at this address, in the same transaction.
+pub(super) async fn make_and_tell(
+    api: &Api,
+    ask: &Ask,
+    change: Change,
+    buyer: Option<String>,
+    status: StatusCode,
+    show: impl FnOnce(&Committed) -> Option<Value> + Send + 'static,
+) -> Result<Response> {
     let expected_version = ask.expected_version()?;
     let expected_preview = ask.expected_preview()?;
     let idempotency = ask.idempotency_key()?;
@@ -46,6 +58,7 @@ pub(super) async fn make(
         change,
         expected_version,
         expected_preview,
+        buyer,
         idempotency: idempotency.map(|(key, fingerprint)| Idempotency {
             principal: ask.principal.id.clone(),
             key,

@@ -3,7 +3,7 @@
 //! Everything in it was true when it was made and is absolute, so that a delivery days later says the same as the first.
 
 use crate::store::outbox::{Endpoint, StoredNotice, VENDOR};
-use coterm_shared::licensing::{Notice, NoticeHead};
+use coterm_shared::licensing::{Notice, NoticeHead, NoticeKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -95,7 +95,9 @@ impl Body {
 
 fn footer(notice: &StoredNotice, endpoint: &Endpoint) -> String {
     let (address, id) = (&endpoint.address, endpoint.id);
-    let why = if endpoint.organization == VENDOR {
+    let why = if notice.kind == NoticeKind::KeyIssued.name() {
+        format!("the vendor named {address} as that of the buyer; it is written down nowhere else")
+    } else if endpoint.organization == VENDOR {
         format!(
             "{address} is a contact of the vendor; any of the vendor's staff can take it off with `coterm contact remove \
              --vendor {id}`"

@@ -51,7 +51,7 @@ fn texts(store: &impl EventStore, stream: StreamId) -> Vec<String> {
 /// Runs every clause; `open` makes an empty store under a name, with whatever must live as long as it.
 pub(crate) fn run<S: EventStore, G>(open: impl Fn(&str) -> (S, G)) {
     type Clause<S> = fn(&mut S);
-    let clauses: [(&str, Clause<S>); 16] = [
+    let clauses: [(&str, Clause<S>); 17] = [
         ("append", appends_in_order_and_chains),
         ("expected", refuses_what_is_not_at_the_expected_version),
         ("whole", applies_whole_or_not_at_all),
@@ -68,6 +68,7 @@ pub(crate) fn run<S: EventStore, G>(open: impl Fn(&str) -> (S, G)) {
         ("again", outbox::a_dead_delivery_is_listed_and_given_again),
         ("vendor", outbox::the_vendor_is_told_beside_the_organization),
         ("marks", outbox::marks_are_paged_and_forgotten),
+        ("buyer", outbox::a_buyer_is_told_without_an_endpoint),
     ];
     for (name, clause) in clauses {
         let (mut store, _guard) = open(name);

@@ -22,6 +22,8 @@ pub enum Audience {
     Organization,
     /// An endpoint of the vendor, which organizations do not see.
     Vendor,
+    /// The buyer of a key: a mail address that is no endpoint, and is forgotten with the notice.
+    Buyer,
 }
 
 impl Audience {
@@ -31,18 +33,20 @@ impl Audience {
         match self {
             Audience::Organization => "organization",
             Audience::Vendor => "vendor",
+            Audience::Buyer => "buyer",
         }
     }
 
     /// The audience of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Audience> {
-        [Audience::Organization, Audience::Vendor].into_iter().find(|audience| audience.name() == name)
+        let all = [Audience::Organization, Audience::Vendor, Audience::Buyer];
+        all.into_iter().find(|audience| audience.name() == name)
     }
 }
 
 /// Who gets a notice: those there are when it is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipients {
     /// All endpoints of its organization.
     Organization,
@@ -50,6 +54,13 @@ pub enum Recipients {
     OrganizationAndVendor,
     /// One endpoint of its organization.
     Only(EndpointId),
+    /// The buyer of a key, and no endpoint.
+    Buyer {
+        /// What stands for the endpoint there is none of.
+        id: EndpointId,
+        /// The mail address.
+        address: String,
+    },
 }
 
 /// By which way an endpoint is told.

@@ -78,3 +78,45 @@ async fn n2_notices_are_listed_with_their_deliveries_and_delivered_again() {
     let all = world.get(&world.vendor, "/api/v1/notices").await;
     assert_eq!(all.body["items"].as_array().unwrap().len(), 2);
 }
+
+/// K1, N2: whoever bought a key is told what was issued and how to claim it, once; its code is neither in the notice nor
+/// anywhere on disk.
+#[tokio::test]
+async fn k1_the_buyer_of_a_key_is_told_without_its_code() {
+    let world = World::new().await;
+    let order = json!({
+        "order_number": "PO-7", "lines": [{"product": "camera", "quantity": 10}], "term_days": 365,
+        "notify": "bea@buyer.example",
+    });
+    let dry = world.ok(&world.vendor, Method::POST, "/api/v1/keys?dry_run=true", order.clone()).await;
+    assert!(!dry.text.contains("bea@"), "{}", dry.text);
+    let key = [("idempotency-key", "order-7")];
+    let made = world.call_with(&world.vendor, Method::POST, "/api/v1/keys", order.clone(), &key).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let again = world.call_with(&world.vendor, Method::POST, "/api/v1/keys", order.clone(), &key).await;
+    assert_eq!(again.text("/id"), made.text("/id"));
+    let all = world.get(&world.vendor, "/api/v1/notices").await;
+    let [told] = all.body["items"].as_array().unwrap().as_slice() else { panic!("once: {}", all.text) };
+    assert_eq!((&told["kind"], &told["organization"]), (&json!("key-issued"), &Value::Null));
+    assert_eq!(told["deliveries"][0]["address"], "bea@buyer.example");
+    assert_eq!(told["facts"]["licenses"], json!({"camera": 10}));
+    for part in ["10 camera", "365 days", "PO-7", "coterm key claim CODE"] {
+        assert!(told["text"].to_string().contains(part), "{part}: {}", told["text"]);
+    }
+    let code = made.text("/code");
+    let bare: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
+    for text in [&all.text, &String::from_utf8_lossy(&world.on_disk()).into_owned()] {
+        assert!(!text.contains(&code) && !text.contains(&bare), "the code is nowhere");
+    }
+    // Bad input, all of it at once; and nobody is told of what was not issued.
+    let mut bad = order.clone();
+    (bad["notify"], bad["term_days"]) = (json!("nobody"), json!("x"));
+    let refused = world.call(&world.vendor, Method::POST, "/api/v1/keys", bad).await;
+    assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(refused.text.contains("notify") && refused.text.contains("term_days"), "{}", refused.text);
+    let mut too_long = order;
+    too_long["term_days"] = json!(4_000_000);
+    let refused = world.call(&world.vendor, Method::POST, "/api/v1/keys", too_long).await;
+    assert!(refused.status.is_client_error(), "{}", refused.text);
+    assert_eq!(world.get(&world.vendor, "/api/v1/notices").await.body["items"].as_array().unwrap().len(), 1);
+}

@@ -170,6 +170,13 @@ impl World {
         secret.reveal().to_owned()
     }
 
+    /// Every byte of the books on disk.
+    pub(super) fn on_disk(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        let books = files.filter(|path| path.to_string_lossy().contains("books.db"));
+        books.flat_map(|path| std::fs::read(path).unwrap()).collect()
+    }
+
     /// The path of something in the organization.
     pub(super) fn at(&self, rest: &str) -> String {
         format!("/api/v1/organizations/{}{rest}", self.org)

@@ -2,8 +2,8 @@
 
 use super::at;
 use crate::store::outbox::{
-    Audience, Delivery, DeliveryState, ENDPOINTS_MAX, Endpoint, EndpointKind, NewNotice, NoticeQuery,
-    OutboxChange, OutboxFigures, OutboxReads, OutboxWrites, Recipients, StoredNotice, VENDOR,
+    Audience, Delivery, DeliveryState, DueDelivery, ENDPOINTS_MAX, Endpoint, EndpointKind, NewNotice,
+    NoticeQuery, OutboxChange, OutboxFigures, OutboxReads, OutboxWrites, Recipients, StoredNotice, VENDOR,
 };
 use crate::store::{EventStore, Transaction};
 use coterm_shared::id::{EndpointId, NoticeId, OrganizationId};
@@ -223,4 +223,30 @@ pub(super) fn marks_are_paged_and_forgotten(store: &mut impl EventStore) {
     assert_eq!(change(store, &[forget(OTHER, "d"), forget(ACME, "d")]), [0, 1], "no other organization's");
     assert_eq!(store.reads().told(ACME, "d").unwrap(), None);
     assert_eq!(store.reads().told(ACME, "b").unwrap(), Some(vec![1]));
+}
+
+/// K1: a buyer is no endpoint, is told once by mail, and again if it is asked for.
+pub(super) fn a_buyer_is_told_without_an_endpoint(store: &mut impl EventStore) {
+    change(store, &[OutboxChange::Add(webhook(1, VENDOR))]);
+    let notice = StoredNotice { organization: VENDOR, ..new(1, 10).notice };
+    let to = Recipients::Buyer { id: endpoint_id(9), address: "bea@example.com".to_owned() };
+    change(store, &[OutboxChange::Tell(NewNotice { notice, marks: Vec::new(), to })]);
+    fn due(store: &impl EventStore, secs: u64) -> Vec<DueDelivery> {
+        store.reads().due_deliveries(at(secs), EndpointKind::Email, 9).unwrap()
+    }
+    let [found] = due(store, 10).try_into().unwrap();
+    let to = found.endpoint.unwrap();
+    assert_eq!((to.address.as_str(), to.kind), ("bea@example.com", EndpointKind::Email));
+    assert_eq!(found.delivery.audience, Audience::Buyer);
+    assert_eq!(store.reads().endpoints(VENDOR).unwrap().len(), 1, "nothing is told there again");
+    let (notice, endpoint, state) = (notice_id(1), endpoint_id(9), DeliveryState::Dead);
+    change(store, &[OutboxChange::End { notice, endpoint, state, at: at(30), error: None }]);
+    assert!(due(store, 40).is_empty());
+    let again = OutboxChange::Redeliver { organization: None, notice, endpoint: None, at: at(40) };
+    assert_eq!(change(store, &[again]), [1]);
+    assert_eq!(due(store, 40).len(), 1);
+    let end =
+        OutboxChange::End { notice, endpoint, state: DeliveryState::Delivered, at: at(41), error: None };
+    change(store, &[end, OutboxChange::Forget { before: at(500), limit: 9 }]);
+    assert!(store.reads().deliveries(notice).unwrap().is_empty(), "forgotten with the notice");
 }

@@ -74,6 +74,20 @@ fn endpoint(row: &Row<'_>, from: usize) -> rusqlite::Result<Endpoint> {
     })
 }
 
+/// The endpoint there is none of.
+fn buyer(of: &Delivery) -> Endpoint {
+    Endpoint {
+        id: of.endpoint,
+        organization: VENDOR,
+        kind: of.kind,
+        address: of.address.clone(),
+        secret: None,
+        old_secret: None,
+        created_at: of.since,
+        created_by: String::new(),
+    }
+}
+
 impl OutboxReads for Connection {
     fn told(&self, organization: OrganizationId, topic: &str) -> Result<Option<Vec<u8>>> {
         let mut statement =
@@ -147,8 +161,13 @@ impl OutboxReads for Connection {
         let mut statement = self.prepare_cached(&sql)?;
         let rows = statement.query_map((integer(now.as_secs())?, kind.name(), limit), |row| {
             let has_endpoint = row.get::<_, Option<Vec<u8>>>(18)?.is_some();
-            let endpoint = if has_endpoint { Some(endpoint(row, 18)?) } else { None };
-            Ok(DueDelivery { delivery: delivery(row)?, notice: notice(row, 12)?, endpoint })
+            let delivery = delivery(row)?;
+            let endpoint = match (has_endpoint, delivery.audience) {
+                (true, _) => Some(endpoint(row, 18)?),
+                (false, Audience::Buyer) => Some(buyer(&delivery)),
+                (false, Audience::Organization | Audience::Vendor) => None,
+            };
+            Ok(DueDelivery { delivery, notice: notice(row, 12)?, endpoint })
         })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -234,7 +253,7 @@ impl OutboxWrites for SqliteTransaction<'_> {
                      WHERE notice = ?1 AND notice IN (SELECT id FROM notices WHERE ?2 IS NULL OR organization = ?2)
                      AND CASE WHEN ?3 IS NULL THEN state IN ('dead', 'dropped')
                               ELSE endpoint = ?3 AND state <> 'waiting' END
-                     AND endpoint IN (SELECT id FROM endpoints)",
+                     AND (audience = 'buyer' OR endpoint IN (SELECT id FROM endpoints))",
                 )?
                 .execute((
                     notice.as_bytes(),
@@ -274,6 +293,15 @@ fn tell(connection: &Connection, new: &NewNotice) -> Result<usize> {
             .execute((organization, topic, mark))?;
     }
     let (only, vendor) = match to {
+        Recipients::Buyer { id: buyer, address } => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO deliveries (notice, endpoint, kind, address, state, attempts, since, next_at, forced,
+                     audience) VALUES (?1, ?2, 'email', ?3, 'waiting', 0, ?4, ?4, 0, 'buyer')",
+                )?
+                .execute((id, buyer.as_bytes(), address, made_at))?;
+            return Ok(1);
+        }
         Recipients::Organization => (None, None),
         Recipients::OrganizationAndVendor => (None, Some(VENDOR.as_bytes())),
         Recipients::Only(endpoint) => (Some(endpoint.as_bytes()), None),

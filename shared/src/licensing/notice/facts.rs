@@ -79,6 +79,23 @@ pub enum NoticeFacts {
         /// The names of the groups whose devices it would put on the way to lock, by id.
         group_names: BTreeMap<GroupId, String>,
     },
+    /// Of a key that was issued (domain K1); never its code.
+    Issued {
+        /// The key.
+        key: KeyId,
+        /// Its code, masked.
+        code: String,
+        /// The order it was bought with.
+        order_number: String,
+        /// What it licenses.
+        licenses: Units,
+        /// Its term.
+        term_days: u32,
+        /// Since when its term runs.
+        created_at: Timestamp,
+        /// When its term ends, claimed or not.
+        ends_at: Timestamp,
+    },
     /// Nothing: a trial of the way.
     Nothing {},
 }

@@ -103,6 +103,7 @@ pub(super) fn still_true(
         | NoticeKind::TrialEnds
         | NoticeKind::OperationHeld
         | NoticeKind::HeldOperationClosed
+        | NoticeKind::KeyIssued
         | NoticeKind::Test => false,
     }
 }

@@ -33,13 +33,15 @@ pub enum NoticeKind {
     OperationHeld,
     /// An operation that waited was approved, rejected, withdrawn, or dropped because nobody decided (domain E6).
     HeldOperationClosed,
+    /// The vendor issued a license key; told to its buyer (domain K1).
+    KeyIssued,
     /// An operator tries whether notices arrive.
     Test,
 }
 
 impl NoticeKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [NoticeKind; 11] = [
+    pub const ALL: [NoticeKind; 12] = [
         NoticeKind::TermEnds,
         NoticeKind::RenewalTooSmall,
         NoticeKind::Noncompliant,
@@ -50,6 +52,7 @@ impl NoticeKind {
         NoticeKind::TrialEnds,
         NoticeKind::OperationHeld,
         NoticeKind::HeldOperationClosed,
+        NoticeKind::KeyIssued,
         NoticeKind::Test,
     ];
 
@@ -67,6 +70,7 @@ impl NoticeKind {
             NoticeKind::TrialEnds => "trial-ends",
             NoticeKind::OperationHeld => "operation-held",
             NoticeKind::HeldOperationClosed => "held-operation-closed",
+            NoticeKind::KeyIssued => "key-issued",
             NoticeKind::Test => "test",
         }
     }
@@ -90,6 +94,7 @@ impl NoticeKind {
             | NoticeKind::Compliant
             | NoticeKind::OperationHeld
             | NoticeKind::HeldOperationClosed
+            | NoticeKind::KeyIssued
             | NoticeKind::Test => &[],
         }
     }
@@ -107,6 +112,7 @@ impl NoticeKind {
             | NoticeKind::TrialEnds
             | NoticeKind::OperationHeld
             | NoticeKind::HeldOperationClosed
+            | NoticeKind::KeyIssued
             | NoticeKind::Test => None,
         }
     }
@@ -124,6 +130,7 @@ impl NoticeKind {
             | NoticeKind::StopAhead
             | NoticeKind::CountdownEnds
             | NoticeKind::TrialEnds
+            | NoticeKind::KeyIssued
             | NoticeKind::Test => false,
         }
     }

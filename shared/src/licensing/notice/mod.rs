@@ -12,11 +12,13 @@ mod facts;
 mod group;
 mod held;
 mod items;
+mod key;
 mod kind;
 mod lockouts;
 mod wake;
 
 pub use facts::{KeyWaiting, NoticeFacts, SiteWaiting, TrialEnding};
+pub use key::key_issued;
 pub use kind::NoticeKind;
 use kind::{SOON, TERM};
 pub use lockouts::{LockoutDays, Paced};
@@ -259,7 +261,7 @@ pub fn notices<E>(
 #[must_use]
 pub fn still_true(organization: &Organization, notice: &NoticeHead, now: Timestamp) -> bool {
     match notice.kind {
-        NoticeKind::Test => true,
+        NoticeKind::Test | NoticeKind::KeyIssued => true,
         NoticeKind::TermEnds
         | NoticeKind::RenewalTooSmall
         | NoticeKind::Noncompliant
@@ -298,7 +300,7 @@ pub fn is_mark_over(organization: &Organization, topic: &str, mark: &Mark, now: 
         NoticeKind::HeldOperationClosed => subject.parse().is_ok_and(|held: HeldId| {
             !organization.held_operation(held).is_some_and(super::HeldOperation::waits)
         }),
-        NoticeKind::Compliant | NoticeKind::Test => true,
+        NoticeKind::Compliant | NoticeKind::KeyIssued | NoticeKind::Test => true,
     }
 }
 

@@ -22,6 +22,9 @@ pub(crate) enum KeyCommand {
         /// When it was bought, such as 2027-01-01T00:00:00Z; its clock runs from here. Default: now
         #[arg(long, value_name = "INSTANT")]
         created_at: Option<String>,
+        /// Mail the buyer what was issued and how to claim it; the code is not in that mail
+        #[arg(long, value_name = "EMAIL")]
+        notify: Option<String>,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -205,13 +208,18 @@ const COLUMNS: &[Column] = &[
 
 pub(crate) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure> {
     match command {
-        KeyCommand::Issue { order, lines, term, created_at, output } => {
+        KeyCommand::Issue { order, lines, term, created_at, notify, output } => {
             let body = Some(json!({ "order_number": order, "term_days": term, "lines": lines_of(&lines),
-                "created_at": created_at }));
+                "created_at": created_at, "notify": &notify }));
             let request = Change { method: Method::POST, path: "/api/v1/keys", body, ask: Ask::No };
             let change = ChangeArgs { yes: true, dry_run: false };
             show(context.client.change(&request, change, output)?, output, COLUMNS)?;
             output::note("The code is shown this once: whoever has it can claim the key.");
+            if let Some(buyer) = notify {
+                output::note(format!(
+                    "{buyer} is told what was issued, without the code: give them that yourself."
+                ));
+            }
             Ok(())
         }
         KeyCommand::Inspect { code, output } => {

@@ -1,6 +1,8 @@
 //! `/keys`: what the vendor issues, and gives from one organization to another.
 
+use super::super::endpoints::no_mail_server;
 use super::*;
+use crate::notify::endpoint::email;
 use coterm_shared::licensing::{IssuedKey, OrderLine};
 use coterm_shared::platform::{IssueKey, PlatformCommand};
 use coterm_shared::product::ProductType;
@@ -27,9 +29,10 @@ pub(super) fn issued_view(key: &IssuedKey) -> Value {
     })
 }
 
-/// `POST /keys` `{"order_number", "lines": [{"product", "quantity"}], "term_days", "created_at"?}`
+/// `POST /keys` `{"order_number", "lines": [{"product", "quantity"}], "term_days", "created_at"?, "notify"?}`
 ///
-/// The code is in this answer and nowhere else; a repetition with the same Idempotency-Key shows it masked.
+/// The code is in this answer and nowhere else, also not in what the buyer is told; a repetition with the same
+/// Idempotency-Key shows it masked, and tells nobody a second time.
 pub(in super::super) async fn issue(State(api): State<Api>, ask: Ask) -> Result<Response> {
     ask.may(Action::ManagePlatform)?;
     let mut body = ask.body()?;
@@ -41,10 +44,20 @@ pub(in super::super) async fn issue(State(api): State<Api>, ask: Ask) -> Result<
     });
     let term_days = body.integer("term_days", 0, u64::from(u32::MAX));
     let created_at = body.optional::<Timestamp>("created_at");
+    let buyer = match body.optional::<String>("notify") {
+        Some(Some(given)) => match email(&given) {
+            Ok(address) => Some(Some(address)),
+            Err(error) => {
+                body.fault("INVALID_VALUE", "notify", format!("`notify` is {error}"));
+                None
+            }
+        },
+        other => other,
+    };
     let code = fresh_code()?;
     let id = KeyId::from_bytes(ids::fresh(ask.now)?);
-    let issue = body.finish(|| {
-        Some(IssueKey {
+    let (buyer, issue) = body.finish(|| {
+        let issue = IssueKey {
             id,
             code_hash: code.hash(),
             code_tail: code.tail(),
@@ -52,8 +65,12 @@ pub(in super::super) async fn issue(State(api): State<Api>, ask: Ask) -> Result<
             lines: lines?,
             term_days: u32::try_from(term_days?).ok()?,
             created_at: created_at?,
-        })
+        };
+        Some((buyer?, issue))
     })?;
+    if buyer.is_some() && !api.notify().mail {
+        return Err(no_mail_server("Issue it without `notify`, and tell the buyer yourself."));
+    }
     let stored = json!({
         "id": id,
         "code": masked(&issue.code_tail),
@@ -63,7 +80,7 @@ pub(in super::super) async fn issue(State(api): State<Api>, ask: Ask) -> Result<
     });
     let asked_for = issue.created_at;
     let change = Change::Platform(PlatformCommand::IssueKey(issue));
-    let answer = change::make(&api, &ask, change, StatusCode::CREATED, move |committed| {
+    let answer = change::make_and_tell(&api, &ask, change, buyer, StatusCode::CREATED, move |committed| {
         let mut body = stored;
         body.as_object_mut()?.insert(String::from("created_at"), json!(asked_for.unwrap_or(committed.at)));
         Some(body)

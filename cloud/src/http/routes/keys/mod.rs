@@ -87,6 +87,13 @@ pub(super) fn issued_routes() -> Routes {
         ("lines", lines()),
         ("term_days", count()),
         ("created_at?", instant()),
+        (
+            "notify?",
+            said(
+                text(),
+                "the buyer's mail address: told what was issued and how to claim it, never the code",
+            ),
+        ),
     ]);
     let issued =
         Op::create(Who::Vendor, "issueKey", "Issue a key; its code is in this answer alone", "IssuedKey");
