@@ -27,6 +27,11 @@ impl Timers {
         self.order.extend(at.map(|at| (at, id)));
     }
 
+    /// Whether the organization is due, and still waits for its turn.
+    pub(super) fn is_due(&self, id: OrganizationId, now: Timestamp) -> bool {
+        self.by_id.get(&id).is_some_and(|at| *at <= now)
+    }
+
     /// At most `limit` organizations that are due, the longest due first.
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<OrganizationId> {
         self.order.iter().take_while(|(at, _)| *at <= now).take(limit).map(|(_, id)| *id).collect()
@@ -50,5 +55,8 @@ mod tests {
         assert_eq!(timers.due(at(30), 9), [id(3), id(2), id(1)]);
         assert_eq!(timers.due(at(30), 2), [id(3), id(2)]);
         assert!(timers.due(at(19), 9).is_empty());
+        assert!(
+            timers.is_due(id(3), at(20)) && !timers.is_due(id(3), at(19)) && !timers.is_due(id(4), at(99))
+        );
     }
 }

@@ -297,7 +297,10 @@ impl<S: EventStore> Writer<S> {
             let stuck = due.is_some_and(|at| at <= now);
             let retry_at = now.saturating_add(RETRY);
             let due = if stuck { Some(retry_at) } else { due };
-            self.timers.set(*id, if refrozen { Some(now) } else { due });
+            // Whoever waits for its turn keeps it: what it is to be told has become due before this change.
+            if !self.timers.is_due(*id, now) {
+                self.timers.set(*id, if refrozen { Some(now) } else { due });
+            }
             self.snapshots.consider(Subject::Organization(organization.clone()));
         }
         if let Some(platform) = &tail.platform {

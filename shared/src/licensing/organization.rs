@@ -271,6 +271,11 @@ impl Organization {
         self.safety.freezes().flat_map(Freeze::put_offs).map(|put_off| put_off.thawed_at).max()
     }
 
+    /// Whether a freeze that has ended still puts anything off at `now` (domain E6).
+    pub(super) fn is_put_off_at(&self, now: Timestamp) -> bool {
+        self.safety.freezes().flat_map(Freeze::put_offs).any(|put_off| put_off.until > now)
+    }
+
     /// The freezes that last for it, that of everything last.
     pub(super) fn freezes_on(&self) -> impl Iterator<Item = (&Freeze, bool)> {
         let own = self.safety.freeze().into_iter().map(|freeze| (freeze, false));

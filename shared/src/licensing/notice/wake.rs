@@ -23,9 +23,10 @@ pub fn next_notice_at(organization: &Organization, now: Timestamp) -> Option<Tim
 }
 
 fn of_group(organization: &Organization, group: &Group, now: Timestamp) -> Option<Timestamp> {
-    // None of its dates is before the one it waits for; a freeze that ended only puts them off.
+    // None of its dates is before the one it waits for, unless a freeze has put one off that would be over by now.
     let near = now.saturating_add(FARTHEST);
-    if let Some(first) = group.due_at.filter(|first| *first > near) {
+    let by_the_books = group.due_at.filter(|_| !organization.is_put_off_at(now));
+    if let Some(first) = by_the_books.filter(|first| *first > near) {
         return Some(first.saturating_sub(FARTHEST));
     }
     let term = match group.figures.term {

@@ -134,9 +134,16 @@ fn e6_nobody_is_told_of_a_lock_that_a_freeze_holds_and_all_are_when_it_ends() {
     let over = thawed(freeze, world.now, Seconds::days(7));
     world.organization = world.organization.under(Some(&over));
     teller.look(&world, &About::Everything);
-    let (_, anew) = teller.heard.last().unwrap();
+    let (told_at, anew) = teller.heard.last().unwrap().clone();
     assert_eq!((anew.head.kind, anew.head.days), (NoticeKind::LockAhead, Some(7)));
-    assert_eq!(anew.head.about, world.now.saturating_add(Seconds::days(7)));
+    assert_eq!(anew.head.about, told_at.saturating_add(Seconds::days(7)));
+    teller.until(&mut world, anew.head.about);
+    let closer = teller.heard.iter().filter(|(_, told)| told.head.about == anew.head.about);
+    assert_eq!(
+        closer.map(|(_, told)| told.head.days).collect::<Vec<_>>(),
+        [Some(7), Some(1)],
+        "woken for it"
+    );
 }
 
 /// E6, N1: also where a short freeze has moved no date, whoever was told before it is told after it.
