@@ -44,7 +44,7 @@ impl Touch {
 
 impl From<&Touched> for Touch {
     fn from(touched: &Touched) -> Touch {
-        if touched.everything {
+        if touched.everything || touched.groups.len().saturating_add(touched.devices.len()) > MAX_ENTRIES {
             return Touch::Everything;
         }
         Touch::Some {

@@ -216,8 +216,10 @@ impl<'a> Draft<'a> {
     /// Notes that a group must be judged when the change is complete. Call it before the events that change it.
     pub(super) fn watch(&mut self, group: GroupId, occasion: Occasion) {
         let Some(found) = self.after.group(group) else { return };
-        let before = Before { figures: found.figures.clone(), settings: self.after.settings_of(found) };
-        let (_, seen) = self.open.entry(group).or_insert((before, Occasion::default()));
+        // What it was before is looked at once: a file has a million lines of one group.
+        let settings = || self.after.settings_of(found);
+        let before = || Before { figures: found.figures.clone(), settings: settings() };
+        let (_, seen) = self.open.entry(group).or_insert_with(|| (before(), Occasion::default()));
         seen.first_claim_of_a_key |= occasion.first_claim_of_a_key;
         seen.used_key_came |= occasion.used_key_came;
         seen.arrivals.extend(occasion.arrivals);

@@ -14,7 +14,7 @@ use crate::store::{
 use coterm_shared::id::OrganizationId;
 use coterm_shared::time::Timestamp;
 use rusqlite::{CachedStatement, Connection, TransactionBehavior};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 const INSERT_EVENT: &str =
@@ -84,21 +84,24 @@ impl<'a> SqliteTransaction<'a> {
                 return Ok(Some(Conflict::Version { stream, expected, actual }));
             }
         }
-        for (index, name) in changes.reservations.iter().enumerate() {
-            if name.act == ReservationAct::Release {
-                continue;
-            }
-            let stored = self.transaction.holder(&name.kind, &name.value)?;
-            let earlier = changes.reservations.iter().take(index);
-            let same = earlier.filter(|other| (&other.kind, &other.value) == (&name.kind, &name.value));
-            let holder = same.fold(stored, |holder, other| match other.act {
-                ReservationAct::Reserve => Some(other.stream),
-                ReservationAct::Release => holder.filter(|holder| *holder != other.stream),
-            });
-            if let Some(holder) = holder.filter(|holder| *holder != name.stream) {
-                let (kind, value) = (name.kind.clone(), name.value.clone());
-                return Ok(Some(Conflict::Taken { kind, value, holder }));
-            }
+        // Who holds each name after those before it in this change set.
+        let mut holders: HashMap<(&str, &str), Option<StreamId>> = HashMap::new();
+        for name in &changes.reservations {
+            let key = (name.kind.as_str(), name.value.as_str());
+            let holder = match holders.get(&key) {
+                Some(holder) => *holder,
+                None => self.transaction.holder(key.0, key.1)?,
+            };
+            let others = holder.filter(|holder| *holder != name.stream);
+            let after = match (name.act, others) {
+                (ReservationAct::Reserve, Some(holder)) => {
+                    let (kind, value) = (name.kind.clone(), name.value.clone());
+                    return Ok(Some(Conflict::Taken { kind, value, holder }));
+                }
+                (ReservationAct::Reserve, None) => Some(name.stream),
+                (ReservationAct::Release, others) => others,
+            };
+            holders.insert(key, after);
         }
         Ok(None)
     }
