@@ -7,7 +7,7 @@
 use crate::report::{Goal, Report, median};
 use crate::world::{
     catalog, claim_device, claim_key, code, create_group, create_site, device, directory, execute, found,
-    group, issue_key, load, open, organization, populate, runtime, site,
+    group, issue_key, load, open, organization, populate, retire_device, runtime, site,
 };
 use coterm_certs::PkiError;
 use coterm_cloud::auth::{RoleName, Secret, TokenId, TokenRecord, TokenStore};
@@ -85,6 +85,20 @@ impl Daemon {
         Daemon { books, client, url, token: secret.reveal().to_owned(), runtime, directory }
     }
 
+    /// The same question twice, the second time with the tag of the first answer: how long "not modified" takes.
+    fn ask_again(&self, of: u64, path: &str) -> f64 {
+        let url = format!("{}/organizations/{}{path}", self.url, organization(of));
+        let authorization = format!("Bearer {}", self.token);
+        let first = self.client.get(&url).header("authorization", &authorization).call().unwrap();
+        let tag = first.headers().get("etag").unwrap().to_str().unwrap().to_owned();
+        drop(first.into_body().read_to_vec());
+        let started = Instant::now();
+        let again = self.client.get(&url).header("authorization", &authorization);
+        let again = again.header("if-none-match", &tag).call().unwrap();
+        assert_eq!(again.status(), 304, "{url}");
+        started.elapsed().as_secs_f64() * 1e3
+    }
+
     /// One request in milliseconds, and what it was answered.
     fn call(&self, of: u64, path: &str, body: Option<&Value>) -> (f64, Value) {
         let url = format!("{}/organizations/{}{path}", self.url, organization(of));
@@ -146,7 +160,33 @@ fn middle(list: &str, cursor: String) -> (String, Option<Value>) {
     (format!("/{list}?limit=100&cursor={cursor}"), None)
 }
 
+/// Some device or site of the fleet, every time another.
+fn access(fleet: Fleet, n: u64, of: &str) -> String {
+    let at = some_group(fleet, n);
+    match of {
+        "device" => format!("/access?device={}&action=view-live", device(at * 1_000 + n % 10)),
+        "site" => format!("/access?site={}", site(at)),
+        _ => String::from("/access"),
+    }
+}
+
+/// Retired devices of each fleet: what people are kept out of for good.
+const RETIRED: u64 = 1_000;
+
+/// All that is closed, in one page.
+const DENIED: &str = "/access/denied?limit=1000";
+
+/// Questions that are asked again with the tag of their answer.
+const TAGGED: &[(&str, fn(Fleet, u64) -> String)] = &[
+    ("may people, a device, not modified", |f, n| access(f, n, "device")),
+    ("all 1,000 that are closed, not modified", |_, _| DENIED.to_owned()),
+];
+
 const REQUESTS: &[(&str, Make)] = &[
+    ("may people, a device", |f, n| (access(f, n, "device"), None)),
+    ("may people, a site", |f, n| (access(f, n, "site"), None)),
+    ("may people, the organization", |f, n| (access(f, n, "organization"), None)),
+    ("all 1,000 that are closed", |_, _| (DENIED.to_owned(), None)),
     ("show the organization", |_, _| (String::new(), None)),
     ("list devices, first page", |_, _| ("/devices?limit=100".to_owned(), None)),
     ("list devices, from the middle", |f, _| {
@@ -203,6 +243,9 @@ fn prepare(daemon: &Daemon) -> [Fleet; 3] {
         for fleet in [small, spread, one] {
             execute(books, create_group(fleet.id, fleet.base)).await;
             load(books, (0..CALLS).map(|n| vec![issue_key(key(fleet, n), 10, 730)])).await;
+            let at = fleet.base + 1;
+            let gone = (0..RETIRED).map(|n| fleet.base * 1_000_000 + 500_000 + n);
+            load(books, gone.map(|n| vec![claim_device(fleet.id, n, at), retire_device(fleet.id, n)])).await;
         }
     });
     [small, spread, one]
@@ -231,6 +274,13 @@ pub(crate) fn run() {
         report.add(format!("API {name}, 10 k groups"), "ms", spread, floor, Goal::AtMost(10.0 + alone));
         report.add(format!("API {name}, one group"), "ms", one, floor, Goal::AtMost(10.0 + alone));
         report.add(format!("API {name}, slowest of {}", 2 * CALLS), "ms", worst, None, Goal::Shown);
+    }
+    for (name, path) in TAGGED {
+        let [small, spread, one] = fleets
+            .map(|fleet| median((0..CALLS).map(|n| daemon.ask_again(fleet.id, &path(fleet, n))).collect()));
+        let floor = Some((small, "100 devices"));
+        report.add(format!("API {name}, 10 k groups"), "ms", spread, floor, Goal::AtMost(10.0));
+        report.add(format!("API {name}, one group"), "ms", one, floor, Goal::AtMost(10.0));
     }
     daemon.runtime.block_on(daemon.books.close());
     report.finish();

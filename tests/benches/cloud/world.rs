@@ -93,6 +93,10 @@ pub(crate) fn create_site(of: u64, n: u64, group: GroupId) -> Change {
     to(of, Command::CreateSite { id: site(n), name, parent: None, group: Some(group) })
 }
 
+pub(crate) fn retire_device(of: u64, n: u64) -> Change {
+    to(of, Command::RetireDevice { id: device(n) })
+}
+
 pub(crate) fn claim_device(of: u64, n: u64, at: u64) -> Change {
     let device = NewDevice {
         id: device(n),

@@ -4,6 +4,7 @@ use super::prelude::*;
 use crate::client::encode;
 use coterm_shared::licensing::access::AccessAction;
 use std::io::{ErrorKind, Write};
+use std::time::Duration;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum AccessCommand {
@@ -27,7 +28,7 @@ pub(crate) enum AccessCommand {
     },
     /// Print what is closed, then every change as it comes, as JSON lines, until interrupted
     #[command(
-        after_help = "A line has `allowed`: false when something is closed or closed for another reason, true when it is open \
+        after_help = "A daemon that goes away is asked again until it answers; nothing is missed meanwhile. A line has `allowed`: false when something is closed or closed for another reason, true when it is open \
         again.\nA line {\"resync\":true} says that everything closed follows once more: forget what came before."
     )]
     Watch,
@@ -71,6 +72,8 @@ const LIST: &[Column] = &[
 
 /// Seconds that one question to the feed waits.
 const WAIT_SECS: u64 = 25;
+/// How long a follower waits before it asks a daemon again that does not answer: ever longer, up to this.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
 
 pub(crate) fn run(context: &Context, command: AccessCommand) -> Result<(), Failure> {
     match command {
@@ -106,11 +109,17 @@ fn action(text: &str) -> Result<AccessAction, String> {
 fn watch(context: &Context) -> Result<(), Failure> {
     let (list, changes) = (context.path("/access/denied")?, context.path("/access/changes")?);
     let (mut feed, mut again) = (None::<String>, false);
+    // Whoever cannot be reached from the start may be somebody else; later, it is waited for.
+    let mut reached = false;
     loop {
         let Some(known) = &feed else {
             // The cursor first: what changes while the list is read is told once more after it.
-            let start = text(&context.client.get(&changes)?.body, "feed");
-            let closed = context.client.list(&list)?;
+            let read = || {
+                let start = text(&context.client.get(&changes)?.body, "feed");
+                Ok((start, context.client.list(&list)?))
+            };
+            let (start, closed) = if reached { patiently(read)? } else { read()? };
+            reached = true;
             let resync = again.then(|| json!({ "resync": true }));
             if !resync.iter().chain(&closed).try_fold(true, |reads, line| Ok(reads && say(line)?))? {
                 return Ok(());
@@ -118,7 +127,8 @@ fn watch(context: &Context) -> Result<(), Failure> {
             (feed, again) = (Some(start), true);
             continue;
         };
-        let answer = context.client.get(&format!("{changes}?after={}&wait={WAIT_SECS}", encode(known)))?.body;
+        let next = format!("{changes}?after={}&wait={WAIT_SECS}", encode(known));
+        let answer = patiently(|| context.client.get(&next))?.body;
         if answer.get("resync").and_then(Value::as_bool) == Some(true) {
             feed = None;
             continue;
@@ -129,6 +139,31 @@ fn watch(context: &Context) -> Result<(), Failure> {
             }
         }
         feed = Some(text(&answer, "feed"));
+    }
+}
+
+/// Asks until somebody answers, and says that it waits.
+fn patiently<T>(ask: impl Fn() -> Result<T, Failure>) -> Result<T, Failure> {
+    let mut pause = Duration::from_millis(500);
+    let mut waiting = false;
+    loop {
+        match ask() {
+            Err(failure) if failure.exit == Exit::Unavailable => {
+                if !waiting {
+                    output::note(failure.colored());
+                    output::note("Asking again until it answers.");
+                }
+                waiting = true;
+                std::thread::sleep(pause);
+                pause = pause.saturating_mul(2).min(PAUSE_MAX);
+            }
+            other => {
+                if waiting && other.is_ok() {
+                    output::note("It is there again.");
+                }
+                return other;
+            }
+        }
     }
 }
 
