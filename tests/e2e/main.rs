@@ -3,6 +3,7 @@
 // A test fails by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod along;
 mod attacks;
 mod capacity;
 mod check_broker;
@@ -15,7 +16,9 @@ mod documentation;
 mod enrolment;
 mod external_broker;
 mod fleet;
+mod following_access;
 mod hostile;
+mod imports;
 mod isolation;
 mod keys;
 mod keys_in_hardware;

@@ -100,8 +100,7 @@ pub(super) fn carry_out(
         let mut committed = committed(&view, &plan, now);
         committed.held = held;
         committed.response = respond.map(|respond| respond(&committed));
-        let appends = plan.appends()?;
-        let reservations = plan.reservations();
+        let (appends, reservations) = plan.written()?;
         let idempotency = idempotency.map(|key| {
             let (status, body) = committed
                 .response
@@ -146,9 +145,8 @@ pub(super) fn carry_out(
             for plan in plan.organizations() {
                 let touch = Touch::from(&plan.decision.touched);
                 merge(&mut group.touches, &Touches::from([(plan.id, touch)]));
-                let changed = group.changed.entry(plan.id).or_default();
-                plan.decision.events.iter().for_each(|dated| changed.add(&dated.event));
             }
+            plan.add_changed(&mut group.changed);
             Ok(Ok(committed))
         }
         Err(Conflict::Version { expected, actual, .. }) => {
@@ -185,10 +183,8 @@ fn check_version(
 fn committed(view: &impl View, of: &Plan, now: Timestamp) -> Committed {
     let (response, replayed) = (None, None);
     let plan = of;
-    // Nobody wants a copy of a million events.
-    let copied = |plan: &OrganizationPlan| {
-        if of.encoded.is_some() { Vec::new() } else { plan.decision.events.clone() }
-    };
+    // Of what was decided beside the writer there are none any more: nobody wants a copy of a million.
+    let copied = |plan: &OrganizationPlan| plan.decision.events.clone();
     match (&plan.organization, &plan.platform) {
         (Some(plan), _) => Committed {
             at: now,

@@ -20,7 +20,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::imports::Claimed;
+use crate::imports::{Claimed, Phase, Run};
+use crate::store::Reservation;
 
 /// How often a file is decided anew because its organization has moved on meanwhile.
 const TRIES: usize = 4;
@@ -38,6 +39,8 @@ pub struct ImportFile {
     pub lines: Arc<Vec<ImportLine>>,
     /// Its orders.
     pub orders: Arc<Vec<(HistoricOrder, Claimed)>>,
+    /// How far it has come.
+    pub run: Arc<Run>,
 }
 
 /// A decided change that waits for the writer.
@@ -126,10 +129,13 @@ impl Books {
             {
                 return Ok(Imported { version: 0, groups: Vec::new(), replayed: Some(replayed) });
             }
-            let (prepared, groups) = self.prepare(file.clone()).await?;
+            file.run.enter(Phase::Checking);
+            file.run.decided().reset();
+            let (prepared, groups) = self.prepare(file.clone(), dry_run).await?;
             if dry_run {
                 return Ok(Imported { version: prepared.version, groups, replayed: None });
             }
+            file.run.enter(Phase::Writing);
             let respond = respond.clone();
             let shown = groups.clone();
             let answer: Respond = Box::new(move |committed: &Committed| respond(committed.version, &shown));
@@ -164,14 +170,19 @@ impl Books {
     }
 
     /// Decides a file on a snapshot.
-    async fn prepare(&self, file: ImportFile) -> Result<(Prepared, Vec<GroupChange>), BooksError> {
+    async fn prepare(
+        &self,
+        file: ImportFile,
+        dry_run: bool,
+    ) -> Result<(Prepared, Vec<GroupChange>), BooksError> {
         let books = self.clone();
         blocking(move || {
             let now = books.now();
             let snapshot =
                 Snapshot { platform: books.platform(), organization: books.organization(file.organization) };
             let mut plan = decide(&snapshot, &file, now, &books)?;
-            books.check_names(&file, &plan)?;
+            let names = plan.reservations();
+            books.check_names(&file, &names)?;
             // A file is too much to be written down until somebody approves it (domain E6).
             if plan.needs_approval() {
                 return Err(locks_out().into());
@@ -180,7 +191,9 @@ impl Books {
             let before = of.before.as_ref().ok_or(BooksError::Internal)?;
             let groups = group_changes(before, &of.decision, now);
             let (version, platform) = (before.version(), plan.platform.as_ref().map(|plan| plan.before));
-            plan.encode()?;
+            if !dry_run {
+                plan.encode(names)?;
+            }
             let plan = Mutex::new(Some(plan));
             Ok((Prepared { organization: file.organization, version, platform, plan }, groups))
         })
@@ -188,22 +201,16 @@ impl Books {
     }
 
     /// Refuses names that another organization holds, each with its line.
-    fn check_names(&self, file: &ImportFile, plan: &Plan) -> Result<(), BooksError> {
-        let lines: HashMap<String, u64> = file
-            .lines
-            .iter()
-            .filter_map(|line| match &line.row {
-                ImportRow::Device { device, .. } => Some((device.id.to_string(), line.line)),
-                ImportRow::Group { .. } | ImportRow::Site { .. } | ImportRow::Key { .. } => None,
-            })
-            .collect();
+    fn check_names(&self, file: &ImportFile, names: &[Reservation]) -> Result<(), BooksError> {
+        let mut lines: Option<HashMap<&str, u64>> = None;
         let mut refusals: Vec<Refusal> = Vec::new();
-        for names in plan.reservations().chunks(NAMES) {
+        for names in names.chunks(NAMES) {
             self.look(|reader| {
                 for name in names {
                     let holder = reader.holder(&name.kind, &name.value)?;
                     if let Err(taken) = names::check_holder(name, holder) {
-                        let line = lines.get(&name.value).copied().unwrap_or(0);
+                        let lines = lines.get_or_insert_with(|| devices_by_line(file));
+                        let line = lines.get(name.value.as_str()).copied().unwrap_or(0);
                         refusals.extend(taken.all().iter().cloned().map(|refusal| Refusal {
                             field: Some(field_of_line(line, refusal.field.as_deref())),
                             ..refusal
@@ -215,6 +222,15 @@ impl Books {
         }
         refusals_of(refusals).map_or(Ok(()), |refusals| Err(refusals.into()))
     }
+}
+
+/// The line of each device.
+fn devices_by_line(file: &ImportFile) -> HashMap<&str, u64> {
+    let devices = file.lines.iter().filter_map(|line| match &line.row {
+        ImportRow::Device { device, .. } => Some((device.id.as_str(), line.line)),
+        ImportRow::Group { .. } | ImportRow::Site { .. } | ImportRow::Key { .. } => None,
+    });
+    devices.collect()
 }
 
 fn decide(snapshot: &Snapshot, file: &ImportFile, now: Timestamp, books: &Books) -> Result<Plan, BooksError> {
@@ -235,7 +251,7 @@ fn decide(snapshot: &Snapshot, file: &ImportFile, now: Timestamp, books: &Books)
                 });
             Arc::new(claimed.collect())
         };
-        Import { print: file.print.clone(), lines }
+        Import { print: file.print.clone(), lines, decided: file.run.decided().clone() }
     })
 }
 

@@ -9,8 +9,8 @@ use super::request::{BooksError, Change};
 use crate::store::{Append, NewEvent, Reservation, ReservationAct, StreamId};
 use coterm_shared::id::{KeyId, OrganizationId};
 use coterm_shared::licensing::{
-    self, Actor, Command, Context, Dated, Decision, HeldCommand, HeldOperation, IssuedKey, KeyStep, Limits,
-    Organization, PartRequest, PartTarget, Preview, PreviewDigest, Refusal, RefusalCode, Refusals,
+    self, Actor, Changed, Command, Context, Dated, Decision, HeldCommand, HeldOperation, IssuedKey, KeyStep,
+    Limits, Organization, PartRequest, PartTarget, Preview, PreviewDigest, Refusal, RefusalCode, Refusals,
     SafetyCommand,
 };
 use coterm_shared::platform::code::CodeHash;
@@ -57,8 +57,18 @@ pub(super) struct Plan {
     pub(super) platform: Option<PlatformPlan>,
     /// What is written down if it has to wait for the vendor (domain E6).
     pub(super) command: Option<HeldCommand>,
-    /// Its events as the store takes them, if it was decided beside the writer.
-    pub(super) encoded: Option<Vec<Append>>,
+    /// What is written of it, if it was decided beside the writer; its decisions then hold no events any more.
+    pub(super) encoded: Option<Encoded>,
+}
+
+/// What is written of a plan that was decided beside the writer: a million events are kept once.
+pub(super) struct Encoded {
+    /// Its events as the store takes them.
+    appends: Vec<Append>,
+    /// The names they take and give back, each name's in order.
+    names: Vec<Reservation>,
+    /// What they touch, as far as notices go.
+    changed: BTreeMap<OrganizationId, Changed>,
 }
 
 pub(super) fn missing(id: OrganizationId) -> Refusals {
@@ -283,6 +293,23 @@ fn encode(value: &impl Serialize) -> Result<Vec<u8>, BooksError> {
     })
 }
 
+fn version_of(before: Option<&Organization>) -> u64 {
+    before.map_or(0, Organization::version)
+}
+
+/// Events as the store takes them; `None` if there are none.
+fn append<E: Serialize>(
+    stream: StreamId,
+    expected_version: u64,
+    events: impl ExactSizeIterator<Item = (Timestamp, E)>,
+) -> Result<Option<Append>, BooksError> {
+    let mut taken = Vec::with_capacity(events.len());
+    for (at, event) in events {
+        taken.push(NewEvent { at, event: encode(&event)? });
+    }
+    Ok((!taken.is_empty()).then_some(Append { stream, expected_version, events: taken }))
+}
+
 impl Plan {
     /// What a command to one organization comes to.
     fn of(
@@ -389,38 +416,56 @@ impl Plan {
         self.organization.iter().chain(&self.receiver)
     }
 
-    /// The events as the store takes them.
-    pub(super) fn appends(&mut self) -> Result<Vec<Append>, BooksError> {
-        match self.encoded.take() {
-            Some(encoded) => Ok(encoded),
-            None => self.encodings(),
+    /// The events as the store takes them, and the names they take and give back.
+    pub(super) fn written(&mut self) -> Result<(Vec<Append>, Vec<Reservation>), BooksError> {
+        match &mut self.encoded {
+            Some(encoded) => Ok((std::mem::take(&mut encoded.appends), std::mem::take(&mut encoded.names))),
+            None => Ok((self.encodings()?, self.reservations())),
         }
     }
 
-    /// Encodes its events, so that the writer need not.
-    pub(super) fn encode(&mut self) -> Result<(), BooksError> {
-        self.encoded = Some(self.encodings()?);
+    /// What it touches, as far as notices go.
+    pub(super) fn add_changed(&self, changed: &mut BTreeMap<OrganizationId, Changed>) {
+        for plan in self.organizations() {
+            let changed = changed.entry(plan.id).or_default();
+            plan.decision.events.iter().for_each(|dated| changed.add(&dated.event));
+        }
+        for (id, more) in self.encoded.iter().flat_map(|encoded| &encoded.changed) {
+            changed.entry(*id).or_default().extend(more.clone());
+        }
+    }
+
+    /// Encodes its events, so that the writer need not, and lets go of them. `names` are those it takes.
+    pub(super) fn encode(&mut self, mut names: Vec<Reservation>) -> Result<(), BooksError> {
+        let mut changed = BTreeMap::new();
+        self.add_changed(&mut changed);
+        // Side by side in the index; what is done with one name stays in order.
+        names.sort_by(|one, other| (&one.kind, &one.value).cmp(&(&other.kind, &other.value)));
+        let mut appends = Vec::with_capacity(2);
+        let organizations = [&mut self.organization, &mut self.receiver].into_iter().flatten();
+        for OrganizationPlan { id, before, decision } in organizations {
+            let events = std::mem::take(&mut decision.events).into_iter();
+            let events = events.map(|Dated { at, event }| (at, event));
+            appends.extend(append((*id).into(), version_of(before.as_ref()), events)?);
+        }
+        if let Some(PlatformPlan { before, decision }) = &mut self.platform {
+            let events = std::mem::take(&mut decision.events).into_iter();
+            let events = events.map(|DatedPlatformEvent { at, event }| (at, event));
+            appends.extend(append(StreamId::PLATFORM, *before, events)?);
+        }
+        self.encoded = Some(Encoded { appends, names, changed });
         Ok(())
     }
 
     fn encodings(&self) -> Result<Vec<Append>, BooksError> {
         let mut appends = Vec::with_capacity(2);
         for OrganizationPlan { id, before, decision } in self.organizations() {
-            if decision.events.is_empty() {
-                continue;
-            }
-            let event = |dated: &Dated| Ok(NewEvent { at: dated.at, event: encode(&dated.event)? });
-            let events = decision.events.iter().map(event).collect::<Result<_, BooksError>>()?;
-            let expected_version = before.as_ref().map_or(0, Organization::version);
-            appends.push(Append { stream: (*id).into(), expected_version, events });
+            let events = decision.events.iter().map(|dated| (dated.at, &dated.event));
+            appends.extend(append((*id).into(), version_of(before.as_ref()), events)?);
         }
-        if let Some(PlatformPlan { before, decision }) = &self.platform
-            && !decision.events.is_empty()
-        {
-            let event =
-                |dated: &DatedPlatformEvent| Ok(NewEvent { at: dated.at, event: encode(&dated.event)? });
-            let events = decision.events.iter().map(event).collect::<Result<_, BooksError>>()?;
-            appends.push(Append { stream: StreamId::PLATFORM, expected_version: *before, events });
+        if let Some(PlatformPlan { before, decision }) = &self.platform {
+            let events = decision.events.iter().map(|dated| (dated.at, &dated.event));
+            appends.extend(append(StreamId::PLATFORM, *before, events)?);
         }
         Ok(appends)
     }

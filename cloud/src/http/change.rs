@@ -160,8 +160,20 @@ pub(super) fn refused(error: &BooksError) -> Problem {
 
 /// The problem of a refusal, with all its reasons.
 pub(super) fn refusal(refusals: &Refusals) -> Problem {
+    refusal_as(refusals, |status| status)
+}
+
+/// The same of a file: what a line of it names and is not there is wrong in the file, not in the request.
+pub(super) fn refusal_of_file(refusals: &Refusals) -> Problem {
+    refusal_as(refusals, |status| match status {
+        StatusCode::NOT_FOUND => StatusCode::UNPROCESSABLE_ENTITY,
+        other => other,
+    })
+}
+
+fn refusal_as(refusals: &Refusals, as_status: impl FnOnce(StatusCode) -> StatusCode) -> Problem {
     let kind = refusals.kind();
-    let status = StatusCode::from_u16(status_of(kind)).unwrap_or(StatusCode::CONFLICT);
+    let status = as_status(StatusCode::from_u16(status_of(kind)).unwrap_or(StatusCode::CONFLICT));
     // The first finding gives the problem its code, so it is one that the status is about.
     let (fitting, others): (Vec<_>, Vec<_>) =
         refusals.all().iter().partition(|refusal| refusal.code.kind() == kind);

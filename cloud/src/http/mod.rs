@@ -38,6 +38,7 @@ use crate::access::Desk;
 use crate::alarms::Alarms;
 use crate::auth::TokenStore;
 use crate::books::Books;
+use crate::imports::Underway;
 use crate::metrics::Metrics;
 use axum::Router;
 use coterm_shared::time::{Seconds, Timestamp};
@@ -50,8 +51,6 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 /// Exports of the log that are sent at the same time; more are told to come back.
 const MAX_EXPORTS: usize = 16;
 
-/// Files that are imported at a time.
-const MAX_IMPORTS: usize = 2;
 /// Questions that wait for a change at the same time; more are told to come back. Each keeps one of the slots of requests.
 const MAX_WAITING: usize = 128;
 
@@ -85,8 +84,7 @@ struct Inner {
     redeeming: Limiter,
     turns: Mutex<()>,
     exports: Arc<Semaphore>,
-    /// Files that are imported at a time.
-    imports: Arc<Semaphore>,
+    imports: Underway,
     access: Arc<Desk>,
     forecasts: Forecasts,
     waiting: Arc<Semaphore>,
@@ -111,7 +109,7 @@ impl Api {
             redeeming: Limiter::default(),
             turns: Mutex::default(),
             exports: Arc::new(Semaphore::new(MAX_EXPORTS)),
-            imports: Arc::new(Semaphore::new(MAX_IMPORTS)),
+            imports: Underway::default(),
             access: Arc::default(),
             forecasts: Forecasts::default(),
             waiting: Arc::new(Semaphore::new(MAX_WAITING)),
@@ -166,8 +164,7 @@ impl Api {
         &self.0.exports
     }
 
-    /// Files that are imported: each holds all it decides in memory.
-    fn imports(&self) -> &Arc<Semaphore> {
+    fn imports(&self) -> &Underway {
         &self.0.imports
     }
 

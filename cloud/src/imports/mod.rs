@@ -5,13 +5,17 @@
 //! [`coterm_shared::licensing::import`]. What was exported is read back: a leading apostrophe that keeps a cell from being
 //! a formula is taken off. **Deliberately absent:** rules.
 
+mod cells;
+mod heads;
 mod kind;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod underway;
 
 pub use kind::{Kind, KindError};
 pub use rows::{Claimed, Parsed, read};
+pub use underway::{Phase, Place, Run, RunView, Underway};
 
 /// Bytes of a file at most.
 pub const MAX_BYTES: u64 = 512 * 1024 * 1024;

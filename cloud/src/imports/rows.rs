@@ -1,22 +1,22 @@
 //! The lines of a file, as what they ask for.
 
+use super::cells::{Cells, Found};
+use super::heads::{Lines, header, heads};
 use super::{Kind, MAX_LINES};
 use crate::transactions::as_written;
 use coterm_shared::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
-use coterm_shared::licensing::import::{FINDINGS_MAX, ImportLine, ImportRow, field_of_line};
+use coterm_shared::licensing::import::{ImportLine, ImportRow, field_of_line};
 use coterm_shared::licensing::{
-    ClaimMode, KeyPast, ModelName, NewDevice, Refusal, RefusalCode, Refusals, refusals_of,
+    ClaimMode, KeyPast, ModelName, NewDevice, Organization, Refusal, RefusalCode, Refusals,
 };
 use coterm_shared::platform::code::KeyCode;
 use coterm_shared::platform::{HistoricLine, HistoricOrder, Platform};
 use coterm_shared::product::ProductType;
 use coterm_shared::time::{Seconds, Timestamp};
-use csv::{ByteRecord, ReaderBuilder};
+use csv::ByteRecord;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::io::Read;
-use std::str::FromStr;
 
 /// What a file asks for.
 #[derive(Debug, Default)]
@@ -40,37 +40,36 @@ pub struct Claimed {
     pub past: KeyPast,
 }
 
-/// Reads a file of an organization. `fresh` makes 16 bytes for an id, `random` as many at random.
+/// Reads a file of an organization. `fresh` makes 16 bytes for an id, `random` as many at random; `seen` is told how many
+/// lines are read.
 ///
 /// # Errors
 /// All refusals found, each with its line and column.
 pub fn read(
     kind: Kind,
     file: impl Read,
-    organization: OrganizationId,
+    organization: &Organization,
     platform: &Platform,
     fresh: &mut dyn FnMut() -> Option<[u8; 16]>,
     random: &mut dyn FnMut() -> Option<[u8; 16]>,
+    seen: &dyn Fn(u64),
 ) -> Result<Parsed, Refusals> {
-    // Lines are counted by their line feeds; a carriage return before one is white space, which is taken off all cells.
-    let mut builder = ReaderBuilder::new();
-    let builder = builder.has_headers(false).flexible(true).terminator(csv::Terminator::Any(b'\n'));
-    let mut reader = builder.from_reader(file);
+    let mut lines = Lines::of(file);
     let mut found = Found::default();
     let mut record = ByteRecord::new();
-    let heads = match reader.read_byte_record(&mut record) {
-        Ok(true) => heads(kind, &record)?,
-        Ok(false) => return Err(header("the file is empty").into()),
-        Err(error) => return Err(broken(&error).into()),
-    };
-    let mut file = File { kind, organization, platform, heads, fresh, random, orders: HashMap::new() };
+    if !lines.next(&mut record)? {
+        return Err(header("the file is empty").into());
+    }
+    let heads = heads(kind, &record)?;
+    let mut file =
+        File { kind, organization, platform, heads: &heads, fresh, random, orders: HashMap::new() };
     let mut parsed = Parsed::default();
     loop {
-        match reader.read_byte_record(&mut record) {
+        match lines.next(&mut record) {
             Ok(true) => {}
             Ok(false) => break,
-            Err(error) => {
-                found.push(broken(&error));
+            Err(refusal) => {
+                found.push(refusal);
                 break;
             }
         }
@@ -78,6 +77,7 @@ pub fn read(
             continue;
         }
         parsed.count = parsed.count.saturating_add(1);
+        seen(parsed.count);
         if parsed.count > MAX_LINES {
             let message = format!("the file has more than {MAX_LINES} lines");
             found.push(
@@ -88,148 +88,21 @@ pub fn read(
         let line = record.position().map_or(0, csv::Position::line);
         file.line(line, &record, &mut parsed, &mut found);
     }
-    if parsed.count == 0 {
+    if parsed.count == 0 && found.is_empty() {
         found.push(header("the file has no line besides its columns"));
     }
     found.finish(parsed)
 }
 
-/// The findings so far.
-#[derive(Default)]
-struct Found {
-    refusals: Vec<Refusal>,
-    more: u64,
-}
-
-impl Found {
-    fn push(&mut self, refusal: Refusal) {
-        if self.refusals.len() < FINDINGS_MAX {
-            self.refusals.push(refusal);
-        } else {
-            self.more = self.more.saturating_add(1);
-        }
-    }
-
-    fn at(&mut self, line: u64, column: &str, code: RefusalCode, message: String, hint: &str) {
-        self.push(Refusal::new(code, message, hint).at(field_of_line(line, Some(column))));
-    }
-
-    fn finish(mut self, parsed: Parsed) -> Result<Parsed, Refusals> {
-        if self.more > 0 {
-            let message = format!("{} more findings are not listed", self.more);
-            let hint = "correct those that are listed and import the file again";
-            self.refusals.push(Refusal::new(RefusalCode::ListOutOfBounds, message, hint).at("lines"));
-        }
-        refusals_of(self.refusals).map_or(Ok(parsed), Err)
-    }
-}
-
-fn header(message: impl Into<String>) -> Refusal {
-    let hint = "the first line names the columns: coterm import template KIND prints an example";
-    Refusal::new(RefusalCode::HeaderInvalid, message, hint).at(field_of_line(1, None))
-}
-
-fn broken(error: &csv::Error) -> Refusal {
-    let line = error.position().map_or(0, csv::Position::line);
-    let message = format!("the file cannot be read: {error}");
-    Refusal::new(RefusalCode::LineMalformed, message, "save it as CSV in UTF-8").at(field_of_line(line, None))
-}
-
-/// Where every column is, all faults reported.
-fn heads(kind: Kind, record: &ByteRecord) -> Result<HashMap<&'static str, usize>, Refusals> {
-    let mut places = HashMap::new();
-    let mut faults = Vec::new();
-    for (index, bytes) in record.iter().enumerate() {
-        let bytes = if index == 0 { bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes) } else { bytes };
-        let text = String::from_utf8_lossy(bytes);
-        let name = text.trim().to_lowercase();
-        match kind.columns().find(|column| *column == name) {
-            None => {
-                let known: Vec<&str> = kind.columns().collect();
-                faults.push(header(format!(
-                    "there is no column `{}`; there are {}",
-                    text.trim(),
-                    known.join(", ")
-                )));
-            }
-            Some(column) => {
-                if places.insert(column, index).is_some() {
-                    faults.push(header(format!("column `{column}` is there twice")));
-                }
-            }
-        }
-    }
-    let missing = kind.required().iter().filter(|column| !places.contains_key(**column));
-    faults.extend(missing.map(|column| header(format!("column `{column}` is missing"))));
-    refusals_of(faults).map_or(Ok(places), Err)
-}
-
 struct File<'a> {
     kind: Kind,
-    organization: OrganizationId,
+    organization: &'a Organization,
     platform: &'a Platform,
-    heads: HashMap<&'static str, usize>,
+    heads: &'a [(&'static str, usize)],
     fresh: &'a mut dyn FnMut() -> Option<[u8; 16]>,
     random: &'a mut dyn FnMut() -> Option<[u8; 16]>,
     /// Where the key of an order is among the orders, and the columns of its first line that hold for all of its lines.
     orders: HashMap<(String, String), (usize, [String; 6])>,
-}
-
-/// The cells of one line.
-struct Cells<'a> {
-    line: u64,
-    cells: HashMap<&'static str, String>,
-    found: &'a mut Found,
-    bad: bool,
-}
-
-impl Cells<'_> {
-    fn fault(&mut self, column: &str, code: RefusalCode, message: String, hint: &str) {
-        self.bad = true;
-        self.found.at(self.line, column, code, message, hint);
-    }
-
-    fn text(&self, column: &str) -> Option<String> {
-        self.cells.get(column).filter(|text| !text.is_empty()).cloned()
-    }
-
-    fn required(&mut self, column: &'static str) -> Option<String> {
-        let text = self.text(column);
-        if text.is_none() {
-            let message = format!("column `{column}` is empty");
-            self.fault(column, RefusalCode::ValueInvalid, message, "every line needs a value in this column");
-        }
-        text
-    }
-
-    fn parsed<T: FromStr<Err: Display>>(&mut self, column: &'static str) -> Option<T> {
-        let text = self.required(column)?;
-        self.value(column, &text)
-    }
-
-    /// `None` if it cannot be read, `Some(None)` if the cell is empty.
-    #[expect(clippy::option_option, reason = "outer: could be read; inner: was given")]
-    fn optional<T: FromStr<Err: Display>>(&mut self, column: &'static str) -> Option<Option<T>> {
-        match self.text(column) {
-            None => Some(None),
-            Some(text) => self.value(column, &text).map(Some),
-        }
-    }
-
-    fn value<T: FromStr<Err: Display>>(&mut self, column: &str, text: &str) -> Option<T> {
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let message = format!("`{}`: {error}", short(text));
-                self.fault(column, RefusalCode::ValueInvalid, message, "correct the value");
-                None
-            }
-        }
-    }
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(80).collect()
 }
 
 impl File<'_> {
@@ -241,12 +114,11 @@ impl File<'_> {
             found.push(Refusal::new(RefusalCode::LineMalformed, message, hint).at(field));
             return;
         }
-        let mut cells = Cells { line, cells: HashMap::new(), found, bad: false };
-        for (column, index) in &self.heads {
+        let heads = self.heads;
+        let mut cells = Cells { line, heads, cells: Vec::with_capacity(heads.len()), found, bad: false };
+        for (column, index) in heads {
             match std::str::from_utf8(record.get(*index).unwrap_or_default()) {
-                Ok(text) => {
-                    cells.cells.insert(column, as_written(text.trim()).to_owned());
-                }
+                Ok(text) => cells.cells.push(as_written(text.trim())),
                 Err(_) => {
                     let message = String::from("the cell is not UTF-8");
                     cells.fault(column, RefusalCode::LineMalformed, message, "save the file as CSV in UTF-8");
@@ -272,13 +144,14 @@ impl File<'_> {
     }
 
     fn group(&mut self, cells: &mut Cells<'_>) -> Option<ImportRow> {
-        let name = cells.required("name")?;
+        let name = cells.required("name")?.to_owned();
         Some(ImportRow::Group { id: GroupId::from_bytes((self.fresh)()?), name })
     }
 
     fn site(&mut self, cells: &mut Cells<'_>) -> Option<ImportRow> {
-        let path = cells.required("path")?;
-        Some(ImportRow::Site { id: SiteId::from_bytes((self.fresh)()?), path, group: cells.text("group") })
+        let path = cells.required("path")?.to_owned();
+        let group = cells.text("group").map(str::to_owned);
+        Some(ImportRow::Site { id: SiteId::from_bytes((self.fresh)()?), path, group })
     }
 
     fn device(&mut self, cells: &mut Cells<'_>) -> Option<ImportRow> {
@@ -288,7 +161,7 @@ impl File<'_> {
         let doors = cells.optional::<u64>("doors");
         let trial = cells.optional::<u64>("trial_days");
         let model = model.and_then(|model| {
-            let known = ModelName::parse(&model).map(|name| self.platform.model(&name));
+            let known = ModelName::parse(model).map(|name| self.platform.model(&name));
             match known {
                 Ok(Some(known)) => Some((model, known.product, known.units)),
                 Ok(None) => {
@@ -309,8 +182,8 @@ impl File<'_> {
         });
         let (id, (model, product, units), site, doors, trial) = (id?, model?, site?, doors?, trial?);
         let trial_secs = trial.map(|days| Seconds(days.saturating_mul(Seconds::days(1).0)));
-        let device = Box::new(NewDevice { id, model, product, units, trial_secs, doors });
-        Some(ImportRow::Device { device, site })
+        let device = Box::new(NewDevice { id, model: model.to_owned(), product, units, trial_secs, doors });
+        Some(ImportRow::Device { device, site: site.to_owned() })
     }
 
     /// A line of an order: the first of its key, or one more of it.
@@ -321,7 +194,7 @@ impl File<'_> {
         let quantity = cells.parsed::<u64>("quantity");
         let weight = cells.optional::<u64>("weight");
         let of_key = ["term_days", "created_at", "group", "mode", "waited_secs", "code"]
-            .map(|column| cells.text(column).unwrap_or_default());
+            .map(|column| cells.text(column).unwrap_or_default().to_owned());
         let line = cells.line;
         let (Some(order_number), Some(product), Some(quantity), Some(weight)) =
             (order_number, product, quantity, weight)
@@ -329,10 +202,9 @@ impl File<'_> {
             return;
         };
         let key_line = HistoricLine { line, product, quantity, weight };
-        let name = (order_number.clone(), label.clone());
+        let name = (order_number.to_owned(), label.to_owned());
         // Without a name of its own every line is a key.
-        let known = self.orders.get(&name).filter(|_| !label.is_empty());
-        if let Some((index, first)) = known {
+        if let Some((index, first)) = self.orders.get(&name) {
             if *first != of_key {
                 let message = format!(
                     "this line of key `{label}` differs from its first in more than product, quantity and weight"
@@ -348,7 +220,7 @@ impl File<'_> {
         let created_at = cells.parsed::<Timestamp>("created_at");
         let mode = cells.optional::<ClaimMode>("mode");
         let waited = cells.optional::<u64>("waited_secs");
-        let code = match cells.text("code").map(|text| KeyCode::parse(&text)) {
+        let code = match cells.text("code").map(|text| KeyCode::parse(text)) {
             None => (self.random)().map(KeyCode::from_random),
             Some(Ok(code)) => Some(code),
             Some(Err(refusal)) => {
@@ -360,13 +232,17 @@ impl File<'_> {
         let (Some(term_days), Some(created_at), Some(mode), Some(waited), Some(code)) = all else { return };
         let mode = mode.unwrap_or_default();
         let waited_secs = Seconds(waited.unwrap_or(0));
-        let label = if label.is_empty() { format!("line {product} {created_at}") } else { label };
-        let id = key_id(self.organization, &order_number, &label);
+        let named = !label.is_empty();
+        let label = if named { label.to_owned() } else { format!("line {product} {created_at}") };
+        // A key that moves here with all its books keeps its id; one that is another's by now is another key.
+        let own = |id: &KeyId| self.platform.key(*id).is_none() || self.organization.key(*id).is_some();
+        let given = label.parse().ok().filter(own);
+        let id = given.unwrap_or_else(|| key_id(self.organization.id(), order_number, &label));
         let order = HistoricOrder {
             id,
             code_hash: code.hash(),
             code_tail: code.tail(),
-            order_number,
+            order_number: order_number.to_owned(),
             lines: vec![key_line],
             term_days,
             created_at,
@@ -374,8 +250,10 @@ impl File<'_> {
         };
         let has_waited = waited_secs > Seconds::ZERO && mode == ClaimMode::Increase;
         let past = KeyPast { has_waited, ..KeyPast::default() };
-        let claimed = Claimed { group: cells.text("group"), mode, past };
-        self.orders.insert(name, (parsed.orders.len(), of_key));
+        let claimed = Claimed { group: cells.text("group").map(str::to_owned), mode, past };
+        if named {
+            self.orders.insert(name, (parsed.orders.len(), of_key));
+        }
         parsed.orders.push((order, claimed));
     }
 }

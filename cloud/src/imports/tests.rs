@@ -1,9 +1,11 @@
 //! Files as people and spreadsheets write them.
 
 use super::*;
-use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::Refusals;
+use coterm_shared::id::{GroupId, OrganizationId};
 use coterm_shared::licensing::import::ImportRow;
+use coterm_shared::licensing::{
+    self, Context, FoundOrganization, Limits, Organization, Refusals, SettingsChange,
+};
 use coterm_shared::platform::{Platform, PlatformCommand, decide};
 use coterm_shared::product::ProductType;
 use coterm_shared::time::Timestamp;
@@ -13,6 +15,18 @@ fn platform() -> Platform {
     decide(&Platform::default(), &put, Timestamp::EPOCH).unwrap().after
 }
 
+fn organization() -> Organization {
+    let founding = FoundOrganization {
+        id: OrganizationId::from_bytes([1; 16]),
+        name: "Acme".into(),
+        default_group: GroupId::from_bytes([2; 16]),
+        settings: SettingsChange::default(),
+        license_groups: true,
+    };
+    let context = Context { now: Timestamp::EPOCH, limits: Limits::default() };
+    licensing::found(&founding, &context).unwrap().after
+}
+
 fn parse(kind: Kind, bytes: &[u8]) -> Result<Parsed, Refusals> {
     let mut n = 0_u8;
     let mut fresh = || {
@@ -20,12 +34,12 @@ fn parse(kind: Kind, bytes: &[u8]) -> Result<Parsed, Refusals> {
         Some([n; 16])
     };
     let mut random = || Some([7; 16]);
-    read(kind, bytes, OrganizationId::from_bytes([1; 16]), &platform(), &mut fresh, &mut random)
+    read(kind, bytes, &organization(), &platform(), &mut fresh, &mut random, &|_| {})
 }
 
 fn faults(kind: Kind, bytes: &[u8]) -> Vec<(String, String)> {
     let refusals = parse(kind, bytes).unwrap_err();
-    let one = |refusal: &coterm_shared::licensing::Refusal| {
+    let one = |refusal: &licensing::Refusal| {
         assert!(!refusal.message.is_empty() && !refusal.hint.is_empty());
         (refusal.code.to_string(), refusal.field.clone().unwrap_or_default())
     };
@@ -104,6 +118,10 @@ fn lines_of_one_key_are_one_order_and_must_agree() {
     // The same file is known again by its keys, whatever codes were made for them.
     let again = parse(Kind::Orders, file.as_bytes()).unwrap();
     assert!(parsed.orders.iter().zip(&again.orders).all(|(one, other)| one.0.id == other.0.id));
+    // A key that moves with its books keeps its id.
+    let id = "key_01890a5dac96774bbcceb302099a8057";
+    let moved = format!("{heads}PO-1,{id},camera,5,365,2025-01-01T00:00:00Z,North\n");
+    assert_eq!(parse(Kind::Orders, moved.as_bytes()).unwrap().orders[0].0.id.to_string(), id);
     let differs = format!(
         "{heads}PO-1,a,camera,5,365,2025-01-01T00:00:00Z,North\nPO-1,a,door,2,730,2025-01-01T00:00:00Z,North\n"
     );
@@ -119,4 +137,26 @@ fn what_was_made_harmless_is_read_as_it_was() {
         let ImportRow::Group { name: found, .. } = &parsed.lines[0].row else { panic!() };
         assert_eq!(found, name);
     }
+}
+
+#[test]
+fn what_is_no_csv_with_commas_in_utf8_is_said_in_a_word() {
+    let said = |bytes: &[u8]| parse(Kind::Devices, bytes).unwrap_err().all()[0].message.clone();
+    assert!(said(b"id;model;site\na;b;c\n").contains("semicolons"));
+    assert!(said(b"id\tmodel\tsite\n").contains("tabs"));
+    assert!(said(b"\xff\xfei\0d\0,\0").contains("UTF-16"));
+}
+
+#[test]
+fn a_line_without_an_end_is_not_read_into_memory() {
+    let head = b"id,model,site\ncam-1,CAM-1,HQ\ncam-2,CAM-1,\"";
+    // Two gigabytes that nobody has to hold.
+    let endless = std::io::Read::chain(&head[..], std::io::Read::take(std::io::repeat(b'x'), 2 << 30));
+    let mut none = || Some([0; 16]);
+    let mut other = || Some([0; 16]);
+    let found = read(Kind::Devices, endless, &organization(), &platform(), &mut none, &mut other, &|_| {})
+        .unwrap_err();
+    let last = found.all().last().unwrap();
+    assert_eq!((last.code.as_str(), last.field.as_deref()), ("LINE_MALFORMED", Some("lines[3]")), "{last:?}");
+    assert!(last.message.contains("quotation mark"), "{last:?}");
 }

@@ -14,6 +14,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 
 /// The most findings of an import that are listed one by one; the others are counted.
@@ -27,7 +28,40 @@ pub struct Import {
     /// Its lines, in order.
     #[serde(skip)]
     pub lines: Arc<Vec<ImportLine>>,
+    /// How many of them are decided so far.
+    #[serde(skip)]
+    pub decided: Decided,
 }
+
+/// A count of the lines that are decided so far, for whoever waits for the rest: nothing depends on it, and two of them
+/// are always equal.
+#[derive(Clone, Debug, Default)]
+pub struct Decided(Arc<AtomicUsize>);
+
+impl Decided {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Begins anew.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl PartialEq for Decided {
+    fn eq(&self, _: &Decided) -> bool {
+        true
+    }
+}
+
+impl Eq for Decided {}
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

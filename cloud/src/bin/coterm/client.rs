@@ -1,7 +1,7 @@
 //! One HTTP request and its answer: JSON, or a failure that says what the server said.
 
 use crate::failure::{Exit, Failure};
-use crate::output::Progress;
+use crate::progress::Progress;
 use clap::Args;
 use coterm_certs::read_secret_file;
 use coterm_cloud::auth::Secret;
@@ -164,17 +164,26 @@ impl Client {
         }
     }
 
-    /// Sends a file, and returns what came of it.
-    pub(crate) fn upload(&self, path: &str, file: std::fs::File, key: &str) -> Result<Answer, Failure> {
-        let length = file.metadata().map_err(Failure::internal)?.len();
-        let request = Request::builder()
+    /// Sends a file, and returns what came of it. `length` is unknown of what is no plain file.
+    pub(crate) fn upload(
+        &self,
+        path: &str,
+        file: impl Read + Send + 'static,
+        length: Option<u64>,
+        key: &str,
+        request_id: &str,
+    ) -> Result<Answer, Failure> {
+        let mut request = Request::builder()
             .method(Method::POST)
             .uri(format!("{}{path}", self.base))
             .header("authorization", format!("Bearer {}", self.token.reveal()))
             .header("accept", "application/json, application/problem+json")
             .header("content-type", "text/csv")
-            .header("content-length", length.to_string())
-            .header("idempotency-key", key);
+            .header("idempotency-key", key)
+            .header("x-request-id", request_id);
+        if let Some(length) = length {
+            request = request.header("content-length", length.to_string());
+        }
         let request = request.body(ureq::SendBody::from_owned_reader(file)).map_err(Failure::internal)?;
         let request = self.agent.configure_request(request).timeout_global(Some(EXPORT_TIME)).build();
         let mut response = self.agent.run(request).map_err(|error| {

@@ -11,12 +11,13 @@ mod context;
 mod failure;
 mod output;
 mod preview;
+mod progress;
 mod table;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
-    access, calc, calendar, device, enrol, files, group, held, key, log, notice, org, platform, site, time,
-    token,
+    access, calc, calendar, device, enrol, export, files, group, held, key, log, notice, org, platform, site,
+    time, token,
 };
 use context::Context;
 use coterm_cloud::manual::{self, ManArgs, Notes};
@@ -64,8 +65,8 @@ enum Command {
     /// Import groups, sites, devices or orders of the past from a CSV file: all of it or nothing
     #[command(subcommand)]
     Import(files::ImportCommand),
-    /// Export what an organization owns into a directory, as files that an import reads
-    Export(files::ExportArgs),
+    /// Export what an organization owns into a directory or one file, to be imported again
+    Export(export::ExportArgs),
     /// The price book
     #[command(subcommand)]
     Price(platform::PriceCommand),
@@ -154,7 +155,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Command::Key(command) => key::run(&context()?, command),
         Command::Held(command) => held::run(&context()?, command),
         Command::Import(command) => files::import(context, command),
-        Command::Export(args) => files::export(&context()?, &args),
+        Command::Export(args) => export::export(&context()?, &args),
         Command::Price(command) => platform::price(&context()?, command),
         Command::Model(command) => platform::model(&context()?, command),
         Command::Limits(command) => platform::limits(&context()?, command),

@@ -134,33 +134,3 @@ pub(crate) fn colors() -> bool {
 pub(crate) fn paint(color: u8, text: &str) -> String {
     if colors() { format!("\u{1b}[1;{color}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
-
-/// How far long work has come, on one line of a terminal; silent anywhere else, and until it takes long.
-pub(crate) struct Progress {
-    what: &'static str,
-    shown: bool,
-}
-
-impl Progress {
-    pub(crate) fn of(what: &'static str) -> Progress {
-        Progress { what, shown: false }
-    }
-
-    /// Says how many there are so far.
-    pub(crate) fn at(&mut self, count: u64) {
-        let mut stderr = std::io::stderr().lock();
-        if stderr.is_terminal() {
-            self.shown = true;
-            let _unseen = write!(stderr, "\r{count} {} so far ", self.what).and_then(|()| stderr.flush());
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if self.shown {
-            // Back to the start, and nothing left of the line.
-            let _unseen = write!(std::io::stderr().lock(), "\r\u{1b}[K");
-        }
-    }
-}

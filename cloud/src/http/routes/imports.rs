@@ -4,7 +4,8 @@ use super::*;
 use crate::books::{Idempotency, ImportFile, StoredResponse};
 use crate::exports;
 use crate::http::ask::Upload;
-use crate::imports::{self, Kind, MAX_BYTES};
+use crate::http::openapi::schema::{list, object};
+use crate::imports::{self, Kind, MAX_BYTES, Phase, Run};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
@@ -29,11 +30,24 @@ pub(super) fn routes() -> Routes {
         "The groups, sites, devices or orders as the CSV file that an import reads",
         text(),
     );
-    Routes::new().post("/imports/{kind}", import_file, import.csv().query("dry_run", flag(), dry_run)).get(
-        "/exports/{kind}",
-        export_file,
-        export.csv(),
-    )
+    let underway = object([("items", list(to("ImportUnderway")))]);
+    let imports = Op::read(
+        Who::Viewer,
+        "listImports",
+        "The files that are being imported now: how far each has come",
+        underway,
+    );
+    Routes::new()
+        .post("/imports/{kind}", import_file, import.csv().query("dry_run", flag(), dry_run))
+        .get("/imports", imports_underway, imports)
+        .get("/exports/{kind}", export_file, export.csv())
+}
+
+/// `GET .../imports`
+async fn imports_underway(State(api): State<Api>, Path(id): Path<String>, ask: Ask) -> Result<Response> {
+    let organization = ask.organization(&id, Action::Read)?;
+    ask.no_query()?;
+    Ok(page::plain(&json!({ "items": api.imports().of(organization) })))
 }
 
 /// `POST .../imports/{kind}`: the body is the file.
@@ -49,14 +63,17 @@ async fn import_file(
     }
     ask.is_csv()?;
     let dry_run = ask.dry_run()?;
-    let slot = Arc::clone(api.imports()).try_acquire_owned().map_err(|_| crate::http::layers::busy())?;
-    let (file, print) = keep(body).await?;
+    let place = api.imports().begin(organization, ask.request_id.clone(), kind, dry_run);
+    let place = place.ok_or_else(crate::http::layers::busy)?;
+    let (file, print) = keep(body, place.run()).await?;
     let idempotency = ask.idempotency_key_of(&print)?.map(|(key, fingerprint)| Idempotency {
         principal: ask.principal.id.clone(),
         key,
         fingerprint,
     });
-    let (books, now) = (api.books().clone(), ask.now);
+    let present = api.books().organization(organization).ok_or_else(|| Problem::not_found("organization"))?;
+    let (books, now, run) = (api.books().clone(), ask.now, place.run().clone());
+    run.enter(Phase::Reading);
     let parsed = tokio::task::spawn_blocking(move || {
         let mut failed = false;
         let mut bytes = |id: Result<[u8; 16]>| {
@@ -72,16 +89,22 @@ async fn import_file(
         let mut fresh = || (source.borrow_mut())(ids::fresh(now));
         let mut other = || (source.borrow_mut())(random());
         let platform = books.platform();
-        let parsed =
-            imports::read(kind, BufReader::new(file), organization, &platform, &mut fresh, &mut other);
-        if failed { Err(Problem::internal()) } else { parsed.map_err(|refusals| change::refusal(&refusals)) }
+        let seen = |lines| run.read(lines);
+        let file = BufReader::new(file);
+        let parsed = imports::read(kind, file, &present, &platform, &mut fresh, &mut other, &seen);
+        if failed {
+            Err(Problem::internal())
+        } else {
+            parsed.map_err(|refusals| change::refusal_of_file(&refusals))
+        }
     })
     .await
     .map_err(|_| Problem::internal())??;
     let imports::Parsed { lines, orders, count } = parsed;
     let things = if orders.is_empty() { lines.len() } else { orders.len() };
     let lines: Arc<Vec<ImportLine>> = Arc::new(lines);
-    let file = ImportFile { organization, print, lines, orders: Arc::new(orders) };
+    let run = place.run().clone();
+    let file = ImportFile { organization, print, lines, orders: Arc::new(orders), run };
     let respond = move |version: u64, groups: &[coterm_shared::licensing::GroupChange]| {
         let body = json!({
             "kind": kind.name(), "dry_run": dry_run, "lines": count, "imported": things, "version": version,
@@ -91,8 +114,17 @@ async fn import_file(
     };
     let (actor, request_id) = (ask.principal.to_string(), ask.request_id.clone());
     let imported = api.books().import(file, actor, request_id, idempotency, dry_run, respond).await;
-    drop(slot);
-    let imported = imported.map_err(|error| refused(&error))?;
+    drop(place);
+    let imported = imported.map_err(|error| match &error {
+        BooksError::Refused(refusals) => change::refusal_of_file(refusals),
+        BooksError::VersionConflict { .. }
+        | BooksError::IdempotencyKeyReused
+        | BooksError::Busy
+        | BooksError::Closed
+        | BooksError::TimeDoubt(_)
+        | BooksError::Store(_)
+        | BooksError::Internal => refused(&error),
+    })?;
     let again = imported.replayed.is_some();
     let stored = imported.replayed.unwrap_or_else(|| respond(imported.version, &imported.groups));
     let mut answer = change::send(stored)?;
@@ -103,7 +135,7 @@ async fn import_file(
 }
 
 /// Puts a body into a file that nobody else sees, and tells its hash: memory is for what is decided.
-async fn keep(body: Body) -> Result<(File, String)> {
+async fn keep(body: Body, run: &Run) -> Result<(File, String)> {
     let failed = |error: std::io::Error| {
         tracing::error!(%error, "a file to import cannot be kept");
         Problem::internal()
@@ -117,6 +149,7 @@ async fn keep(body: Body) -> Result<(File, String)> {
         if count > MAX_BYTES {
             return Err(too_large(&format!("The file has more than {MAX_BYTES} bytes.")));
         }
+        run.received(piece.len() as u64);
         sha.update(&piece);
         // Small writes to a file of the page cache; the time they take is that of a copy.
         file.write_all(&piece).map_err(failed)?;

@@ -28,6 +28,7 @@ pub(super) fn import(draft: &mut Draft<'_>, import: &Import) -> Result<(), Refus
             if let Err(refusals) = one(draft, &mut known, &line.row, &mut touched) {
                 bad.add(line.line, &refusals);
             }
+            import.decided.add();
         }
     }
     // Keys that were claimed in time may be spent by now; the group they are in may not (domain D3, K5).

@@ -163,6 +163,16 @@ impl Changed {
         none && self.devices.is_empty() && self.held.is_empty() && !self.everything
     }
 
+    /// Adds what other events touched.
+    pub fn extend(&mut self, other: Changed) {
+        let Changed { groups, keys, sites, devices, everything } = other;
+        self.groups.extend(groups);
+        self.keys.extend(keys);
+        self.sites.extend(sites);
+        self.devices.extend(devices);
+        self.everything |= everything;
+    }
+
     /// Adds what an event touched.
     pub fn add(&mut self, event: &Event) {
         match event {

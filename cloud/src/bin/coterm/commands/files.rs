@@ -1,14 +1,22 @@
-//! `coterm import` and `coterm export`: many things at once, as CSV files.
+//! `coterm import`: many things at once, from CSV files.
 
 use super::prelude::*;
 use crate::change::{confirm, fresh_key};
-use crate::output::Progress;
-use coterm_cloud::imports::Kind;
+use crate::progress::Progress;
+use coterm_cloud::imports::{Kind, MAX_BYTES};
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
 /// The most bad lines that are printed; all of them are in the report.
 const SHOWN: usize = 20;
+
+/// How often the daemon is asked how far it has come.
+const LOOK: Duration = Duration::from_millis(300);
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum ImportCommand {
@@ -20,6 +28,8 @@ pub(crate) enum ImportCommand {
     Devices(ImportArgs),
     /// Import orders of the past, whose keys are claimed at once (vendor)
     Orders(ImportArgs),
+    /// Change the settings that an export has otherwise: the organization's, its groups', and whether it has license groups
+    Settings(super::export::SettingsFileArgs),
     /// Print a file to begin with
     #[command(after_help = "Example: coterm import template devices > devices.csv")]
     Template {
@@ -40,23 +50,13 @@ pub(crate) struct ImportArgs {
     /// Write every bad line into this file, as JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Do not say how far it has come
+    #[arg(long, short = 'q')]
+    quiet: bool,
     #[command(flatten)]
     change: ChangeArgs,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-/// Where an organization is exported to
-#[derive(Args, Debug)]
-#[command(
-    after_help = "Writes groups.csv, sites.csv, orders.csv and devices.csv, which coterm import reads in this order; \
-    organization.json,\nwith its settings and those of its groups; and transactions.csv, its log. Codes of keys are not in it: \
-    they are secrets.\n\nExample: coterm export --org Acme --to acme"
-)]
-pub(crate) struct ExportArgs {
-    /// The directory, which is created; what is in it is not overwritten
-    #[arg(long, value_name = "DIR")]
-    to: PathBuf,
 }
 
 const COLUMNS: &[Column] =
@@ -71,18 +71,17 @@ pub(crate) fn import(
         ImportCommand::Sites(args) => (Kind::Sites, args),
         ImportCommand::Devices(args) => (Kind::Devices, args),
         ImportCommand::Orders(args) => (Kind::Orders, args),
+        ImportCommand::Settings(args) => return super::export::import_settings(&context()?, &args),
         ImportCommand::Template { kind } => return output::print(kind.template().trim_end()),
     };
     let context = context()?;
     let path = context.path(&format!("/imports/{}", kind.name()))?;
-    let send = |path: &str| {
-        let file = File::open(&args.file)
-            .map_err(|error| Failure::internal(format!("cannot read {}: {error}", args.file.display())))?;
-        let sent = context.client.upload(path, file, &fresh_key()?);
-        sent.map_err(|failure| reported(failure, args.report.as_deref()))
-    };
+    let send =
+        |path: &str| send(&context, path, &args).map_err(|failure| reported(failure, args.report.as_deref()));
     if args.change.dry_run || !args.change.yes {
-        output::note("Reading and deciding; nothing is written yet.");
+        if !args.quiet {
+            output::note("Reading and deciding; nothing is written yet.");
+        }
         let looked = send(&format!("{path}?dry_run=true"))?;
         if args.change.dry_run {
             return output::one(args.output, COLUMNS, &looked.body);
@@ -96,6 +95,70 @@ pub(crate) fn import(
     }
     let done = send(&path)?;
     output::one(args.output, COLUMNS, &done.body)
+}
+
+/// A file that is read, and how far.
+struct Counted(File, Arc<AtomicU64>);
+
+impl Read for Counted {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.read(to)?;
+        self.1.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Sends the file, and says how far it has come: here, and then at the daemon.
+fn send(context: &Context, path: &str, args: &ImportArgs) -> Result<Answer, Failure> {
+    let unreadable =
+        |error: std::io::Error| Failure::internal(format!("cannot read {}: {error}", args.file.display()));
+    let file = File::open(&args.file).map_err(unreadable)?;
+    let about = file.metadata().map_err(unreadable)?;
+    let length = about.is_file().then_some(about.len());
+    if length.is_some_and(|length| length > MAX_BYTES) {
+        let text = format!(
+            "BODY_TOO_LARGE: {} has more than {MAX_BYTES} bytes.\n  Import it in several files.",
+            args.file.display()
+        );
+        return Err(Failure::new(Exit::Invalid, text));
+    }
+    let (sent, key, name) = (Arc::new(AtomicU64::new(0)), fresh_key()?, fresh_key()?);
+    let counted = Counted(file, sent.clone());
+    let underway = context.path("/imports")?;
+    let mut progress = Progress::told(args.quiet || args.output.format != output::Format::Table);
+    std::thread::scope(|scope| {
+        let (done, answer) = sync_channel(1);
+        let (client, key, name) = (&context.client, key.as_str(), name.as_str());
+        scope.spawn(move || done.send(client.upload(path, counted, length, key, name)));
+        loop {
+            match answer.recv_timeout(LOOK) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => return Err(Failure::internal("the sender crashed")),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let (sent, length) = (sent.load(Ordering::Relaxed), length.unwrap_or(0));
+            let seen = if sent < length || progress.is_silent() {
+                None
+            } else {
+                client.get(&underway).ok().and_then(|seen| phase_of(&seen.body, name))
+            };
+            let (what, count, of) = seen.unwrap_or(("Bytes sent", sent, length));
+            progress.step(what, count, of);
+        }
+    })
+}
+
+/// What the daemon does with a file, and how far it has come.
+fn phase_of(underway: &Value, request_id: &str) -> Option<(&'static str, u64, u64)> {
+    let runs = underway.get("items")?.as_array()?;
+    let run = runs.iter().find(|run| text(run, "request_id") == request_id)?;
+    let count = |name: &str| run.get(name).and_then(Value::as_u64).unwrap_or(0);
+    match text(run, "phase").as_str() {
+        "reading" => Some(("Lines read", count("lines"), 0)),
+        "checking" => Some(("Lines checked", count("decided"), count("lines"))),
+        "writing" => Some(("Lines being written, all at once", count("lines"), 0)),
+        _ => None,
+    }
 }
 
 /// A failure with its bad lines: a few for people, all of them for the report.
@@ -124,7 +187,7 @@ fn reported(failure: Failure, report: Option<&Path>) -> Failure {
         text.push(format!("... and {} more.", errors.len().saturating_sub(SHOWN)));
     }
     match report {
-        Some(path) => match fs::write(path, format!("{problem:#}\n")) {
+        Some(path) => match fs::write(path, format!("{:#}\n", report_of(&errors))) {
             Ok(()) => text.push(format!("All of them are in {}.", path.display())),
             Err(error) => text.push(format!("The report cannot be written to {}: {error}", path.display())),
         },
@@ -135,6 +198,22 @@ fn reported(failure: Failure, report: Option<&Path>) -> Failure {
     }
     text.push(String::from("Nothing of the file was imported."));
     Failure { text: text.join("\n"), problem: None, exit: failure.exit }
+}
+
+/// Every bad line, as programs read it.
+fn report_of(errors: &[&Value]) -> Value {
+    let line = |error: &&Value| {
+        let field = text(error, "field");
+        let number = line_of(&field);
+        json!({
+            "line": (number != u64::MAX).then_some(number),
+            "column": field.split_once("].").map(|(_, column)| column),
+            "code": text(error, "code"),
+            "message": text(error, "message"),
+            "hint": text(error, "hint"),
+        })
+    };
+    json!({ "lines": errors.iter().map(line).collect::<Vec<_>>() })
 }
 
 /// The line a field is of.
@@ -152,34 +231,4 @@ fn place(field: &str) -> String {
         Some(column) => format!("line {line}, {column}: "),
         None => format!("line {line}: "),
     }
-}
-
-pub(crate) fn export(context: &Context, args: &ExportArgs) -> Result<(), Failure> {
-    let broken = |path: &Path| {
-        let name = path.display().to_string();
-        move |error: std::io::Error| Failure::internal(format!("cannot write {name}: {error}"))
-    };
-    fs::create_dir_all(&args.to).map_err(broken(&args.to))?;
-    let new = |name: &str| {
-        let path = args.to.join(name);
-        File::create_new(&path).map_err(broken(&path))
-    };
-    let mut progress = Progress::of("files");
-    let mut written = 0;
-    for kind in Kind::ALL {
-        let mut file = new(&format!("{}.csv", kind.name()))?;
-        context.client.copy(&context.path(&format!("/exports/{}", kind.name()))?, &mut file)?;
-        written += 1;
-        progress.at(written);
-    }
-    let mut log = new("transactions.csv")?;
-    context.client.copy(&context.path("/transactions?format=csv")?, &mut log)?;
-    let organization = context.client.get(&context.path("")?)?.body;
-    let groups = context.client.list(&context.path("/groups")?)?;
-    let all = json!({ "organization": organization, "groups": groups });
-    let file = new("organization.json")?;
-    serde_json::to_writer_pretty(file, &all).map_err(Failure::internal)?;
-    drop(progress);
-    output::note(format!("Exported to {}.", args.to.display()));
-    Ok(())
 }

@@ -6,6 +6,7 @@ pub(crate) mod calc;
 pub(crate) mod calendar;
 pub(crate) mod device;
 pub(crate) mod enrol;
+pub(crate) mod export;
 pub(crate) mod files;
 pub(crate) mod group;
 pub(crate) mod held;

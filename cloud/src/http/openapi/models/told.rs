@@ -331,6 +331,18 @@ pub(super) fn previews() -> Vec<Named> {
                 ("groups", list(to("GroupChange"))),
             ]),
         ),
+        (
+            "ImportUnderway",
+            object([
+                ("request_id", said(text(), "as in `X-Request-Id` of whoever sent it")),
+                ("kind", text()),
+                ("dry_run", flag()),
+                ("phase", either(&crate::imports::Phase::NAMES)),
+                ("bytes", said(count(), "that came in so far")),
+                ("lines", said(count(), "that are read so far, without the first")),
+                ("decided", said(count(), "lines that are decided so far; of orders, keys")),
+            ]),
+        ),
         ("NoProposal", object([("code", text()), ("missing?", units()), ("sentence", text())])),
         (
             "ProposedStep",
