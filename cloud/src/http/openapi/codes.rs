@@ -41,6 +41,10 @@ pub(super) const FAULTS: &[(u16, &str, &str, &[&str])] = &[
             "AT_IS_PAST",
             "BAD_IDEMPOTENCY_KEY",
             "BAD_PREVIEW_DIGEST",
+            // What a line of a file names and is not there is wrong in the file.
+            "GROUP_NOT_FOUND",
+            "MODEL_UNKNOWN",
+            "SITE_NOT_FOUND",
         ],
     ),
     (
@@ -73,10 +77,7 @@ pub(super) const FAULTS: &[(u16, &str, &str, &[&str])] = &[
 
 /// Every code a problem with this status can have.
 pub(super) fn of_status(status: u16, own: &[&'static str]) -> Vec<&'static str> {
-    // What a line of a file names and is not there is wrong in the file.
-    let in_a_file = |kind| status == 422 && matches!(kind, RefusalKind::NotFound);
-    let fits = |kind| status == status_of(kind) || in_a_file(kind);
-    let of_rules = RefusalCode::ALL.iter().filter(|code| fits(code.kind()));
+    let of_rules = RefusalCode::ALL.iter().filter(|code| status == status_of(code.kind()));
     let mut all: Vec<&str> = own.iter().copied().chain(of_rules.map(|code| code.as_str())).collect();
     all.sort_unstable();
     all.dedup();
