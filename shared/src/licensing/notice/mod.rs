@@ -165,12 +165,13 @@ impl Changed {
 
     /// Adds what other events touched.
     pub fn extend(&mut self, other: Changed) {
-        let Changed { groups, keys, sites, devices, everything } = other;
+        let Changed { groups, keys, sites, devices, everything, held } = other;
         self.groups.extend(groups);
         self.keys.extend(keys);
         self.sites.extend(sites);
         self.devices.extend(devices);
         self.everything |= everything;
+        self.held.extend(held);
     }
 
     /// Adds what an event touched.
