@@ -26,6 +26,7 @@ mod kills;
 mod ladder;
 mod life_safety;
 mod log;
+mod mail;
 mod manual;
 mod notices;
 mod offline;

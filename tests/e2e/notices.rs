@@ -4,7 +4,7 @@
 use coterm_tests::clock::WallClock;
 use coterm_tests::cloud::Cloud;
 use coterm_tests::operator::{CAMERA, Tenant};
-use coterm_tests::receiver::{Mood, Receiver, hmac_sha256};
+use coterm_tests::receiver::{Mood, Receiver, base64, hmac_sha256};
 use coterm_tests::wait::{eventually, holds};
 use serde_json::{Value, json};
 
@@ -40,6 +40,10 @@ fn told(tenant: &Tenant) -> Vec<(String, Vec<String>)> {
 fn mail_arrives_in_spite_of_greylisting_a_kill_and_a_refusal() {
     let mail = Receiver::mail();
     let mut cloud = cloud_with(&mail);
+    let clock = WallClock::new(cloud.dir());
+    for (name, value) in clock.iter().flat_map(WallClock::environment) {
+        cloud.set_environment(&name, &value);
+    }
     cloud.restart();
     let tenant = cloud.vendor().organization("Acme & Söhne", 1, 1);
     let _ = tenant.json(&["contact", "add", "ada@customer.example"]);
@@ -63,17 +67,30 @@ fn mail_arrives_in_spite_of_greylisting_a_kill_and_a_refusal() {
         assert!(first.body.contains(part), "{part} in {}", first.body);
     }
 
-    // Killed in the middle of a delivery: the notice is on disk, and its attempt is repeated after its lease.
-    mail.be(Mood::Hangs);
-    let asked = mail.asked();
+    // Killed in the middle of a delivery, when the server had the whole message: the notice is on disk, and its attempt is
+    // repeated after its lease with the same Message-ID, by which a mailbox knows it again.
+    mail.be(Mood::HangsAfterData);
+    let before = mail.read().len();
     let _ = tenant.json(&["device", "retire", "cam-1", "--yes"]);
-    eventually("the mail server to be asked", || holds(mail.asked() > asked, mail.asked()));
+    let cut_off = eventually("the mail server to have read it", || {
+        mail.read().get(before).cloned().ok_or_else(|| mail.asked().to_string())
+    });
     cloud.kill();
     mail.be(Mood::Takes);
     cloud.restart();
     let is_waiting =
         |tenant: &Tenant| told(tenant).first() == Some(&("compliant".into(), vec!["waiting".into()]));
     assert!(is_waiting(&tenant), "{:?}", told(&tenant));
+    if let Some(clock) = &clock {
+        clock.off_by(150);
+        let again = eventually("it to arrive after its lease", || {
+            let got = mail.got();
+            got.into_iter()
+                .find(|mail| mail.header("subject").contains("compliant again"))
+                .ok_or_else(|| cloud.log())
+        });
+        assert_eq!(again.header("message-id"), cut_off.header("message-id"));
+    }
 
     mail.be(Mood::Answers(550));
     tenant.device("cam-2", "North <b>", CAMERA);
@@ -187,21 +204,4 @@ fn a_daemon_that_was_down_for_weeks_tells_what_is_still_true_once() {
     let got = mail.got();
     assert_eq!(got.len(), 1, "told once");
     assert!(got[0].header("subject").contains("the term ends"));
-}
-
-/// Base64 without any library, to check what one made.
-fn base64(text: &str) -> Vec<u8> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut bytes = Vec::new();
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for c in text.bytes().filter(|c| *c != b'=') {
-        let value = ALPHABET.iter().position(|known| *known == c).expect("base64");
-        bits = (bits << 6) | u32::try_from(value).expect("six bits");
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
 }

@@ -18,6 +18,7 @@ pub mod device;
 pub mod files;
 pub mod forge;
 pub mod hostile;
+pub mod mail_server;
 pub mod middle;
 pub mod mqtt;
 pub mod operator;

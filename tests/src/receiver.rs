@@ -1,8 +1,10 @@
 //! Those who are told: a mail server and the receiver of a webhook, over real sockets, as obliging as a test wants them.
 //!
 //! Both speak just enough of their protocols, write down what they get, and can be told to refuse, to put off, to hang, or to
-//! send elsewhere. **Deliberately absent:** TLS, which the programs' own tests of TLS cover.
+//! send elsewhere. How a mail server speaks is in [`mail_server`](crate::mail_server). **Deliberately absent:** TLS of web servers, which
+//! the programs' own tests cover.
 
+use crate::mail_server::MailServer;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,8 +20,12 @@ pub enum Mood {
     Answers(u16),
     /// It redirects to this URL.
     Redirects(String),
+    /// A mail server's reply to the whole message, after it has read it.
+    AnswersData(u16),
     /// It says nothing.
     Hangs,
+    /// A mail server says nothing after it has read the whole message.
+    HangsAfterData,
 }
 
 /// What a receiver got: a mail as it was sent, or a request with its headers.
@@ -45,6 +51,7 @@ pub struct Receiver {
     address: SocketAddr,
     mood: Arc<Mutex<Mood>>,
     got: Arc<Mutex<Vec<Got>>>,
+    read: Arc<Mutex<Vec<Got>>>,
     asked: Arc<Mutex<usize>>,
 }
 
@@ -52,28 +59,37 @@ impl Receiver {
     /// A receiver of webhooks.
     #[must_use]
     pub fn web() -> Receiver {
-        Receiver::start(|receiver, stream| receiver.serve_web(stream))
+        Receiver::start(Receiver::serve_web)
     }
 
     /// A mail server.
     #[must_use]
     pub fn mail() -> Receiver {
-        Receiver::start(|receiver, stream| receiver.serve_mail(stream))
+        Receiver::mail_with(MailServer::default())
     }
 
-    fn start(serve: fn(&Receiver, TcpStream) -> std::io::Result<()>) -> Receiver {
+    /// A mail server that is as careful as this.
+    #[must_use]
+    pub fn mail_with(server: MailServer) -> Receiver {
+        Receiver::start(move |receiver, stream| server.serve(receiver, stream))
+    }
+
+    fn start(
+        serve: impl Fn(&Receiver, TcpStream) -> std::io::Result<()> + Clone + Send + 'static,
+    ) -> Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         let receiver = Receiver {
             address,
             mood: Arc::new(Mutex::new(Mood::Takes)),
             got: Arc::default(),
+            read: Arc::default(),
             asked: Arc::default(),
         };
         let ours = receiver.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let receiver = ours.clone();
+                let (receiver, serve) = (ours.clone(), serve.clone());
                 // A client that goes away is no news.
                 thread::spawn(move || drop(serve(&receiver, stream)));
             }
@@ -98,7 +114,7 @@ impl Receiver {
         *self.mood.lock().unwrap_or_else(PoisonError::into_inner) = mood;
     }
 
-    fn mood(&self) -> Mood {
+    pub(crate) fn mood(&self) -> Mood {
         self.mood.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -108,17 +124,27 @@ impl Receiver {
         self.got.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What a mail server read to the end, whatever it answered.
+    #[must_use]
+    pub fn read(&self) -> Vec<Got> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn note(&self, read: Got) {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner).push(read);
+    }
+
     /// How often it was asked, whatever it answered.
     #[must_use]
     pub fn asked(&self) -> usize {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self) {
+    pub(crate) fn count(&self) {
         *self.asked.lock().unwrap_or_else(PoisonError::into_inner) += 1;
     }
 
-    fn take(&self, got: Got) {
+    pub(crate) fn take(&self, got: Got) {
         self.got.lock().unwrap_or_else(PoisonError::into_inner).push(got);
     }
 
@@ -147,53 +173,14 @@ impl Receiver {
                     "HTTP/1.1 307 Elsewhere\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
                 )
             }
-            Mood::Hangs => self.hang(),
-        }
-    }
-
-    fn serve_mail(&self, stream: TcpStream) -> std::io::Result<()> {
-        let mut reader = BufReader::new(stream.try_clone()?);
-        let mut stream = stream;
-        write!(stream, "220 test ESMTP\r\n")?;
-        loop {
-            let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
-                return Ok(());
-            }
-            let verb = line.split([' ', ':', '\r']).next().unwrap_or_default().to_ascii_uppercase();
-            match (verb.as_str(), self.mood()) {
-                ("EHLO", _) => write!(stream, "250-test\r\n250 8BITMIME\r\n")?,
-                ("RCPT", Mood::Answers(code)) => {
-                    self.count();
-                    write!(stream, "{code} so\r\n")?;
-                }
-                ("RCPT", Mood::Hangs) => {
-                    self.count();
-                    return self.hang();
-                }
-                ("RCPT", Mood::Takes | Mood::Redirects(_)) => {
-                    self.count();
-                    write!(stream, "250 ok\r\n")?;
-                }
-                ("DATA", _) => {
-                    write!(stream, "354 go on\r\n")?;
-                    let headers = headers(&mut reader)?;
-                    let body = mail_body(&mut reader)?;
-                    self.take(Got { headers, body });
-                    write!(stream, "250 taken\r\n")?;
-                }
-                ("QUIT", _) => {
-                    write!(stream, "221 bye\r\n")?;
-                    return Ok(());
-                }
-                _ => write!(stream, "250 ok\r\n")?,
-            }
+            Mood::Hangs | Mood::HangsAfterData => self.hang(),
+            Mood::AnswersData(_) => Ok(()),
         }
     }
 
     /// Says nothing until it is told to behave otherwise.
-    fn hang(&self) -> std::io::Result<()> {
-        while self.mood() == Mood::Hangs {
+    pub(crate) fn hang(&self) -> std::io::Result<()> {
+        while matches!(self.mood(), Mood::Hangs | Mood::HangsAfterData) {
             thread::sleep(Duration::from_millis(20));
         }
         Ok(())
@@ -201,7 +188,7 @@ impl Receiver {
 }
 
 /// Header lines up to the empty one; continued lines are joined.
-fn headers(reader: &mut impl BufRead) -> std::io::Result<Vec<(String, String)>> {
+pub(crate) fn headers(reader: &mut impl BufRead) -> std::io::Result<Vec<(String, String)>> {
     let mut found: Vec<(String, String)> = Vec::new();
     loop {
         let mut line = String::new();
@@ -220,18 +207,6 @@ fn headers(reader: &mut impl BufRead) -> std::io::Result<Vec<(String, String)>> 
     }
 }
 
-/// The lines of a mail up to the dot, soft line breaks of quoted-printable joined.
-fn mail_body(reader: &mut impl BufRead) -> std::io::Result<String> {
-    let mut body = String::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line)? == 0 || line.trim_end() == "." {
-            return Ok(body.replace("=\r\n", "").replace("=3D", "="));
-        }
-        body.push_str(line.strip_prefix('.').unwrap_or(&line));
-    }
-}
-
 /// HMAC-SHA256 as RFC 2104 has it, to check signatures with something else than what made them.
 #[must_use]
 pub fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
@@ -244,4 +219,25 @@ pub fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
     }
     let inner = Sha256::new().chain_update(block.map(|b| b ^ 0x36)).chain_update(message).finalize();
     Sha256::new().chain_update(block.map(|b| b ^ 0x5c)).chain_update(inner).finalize().to_vec()
+}
+
+/// Base64 without any library, to check what one made.
+///
+/// # Panics
+/// It is none.
+#[must_use]
+pub fn base64(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut bytes = Vec::new();
+    let (mut bits, mut count) = (0_u32, 0_u32);
+    for c in text.bytes().filter(|c| *c != b'=') {
+        let value = ALPHABET.iter().position(|known| *known == c).expect("base64");
+        bits = (bits << 6) | u32::try_from(value).expect("six bits");
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
 }
