@@ -110,8 +110,7 @@ async fn e6_a_freeze_of_everything_is_known_to_whoever_makes_notices() {
 async fn n2_marks_of_what_is_over_are_forgotten() {
     let dir = tempfile::tempdir().unwrap();
     let clock = ManualClock::at(NOW);
-    let store = SqliteStore::open(&dir.path().join("books.db")).unwrap();
-    let books = Books::by_hand(store, Arc::new(clock.clone()), Mode::Production).unwrap();
+    let books = by_hand(&dir.path().join("books.db"), &clock);
     run(&books, [found(1), set_price(), issue_key(1, 40), site_in_group(1), claim_into_group(1, 1)]).await;
     run(&books, [claim_device(1, 7)]).await;
     let mut most = 0;
@@ -141,11 +140,10 @@ fn nth(n: u32) -> OrganizationId {
     OrganizationId::from_bytes(bytes)
 }
 
-/// So many organizations with a device and no license, whose management locks in a week.
+/// Books kept by hand, just opened, with so many organizations of a device and no license, which were told so.
 async fn many(count: u32, clock: &ManualClock, path: &Path) -> Books {
-    let store = SqliteStore::open(path).unwrap();
-    let books = Books::by_hand(store, Arc::new(clock.clone()), Mode::Production).unwrap();
-    for n in 0..count {
+    let books = open(path, clock);
+    let changes = |n: u32| {
         let id = nth(n);
         let name = format!("Organization {n}");
         let settings = SettingsChange::default();
@@ -157,9 +155,23 @@ async fn many(count: u32, clock: &ManualClock, path: &Path) -> Books {
         let device = NewDevice { id: device(n), model, product, units: 1, trial_secs: None, doors: None };
         let claim = Command::ClaimDevice { device, site };
         let to = |command| Change::Organization { id, command };
-        run(&books, [Change::FoundOrganization(founding), to(create), to(claim)]).await;
+        [Change::FoundOrganization(founding), to(create), to(claim)]
+    };
+    // As many at once as may wait for the writer: they are committed together.
+    for first in (0..count).step_by(300) {
+        let asked = (first..count.min(first + 300)).flat_map(changes);
+        let answers: Vec<_> = asked.map(|change| queue(&books, ask(change))).collect();
+        for answer in answers {
+            answer.await.unwrap().unwrap();
+        }
     }
-    books
+    books.close().await;
+    by_hand(path, clock)
+}
+
+fn by_hand(path: &Path, clock: &ManualClock) -> Books {
+    let store = SqliteStore::open(path).unwrap();
+    Books::by_hand(store, Arc::new(clock.clone()), Mode::Production).unwrap()
 }
 
 async fn count(books: &Books) -> usize {
@@ -191,8 +203,7 @@ async fn n2_many_organizations_are_looked_at_in_pieces() {
     assert_eq!(told, 300, "each was told once: {pieces:?}");
     assert!(pieces.iter().all(|piece| *piece <= 65), "{pieces:?}");
     drop(books);
-    let store = SqliteStore::open(&dir.path().join("books.db")).unwrap();
-    let books = Books::by_hand(store, Arc::new(clock.clone()), Mode::Production).unwrap();
+    let books = by_hand(&dir.path().join("books.db"), &clock);
     (0..4).for_each(|_| books.turn());
     assert_eq!(count(&books).await, 300, "a start tells nothing twice");
 }
@@ -221,8 +232,7 @@ async fn n2_ten_thousand_organizations_are_looked_at_in_pieces() {
     assert_eq!(count(&books).await, 2 * COUNT as usize);
     drop(books);
     let opened = Instant::now();
-    let store = SqliteStore::open(&path).unwrap();
-    let books = Books::by_hand(store, Arc::new(clock.clone()), Mode::Production).unwrap();
+    let books = by_hand(&path, &clock);
     println!("opened in {:?}", opened.elapsed());
     pieces(&books, "at a start, with nothing to tell");
     assert_eq!(count(&books).await, 2 * COUNT as usize);

@@ -37,7 +37,7 @@ pub enum NoticeFacts {
         schedule: Schedule,
         /// The first day and the last, if its devices lock on different days (domain E6).
         #[serde(skip_serializing_if = "Option::is_none")]
-        paced: Option<Paced>,
+        paced: Option<Box<Paced>>,
         /// What the waiting renewals will be short of, if any wait (domain K3).
         #[serde(skip_serializing_if = "Option::is_none")]
         renewal_short: Option<Vec<Finding>>,

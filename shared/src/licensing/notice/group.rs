@@ -15,6 +15,7 @@ use crate::licensing::organization::Organization;
 use crate::licensing::safety::FreezeView;
 use crate::licensing::view::FindingView;
 use crate::time::Timestamp;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -223,7 +224,7 @@ impl Scene<'_> {
             in_use: group.figures.in_use.clone(),
             findings: findings.map(|f| FindingView { finding: *f, sentence: f.sentence() }).collect(),
             schedule: self.schedule(),
-            paced: self.paced(),
+            paced: self.paced().map(Box::new),
             renewal_short: self.renewal_short(),
             renewed_until: self.renewed_until(),
             cures: cures(organization, group, self.now),

@@ -10,6 +10,9 @@ use crate::time::{Seconds, Timestamp};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+/// What ends the waiting of an operation; `None` if time does.
+type Decide<'a> = Option<&'a dyn Fn(HeldId) -> Command>;
+
 fn kinds(teller: &Teller) -> Vec<&'static str> {
     teller.heard.iter().map(|(_, notice)| notice.head.kind.name()).collect()
 }
@@ -22,7 +25,7 @@ fn e6_an_operation_that_waits_is_told_and_so_is_its_end() {
     let reject = |held| Command::Safety(SafetyCommand::Reject { held, by: who("bob") });
     let approve =
         |held| Command::Safety(SafetyCommand::Approve { held, by: who("bob"), made_by: Vec::new() });
-    let decided: [(&str, Option<&dyn Fn(HeldId) -> Command>); 4] = [
+    let decided: [(&str, Decide<'_>); 4] = [
         ("withdrawn", Some(&withdraw)),
         ("rejected", Some(&reject)),
         ("approved", Some(&approve)),
