@@ -220,7 +220,7 @@ impl File<'_> {
         let created_at = cells.parsed::<Timestamp>("created_at");
         let mode = cells.optional::<ClaimMode>("mode");
         let waited = cells.optional::<u64>("waited_secs");
-        let code = match cells.text("code").map(|text| KeyCode::parse(text)) {
+        let code = match cells.text("code").map(KeyCode::parse) {
             None => (self.random)().map(KeyCode::from_random),
             Some(Ok(code)) => Some(code),
             Some(Err(refusal)) => {
