@@ -68,9 +68,9 @@ bench:
 	$(CARGO) bench --locked -p coterm-tests --bench cloud
 	$(CARGO) bench --locked -p coterm-tests --bench fleet
 
-# The simulated fleet: shared/docs/SIMULATION.md. Built as the tests are, but for the rules, which are optimized.
+# The simulated fleet: shared/docs/SIMULATION.md. Without the daemon around books and reconciler, and optimized.
 FIRST ?= 1
-SIM = $(CARGO) --config tests/sim/profile.toml run --quiet --locked -p coterm-tests --example sim --
+SIM = $(CARGO) --config tests/sim/profile.toml run --quiet --locked -p coterm-sim --
 sim: SEEDS ?= 2000
 sim:
 	$(SIM) --seeds $(SEEDS) --first $(FIRST)

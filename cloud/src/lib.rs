@@ -1,23 +1,38 @@
 //! The cloud side of Coterm: the books, the reconciler, the broker and the interfaces to people and programs.
 
+#[cfg(feature = "daemon")]
 pub mod access;
 pub mod alarms;
+#[cfg(feature = "daemon")]
 pub mod app;
+#[cfg(feature = "daemon")]
 pub mod auth;
+#[cfg(feature = "daemon")]
 pub mod backup;
 pub mod books;
+#[cfg(feature = "daemon")]
 pub mod broker;
 pub mod clock;
+#[cfg(feature = "daemon")]
 pub mod config;
+#[cfg(feature = "daemon")]
 pub mod conformance;
+#[cfg(feature = "daemon")]
 pub mod demo;
+#[cfg(feature = "daemon")]
 pub mod enrolment;
+#[cfg(feature = "daemon")]
 pub mod exports;
+#[cfg(feature = "daemon")]
 pub mod http;
 pub mod imports;
+#[cfg(feature = "daemon")]
 pub mod keys;
+#[cfg(feature = "daemon")]
 pub mod manual;
+#[cfg(feature = "daemon")]
 pub mod metrics;
+#[cfg(feature = "daemon")]
 pub mod mqtt;
 pub mod notify;
 pub mod ports;
@@ -25,5 +40,6 @@ pub mod reconcile;
 pub mod signer;
 mod space;
 pub mod store;
+#[cfg(feature = "daemon")]
 pub mod telemetry;
 pub mod transactions;

@@ -4,31 +4,34 @@
 //! instant is. Dropping it is `kill -9` at whatever each task was waiting for. Power that goes in the middle of a commit is
 //! the store's matter; from then on nothing of this daemon gets out.
 
+use crate::operator::ADA;
 use crate::plan::{BEGINS_SECS, Plan};
 use crate::planted::Planted;
 use crate::store::{Shared, Store, locked};
 use crate::trust::{Keys, domain};
-use coterm_cloud::books::{Books, BooksError, Committed, Mode, Request};
+use coterm_cloud::books::{
+    Books, BooksError, Change, Committed, ImportFile, Imported, Mode, Request, StoredResponse,
+};
 use coterm_cloud::clock::Clock;
 use coterm_cloud::ports::{BoxFuture, Broker, Outgoing, PublishError};
 use coterm_cloud::reconcile::{
-    Confirmation, Counters, Kept, LatestInbox, Ledger, LedgerError, Memory, Outcome, Reconciler, Said,
+    Confirmation, Counters, Fresh, Kept, LatestInbox, Ledger, LedgerError, Memory, Outcome, Reconciler, Said,
     Settings, SigningLedger, Stored, TokenKeys, TokenPolicy, Touched, Wish,
 };
 use coterm_cloud::signer::Documents;
 use coterm_shared::enforcement::Schedule;
 use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
-use coterm_shared::licensing::Wanted;
+use coterm_shared::licensing::{Command, PreviewDigest, SafetyCommand, Wanted};
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::{Expected, TokenVersion, reopen_stored};
-use std::collections::BTreeMap;
+use coterm_shared::token::{Claims, Expected, TokenVersion, reopen_stored};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// A token as it was issued, known to the world and to nobody in it.
@@ -59,6 +62,14 @@ pub struct Air {
     pub issued: BTreeMap<Arc<[u8]>, Issue>,
     /// Tokens that were let out before they were on disk.
     pub early: Vec<TokenVersion>,
+    /// Sequences that are taken, by organization.
+    pub taken: BTreeSet<(OrganizationId, TokenVersion)>,
+    /// Tokens with a sequence that was taken, and whether two clouds or an old database may have meant well.
+    pub twice: Vec<TokenVersion>,
+    /// Tokens that announce what a freeze forbids, and how often one was looked at.
+    pub thawed: Vec<TokenVersion>,
+    /// Tokens issued under a freeze.
+    pub frozen: u64,
 }
 
 /// The clock of the machine a daemon runs on.
@@ -115,6 +126,7 @@ struct AirBroker {
     line: Arc<Line>,
     disk: Shared,
     clock: Arc<MachineClock>,
+    said: Arc<Notify>,
 }
 
 impl Broker for AirBroker {
@@ -142,6 +154,7 @@ impl Broker for AirBroker {
                 message.payload = Arc::clone(&last.payload);
             }
             air.sent.push((self.clock.world_millis(), self.number, message));
+            self.said.notify_one();
             Ok(())
         })
     }
@@ -195,6 +208,15 @@ impl Watched {
         }
     }
 
+    /// Whether a token issued under a freeze of `since` announces no further step before its own lease ends (E6).
+    fn is_frozen(&self, fresh: &Fresh, organization: OrganizationId, since: Timestamp) -> bool {
+        let expected = Expected { trust_domain: domain(), device: fresh.device.clone(), organization };
+        let Ok(token) = reopen_stored(&fresh.bytes, &self.keys.keyring(), &expected) else { return true };
+        let Claims { schedule, lease_ends_at, .. } = token.claims();
+        let reached = |at: Option<Timestamp>| at.is_none_or(|at| at <= since || at >= *lease_ends_at);
+        reached(schedule.lock_at) && reached(schedule.stop_at)
+    }
+
     /// The same wish, with the bug that was put in.
     fn spoilt(&self, mut wish: Wish) -> Wish {
         let schedule = &mut wish.wanted.schedule;
@@ -210,6 +232,7 @@ impl Watched {
                 schedule.stop_at = schedule.stop_at.map(|at| at.saturating_add(spent));
             }
             Some(Planted::StopForgotten) => schedule.stop_at = None,
+            Some(Planted::FreezeIgnored) => wish.wanted.frozen_since = None,
             _ => {}
         }
         wish
@@ -258,11 +281,20 @@ impl Ledger for Watched {
                     device: fresh.device.clone(),
                     organization: wish.wanted.organization,
                     version: fresh.issued.version,
-                    schedule: wish.wanted.schedule,
+                    schedule: wish.wanted.schedule_for(fresh.issued.lease_ends_at),
                     issued_at: fresh.issued.issued_at,
                     offline_lock_at: fresh.issued.issued_at.saturating_add(self.offline),
                     truly_at: BEGINS_SECS + self.clock.world_millis() / 1000,
                 };
+                if !air.taken.insert((issue.organization, issue.version)) {
+                    air.twice.push(issue.version);
+                }
+                if let Some(since) = wish.wanted.frozen_since {
+                    air.frozen += 1;
+                    if !self.is_frozen(fresh, issue.organization, since) {
+                        air.thawed.push(issue.version);
+                    }
+                }
                 air.issued.insert(Arc::clone(&fresh.bytes), issue);
             }
             Ok(outcomes)
@@ -329,6 +361,8 @@ pub struct Node {
     /// The clock of its machine.
     pub clock: Arc<MachineClock>,
     documents: watch::Sender<Documents>,
+    /// It has said something.
+    said: Arc<Notify>,
     base: Instant,
     base_millis: u64,
 }
@@ -370,6 +404,8 @@ impl Node {
             nonce_interval: Seconds(60),
         };
         let (own, planted) = (keys.clone(), plan.planted);
+        let said = Arc::new(Notify::new());
+        let says = Arc::clone(&said);
         let (keys, air, received) = (Arc::new(keys.clone()), Arc::clone(air), Arc::clone(&inbox));
         let started = runtime.block_on(async move {
             let base = Instant::now();
@@ -392,18 +428,31 @@ impl Node {
                 line: Arc::clone(&machine.line),
                 disk: Arc::clone(&machine.disk),
                 clock: Arc::clone(&clock),
+                said: says,
             });
             let reconciler = Reconciler::start(settings, ledger, broker, received, known).await.ok()?;
             Some((base, clock, books, reconciler))
         });
         let (base, clock, books, reconciler) = started?;
-        Some(Node { runtime, books, reconciler, inbox, clock, documents, base, base_millis: now })
+        Some(Node { runtime, books, reconciler, inbox, clock, documents, said, base, base_millis: now })
     }
 
-    /// Lets it do everything it does until `now`.
-    pub fn run_until(&self, now: u64) {
-        let until = self.base + Duration::from_millis(now - self.base_millis);
-        self.runtime.block_on(async { tokio::time::sleep_until(until).await });
+    /// Lets it do everything it does until `now`, or until it says something; tells when that is.
+    pub fn run_until(&self, now: u64) -> u64 {
+        let until = self.base + Duration::from_millis(now.saturating_sub(self.base_millis));
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = self.said.notified() => {
+                    // What else it says at this instant belongs to it.
+                    for _ in 0..8 {
+                        tokio::task::yield_now().await;
+                    }
+                    self.clock.world_millis().min(now)
+                }
+                () = tokio::time::sleep_until(until) => now,
+            }
+        })
     }
 
     /// Lets what was just handed to it be looked at.
@@ -415,9 +464,25 @@ impl Node {
         });
     }
 
-    /// Asks the books.
-    pub fn execute(&self, request: Request) -> Result<Committed, BooksError> {
-        self.runtime.block_on(self.books.execute(request))
+    /// Asks the books, for everything at once.
+    pub fn execute(&self, requests: Vec<Request>) -> Vec<Result<Committed, BooksError>> {
+        self.runtime.block_on(self.books.execute_together(requests))
+    }
+
+    /// The digest of what an approval would do now, as whoever approves has looked at it; `None` for anything else.
+    pub fn approval_seen(&self, change: &Change) -> Option<PreviewDigest> {
+        let Change::Organization { command: Command::Safety(SafetyCommand::Approve { .. }), .. } = change
+        else {
+            return None;
+        };
+        let shown = self.runtime.block_on(self.books.preview(change.clone())).ok()??;
+        Some(shown.digest)
+    }
+
+    /// Imports a file.
+    pub fn import(&self, file: ImportFile, request_id: String) -> Result<Imported, BooksError> {
+        let respond = |_, _: &[_]| StoredResponse { status: 200, body: Vec::new() };
+        self.runtime.block_on(self.books.import(file, ADA.to_owned(), request_id, None, false, respond))
     }
 
     /// Lets the books answer their timers.

@@ -61,8 +61,11 @@ impl Flash {
     pub fn cut(&mut self, cut: Cut) {
         for n in 0..2 {
             if let (Some(cached), Cut::Torn) = (self.cached[n].take(), cut) {
-                self.durable[n] = torn(&self.durable[n], &cached);
                 self.generation += 1;
+                // Somewhere in what is not padding.
+                let written = cached.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+                let at = written * (1 + self.generation as usize * 7 % 15) / 16;
+                self.durable[n] = torn(&self.durable[n], &cached, at);
             }
         }
         self.cached = [None, None];
@@ -101,8 +104,7 @@ impl Flash {
 }
 
 /// The first part is new, the rest as it was.
-fn torn(old: &[u8], new: &[u8]) -> Vec<u8> {
-    let at = new.len() / 2;
+fn torn(old: &[u8], new: &[u8], at: usize) -> Vec<u8> {
     let mut mixed = new[..at].to_vec();
     mixed.extend(old.iter().skip(at));
     mixed

@@ -36,6 +36,8 @@ invariants! {
     Converges = 9 "when faults stop, every device reaches its group's mode within two reconcile intervals",
     Egress = 10 "no output that matters for egress is commanded: a class is never driven beyond its cap",
     Books = 11 "the books judge every group as a recount of its keys and devices does",
+    Held = 13 "what waits for the vendor is not done, and nobody approves what they asked for",
+    Frozen = 14 "no token issued under a freeze announces a further step before its own lease ends",
     Line = 12 "a broker that kicks is not hammered",
 }
 

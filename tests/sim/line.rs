@@ -187,7 +187,6 @@ impl World {
                 node.inbox.deliver(id.clone(), incoming.clone());
             }
         }
-        self.busy_until = self.busy_until.max(self.now + 2 * SECOND);
     }
 
     pub fn hear(&mut self, device: usize, report: bool, payload: &[u8]) {

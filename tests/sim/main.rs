@@ -36,6 +36,7 @@ mod runner;
 mod store;
 mod strikes;
 mod trust;
+mod vendor;
 mod watch;
 mod world;
 

@@ -9,7 +9,7 @@ use crate::recount;
 use crate::rng::Rng;
 use crate::store::{Db, locked};
 use crate::world::World;
-use coterm_cloud::books::{BooksError, Change, Idempotency, NewPart, Request};
+use coterm_cloud::books::{BooksError, Change, Committed, Idempotency, NewPart, Request};
 use coterm_shared::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use coterm_shared::licensing::{
     ClaimMode, Command, FoundOrganization, NewDevice, OrderLine, Organization, PartRequest, PartTarget,
@@ -24,6 +24,9 @@ use std::collections::BTreeMap;
 /// What is licensed, by the class of the device.
 const PRODUCTS: [ProductType; 3] =
     [ProductType::CAMERA, ProductType::DOOR, ProductType::ENVIRONMENTAL_SENSOR];
+
+/// Who asks.
+pub const ADA: &str = "user:ada";
 
 /// A change that was acknowledged.
 #[derive(Clone, Debug)]
@@ -58,7 +61,8 @@ pub struct Office {
     rng: Rng,
 }
 
-fn id(n: u64, kind: u8) -> [u8; 16] {
+/// An id of this number.
+pub fn id(n: u64, kind: u8) -> [u8; 16] {
     let mut bytes = [kind; 16];
     bytes[..8].copy_from_slice(&(0x0190_0000_0000_7000 + n).to_be_bytes());
     bytes
@@ -85,13 +89,20 @@ impl Office {
         self.looked.clear();
     }
 
-    fn fresh(&mut self) -> u64 {
+    /// A number nobody has had.
+    pub fn fresh(&mut self) -> u64 {
         self.rng.next() >> 20
+    }
+
+    /// The id of the next request.
+    pub fn next_request(&mut self) -> String {
+        self.requests += 1;
+        format!("req-{}", self.requests)
     }
 }
 
 /// A device as it is claimed.
-fn new_device(plan: &Plan, id: DeviceId, trial: Option<u64>) -> NewDevice {
+pub fn new_device(plan: &Plan, id: DeviceId, trial: Option<u64>) -> NewDevice {
     let n: usize = id.as_str().trim_start_matches("dev-").parse().unwrap_or(0);
     let product = PRODUCTS[n % PRODUCTS.len()];
     let units = if product == ProductType::DOOR && n.is_multiple_of(2) { 2 } else { 1 };
@@ -102,16 +113,48 @@ fn new_device(plan: &Plan, id: DeviceId, trial: Option<u64>) -> NewDevice {
 impl World {
     /// Asks the books of a daemon, and writes down what it answered.
     fn ask(&mut self, node: usize, change: Change, request_id: String) -> bool {
+        self.ask_together(node, vec![(change, request_id)])
+    }
+
+    /// Asks the books of a daemon for several changes at once; tells whether all were done.
+    pub fn ask_together(&mut self, node: usize, changes: Vec<(Change, String)>) -> bool {
         let Some(daemon) = &self.nodes[node] else { return false };
-        let key = request_id.clone();
-        let organization = change.organization();
-        let before = organization.and_then(|id| daemon.books.present(id, daemon.now()));
-        let request = Request {
-            idempotency: Some(Idempotency { principal: "ada".to_owned(), key, fingerprint: [7; 32] }),
-            ..Request::new("user:ada", request_id.clone(), change.clone())
-        };
-        let answer = daemon.execute(request);
+        let mut before: BTreeMap<OrganizationId, Organization> = BTreeMap::new();
+        let mut requests = Vec::new();
+        for (change, request_id) in &changes {
+            let presently = |id| daemon.books.present(id, daemon.now()).map(|now| (id, now));
+            before.extend(change.organization().and_then(presently));
+            requests.push(Request {
+                idempotency: Some(Idempotency {
+                    principal: "ada".to_owned(),
+                    key: request_id.clone(),
+                    fingerprint: [7; 32],
+                }),
+                expected_preview: daemon.approval_seen(change),
+                ..Request::new(ADA, request_id.clone(), change.clone())
+            });
+        }
+        let answers = daemon.execute(requests);
         daemon.settle();
+        let mut all = true;
+        for ((change, request_id), answer) in changes.into_iter().zip(answers) {
+            all &= self.answered(node, change, request_id, answer, &mut before);
+        }
+        self.collect();
+        all
+    }
+
+    /// Writes down what the books of a daemon answered. `before` is each organization as it was before this change, and
+    /// then as it is after it.
+    fn answered(
+        &mut self,
+        node: usize,
+        change: Change,
+        request_id: String,
+        answer: Result<Committed, BooksError>,
+        before: &mut BTreeMap<OrganizationId, Organization>,
+    ) -> bool {
+        let organization = change.organization();
         let name = match &change {
             Change::Organization { command, .. } => command.name(),
             Change::FoundOrganization(_) => "found",
@@ -123,7 +166,7 @@ impl World {
             Change::Platform(command) => command.name(),
         };
         let position = locked(&self.machines[node].disk).db.position();
-        let done = match answer {
+        match answer {
             Ok(committed) => {
                 self.note(&[30, committed.version], || {
                     format!("cloud {node}: {name} done, version {} ({request_id})", committed.version)
@@ -137,13 +180,18 @@ impl World {
                         position,
                     });
                 }
+                let known = organization.and_then(|id| before.remove(&id));
+                if let (Some(id), Some(after)) = (organization, &committed.organization) {
+                    before.insert(id, after.clone());
+                }
                 if committed.replayed.is_none()
-                    && let (Some(before), Some(after)) = (before, &committed.organization)
+                    && let (Some(before), Some(after)) = (known, &committed.organization)
                 {
                     let verdict = recount::credit(&change, &before, after, committed.at);
                     self.check(Invariant::Credit, verdict.is_ok(), || {
                         format!("{name}: {}", verdict.err().unwrap_or_default())
                     });
+                    self.look_at_held(&change, &before, &committed, after);
                 }
                 true
             }
@@ -161,19 +209,17 @@ impl World {
                 }
                 false
             }
-        };
-        self.busy_until = self.busy_until.max(self.now + 2_000);
-        self.collect();
-        done
+        }
     }
 
-    fn request(&mut self, node: usize, change: Change) -> bool {
-        self.operators.requests += 1;
-        let request_id = format!("req-{}", self.operators.requests);
+    /// Asks for something new.
+    pub fn request(&mut self, node: usize, change: Change) -> bool {
+        let request_id = self.operators.next_request();
         self.ask(node, change, request_id)
     }
 
-    fn command(&mut self, node: usize, organization: usize, command: Command) -> bool {
+    /// The same of an organization.
+    pub fn command(&mut self, node: usize, organization: usize, command: Command) -> bool {
         let id = self.operators.organizations[organization];
         self.request(node, Change::Organization { id, command })
     }
@@ -197,6 +243,8 @@ impl World {
                 stop_after_lock_secs: Some(Seconds(stop)),
                 scope: (self.plan.seed.is_multiple_of(3)).then_some(Scope::Product),
                 countdown_secs: Some(Seconds(self.plan.sweep / 1_000 * 8)),
+                hold_devices: self.plan.hold.map(|(devices, _)| devices),
+                hold_share_percent: self.plan.hold.map(|(_, share)| share),
                 ..SettingsChange::default()
             };
             self.request(
@@ -274,7 +322,8 @@ impl World {
         self.request(node, Change::ClaimKey { organization: id, code, group, mode });
     }
 
-    fn organization(&self, node: usize, organization: usize) -> Option<Organization> {
+    /// An organization as a daemon has it.
+    pub fn organization(&self, node: usize, organization: usize) -> Option<Organization> {
         self.nodes[node].as_ref()?.books.organization(self.operators.organizations[organization])
     }
 
@@ -306,6 +355,9 @@ impl World {
         }
         let (group, site) = (*dice.pick(&groups), *dice.pick(&sites));
         let mode = if dice.chance(400) { ClaimMode::Renewal } else { ClaimMode::Increase };
+        if dice.chance(250) {
+            return self.operate_vendor(node, organization, &of, &mut dice);
+        }
         let n = self.operators.fresh();
         let some = |dice: &mut Rng, of: &[DeviceId]| (!of.is_empty()).then(|| dice.pick(of).clone());
         match dice.below(20) {

@@ -81,6 +81,8 @@ pub struct Plan {
     pub offline_secs: u64,
     /// The organizations' grace and the time from lock to stop, in seconds.
     pub ladder: (u64, u64),
+    /// How many devices, and which share of them in percent, one operation may put on the way to lock, if not the default.
+    pub hold: Option<(u64, u64)>,
     /// The longest time between persisted ticks on devices, in seconds.
     pub longest_tick_secs: u64,
     /// For how long a wall clock must be steady to be adopted, in seconds.
@@ -125,6 +127,7 @@ impl Plan {
             lease_secs: hours(&mut rng, 12, 60),
             offline_secs: hours(&mut rng, 48, 120),
             ladder,
+            hold: rng.chance(600).then(|| (rng.range(1, 3), rng.range(1, 20))),
             longest_tick_secs: *rng.pick(&[600, 3_600, 3_600, 7_200]),
             steady_secs: hours(&mut rng, 6, 24),
             observe: rng.range(2, 8) * HOUR,

@@ -29,7 +29,7 @@ planted! {
     SyncLies = "sync-lies" "the agent acts and reports before its state is on the flash",
     OneSlot = "one-slot" "the state file is overwritten in place, so a torn write leaves none",
     OlderSlot = "older-slot" "after a restart the older of the two slots is read",
-    AckEarly = "ack-before-commit" "a change is acknowledged before it is on disk",
+    AckEarly = "ack-before-commit" "a change is acknowledged before it is on disk, and a crash costs the last few",
     IssuedLate = "publish-before-commit" "tokens go out before their sequence is on disk",
     SeqFromClock = "seq-from-clock" "a sequence is the clock, whatever was issued before",
     StaleStart = "stale-start" "a start reads an old copy of the database",
@@ -55,5 +55,7 @@ planted! {
     GraceProlonged = "grace-prolonged" "every token begins its grace anew",
     StopForgotten = "stop-forgotten" "tokens carry no stop",
     NoFarewell = "no-farewell" "a retired device is told nothing",
+    FreezeIgnored = "freeze-ignored" "tokens announce the ladder of the books while a freeze lasts",
+    SelfApproval = "self-approval" "whoever asks for an approval is taken for somebody new",
     MixedUp = "mixed-up" "a device is sent what was last sent to another",
 }

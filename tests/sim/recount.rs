@@ -2,7 +2,9 @@
 
 use coterm_cloud::books::Change;
 use coterm_shared::finding::Finding;
-use coterm_shared::licensing::{Command, DeviceState, Group, KeyState, LicenseKey, Organization, Term};
+use coterm_shared::licensing::{
+    Command, DeviceState, Group, HeldOperation, KeyState, LicenseKey, Organization, SafetyCommand, Term,
+};
 use coterm_shared::product::ProductType;
 use coterm_shared::time::Timestamp;
 use std::collections::BTreeMap;
@@ -44,31 +46,43 @@ pub fn credit(
     }
     let total = |of: &Organization| of.keys().map(|key| worth(key, now)).sum::<i128>();
     let gained = total(after) - total(before);
-    let queued = |id| before.key(id).is_some_and(|key| matches!(key.state, KeyState::Queued { .. }));
-    let exact = match change {
-        Change::ClaimKey { .. } => {
-            let came = after.keys().find(|key| before.key(key.issued.id).is_none());
-            let came = came.map_or(0, |key| weight(key) * (secs(key.issued.ends_at) - secs(now)));
-            return if gained == came {
-                Ok(())
-            } else {
-                Err(format!("a key worth {came} came, {gained} was gained"))
-            };
+    let asked = match change {
+        // What is approved does what it was asked for as.
+        Change::Organization { command: Command::Safety(SafetyCommand::Approve { held, .. }), .. } => {
+            before.held_operation(*held).and_then(HeldOperation::command).map(|held| held.command)
         }
-        Change::Organization { command: Command::UnclaimKey { id }, .. } => !queued(*id),
-        Change::SplitKey { key, .. } => !queued(*key),
-        // A key that waits again begins with what is left.
-        Change::Organization { .. } => true,
-        Change::FoundOrganization(_)
-        | Change::TransferKey { .. }
-        | Change::WithLicenses { .. }
-        | Change::Prepared(_)
-        | Change::Platform(_) => false,
+        Change::Organization { command, .. } => Some(command.clone()),
+        _ => None,
+    };
+    if matches!(change, Change::ClaimKey { .. }) || matches!(asked, Some(Command::ClaimKey { .. })) {
+        let came = after.keys().find(|key| before.key(key.issued.id).is_none());
+        let came = came.map_or(0, |key| weight(key) * (secs(key.issued.ends_at) - secs(now)));
+        return if gained == came {
+            Ok(())
+        } else {
+            Err(format!("a key worth {came} came, {gained} was gained"))
+        };
+    }
+    // A key that waits again begins with what is left.
+    let queued = |id| before.key(id).is_some_and(|key| matches!(key.state, KeyState::Queued { .. }));
+    let exact = match (change, &asked) {
+        (_, Some(Command::UnclaimKey { id } | Command::SplitKey { id, .. })) => !queued(*id),
+        (Change::SplitKey { key, .. }, _) => !queued(*key),
+        (Change::Organization { .. }, _) => true,
+        _ => false,
     };
     if gained > 0 || (exact && gained < 0) {
         return Err(format!("{gained} weighted seconds were gained"));
     }
     Ok(())
+}
+
+/// Whether nothing of the licenses and devices of an organization differs.
+pub fn same(before: &Organization, after: &Organization) -> bool {
+    before.keys().eq(after.keys())
+        && before.devices().eq(after.devices())
+        && before.sites().eq(after.sites())
+        && before.groups().eq(after.groups())
 }
 
 /// What every group has, uses and lacks (domain C1, D1, G6).

@@ -89,7 +89,6 @@ impl World {
             trace: traced.then(Vec::new),
             digest: 0xcbf2_9ce4_8422_2325,
             calm: false,
-            busy_until: 0,
             events: 0,
             plan,
         };

@@ -16,6 +16,7 @@ use coterm_cloud::store::{
 use coterm_shared::id::{DeviceId, NoticeId, OrganizationId};
 use coterm_shared::time::Timestamp;
 use rpds::{RedBlackTreeMapSync, VectorSync};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What is stored.
@@ -66,6 +67,9 @@ pub enum Fuse {
     After(u64),
 }
 
+/// Commits that a disk with a cache nobody syncs may lose.
+const UNSYNCED: usize = 16;
+
 /// The disk, with what is on it.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
@@ -81,8 +85,8 @@ pub struct Disk {
     pub commits: u64,
     /// Commits that found no room.
     pub refused: u64,
-    /// What was on it before the last commit.
-    pub before: Db,
+    /// What was on it before the last few commits, if somebody is to find that it is again.
+    pub before: VecDeque<Db>,
     /// The bug that was put in.
     pub planted: Option<Planted>,
 }
@@ -130,7 +134,11 @@ impl Reads for Reader {
     }
 
     fn entries(&self, stream: StreamId, after: u64, limit: u32) -> Result<Vec<Envelope>> {
-        self.read(|db| db.entries(stream).skip(after as usize).take(limit as usize).cloned().collect())
+        let behind = (after as usize)..(after as usize).saturating_add(limit as usize);
+        self.read(|db| {
+            let entries = db.streams.get(&stream);
+            behind.map_while(|n| entries.and_then(|entries| entries.get(n))).cloned().collect()
+        })
     }
 
     fn snapshot(&self, stream: StreamId) -> Result<Option<Snapshot>> {
@@ -143,7 +151,8 @@ impl Reads for Reader {
 
     fn streams_after(&self, position: u64) -> Result<Vec<StreamId>> {
         self.read(|db| {
-            let mut after: Vec<StreamId> = db.order.iter().skip(position as usize).copied().collect();
+            let mut after: Vec<StreamId> =
+                (position as usize..).map_while(|n| db.order.get(n)).copied().collect();
             after.sort_unstable();
             after.dedup();
             after
@@ -233,7 +242,7 @@ impl OutboxWrites for Tx {
 }
 
 fn head(db: &Db, stream: StreamId) -> Head {
-    match db.entries(stream).last() {
+    match db.streams.get(&stream).and_then(VectorSync::last) {
         Some(last) => Head { version: last.seq, hash: last.hash },
         None => Head { version: 0, hash: genesis(stream) },
     }
@@ -352,7 +361,11 @@ impl Transaction for Tx {
         };
         if kept {
             let db = *db;
-            disk.before = std::mem::replace(&mut disk.db, db);
+            let before = std::mem::replace(&mut disk.db, db);
+            if disk.planted == Some(Planted::AckEarly) {
+                disk.before.truncate(UNSYNCED - 1);
+                disk.before.push_front(before);
+            }
             disk.commits += 1;
         }
         if survives {

@@ -312,7 +312,9 @@ impl World {
         }
         if self.plan.has(Planted::AckEarly) {
             let mut disk = locked(&self.machines[number].disk);
-            disk.db = disk.before.clone();
+            if let Some(old) = disk.before.pop_back() {
+                (disk.db, disk.before) = (old, Default::default());
+            }
         }
         self.note(&[23, number as u64], || format!("cloud {number} is dead"));
         if number != 0 {
@@ -520,6 +522,9 @@ impl World {
             }
         }
         self.collect();
+        if self.calm {
+            self.end_freezes();
+        }
         let pause = if self.calm { 20 * MINUTE } else { 5 * HOUR };
         self.after(pause, Event::Attend);
     }

@@ -9,19 +9,30 @@ use coterm_shared::token::{
     UnsignedDocument,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 /// The name of the deployment.
 pub fn domain() -> TrustDomain {
     "sim.coterm.test".parse().expect("a name")
 }
 
-fn secret(seed: u8) -> SigningKey {
-    SigningKey::from_bytes(&[seed; 32])
+/// Every key there may ever be, by its seed: making one takes longer than signing with it.
+static KEYS: LazyLock<Vec<(SigningKey, PublicKey)>> = LazyLock::new(|| {
+    (0..=u8::MAX)
+        .map(|seed| {
+            let secret = SigningKey::from_bytes(&[seed; 32]);
+            let public = PublicKey::from_bytes(secret.verifying_key().as_bytes()).expect("not weak");
+            (secret, public)
+        })
+        .collect()
+});
+
+fn secret(seed: u8) -> &'static SigningKey {
+    &KEYS[usize::from(seed)].0
 }
 
 fn public(seed: u8) -> PublicKey {
-    PublicKey::from_bytes(secret(seed).verifying_key().as_bytes()).expect("not weak")
+    KEYS[usize::from(seed)].1.clone()
 }
 
 fn sign(unsigned: &UnsignedDocument, seeds: &[u8]) -> Vec<u8> {
@@ -38,7 +49,7 @@ fn sign(unsigned: &UnsignedDocument, seeds: &[u8]) -> Vec<u8> {
 /// A key that signs tokens.
 #[derive(Debug)]
 pub struct Key {
-    secret: SigningKey,
+    secret: &'static SigningKey,
     public: PublicKey,
 }
 

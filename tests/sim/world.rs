@@ -133,8 +133,6 @@ pub struct World {
     pub digest: u64,
     /// Faults have stopped.
     pub calm: bool,
-    /// Daemons are looked after in small steps until then.
-    pub busy_until: u64,
     /// Events taken.
     pub events: u64,
 }
@@ -190,11 +188,14 @@ impl World {
     pub fn run(&mut self) {
         RANDOM.with(|state| state.set(self.plan.seed ^ 0x5eed));
         while self.violation.is_none() {
-            let Some(next) = self.queue.peek().map(|Reverse((at, _, _))| *at) else { break };
-            let until = if self.now < self.busy_until { next.min(self.now + 250) } else { next };
-            self.run_nodes(until);
-            if self.queue.peek().is_some_and(|Reverse((at, _, _))| *at > until) {
-                self.now = until;
+            let Some(Reverse((next, _, event))) = self.queue.peek() else { break };
+            if self.is_over(event) {
+                self.queue.pop();
+                continue;
+            }
+            let next = *next;
+            // What a daemon has just said may come before what was next.
+            if self.run_nodes(next) {
                 continue;
             }
             let Some(Reverse((at, _, event))) = self.queue.pop() else { break };
@@ -208,25 +209,52 @@ impl World {
         }
     }
 
-    /// Lets the daemons catch up, and the broker take what they published.
-    fn run_nodes(&mut self, until: u64) {
-        for node in self.nodes.iter().flatten() {
-            node.run_until(until.max(self.now));
+    /// Whether something queued is overtaken: most wake-ups are, by the next one.
+    fn is_over(&self, event: &Event) -> bool {
+        match event {
+            Event::Agent { device, life } => self.devices[*device].life != *life,
+            Event::Wake { device, wake } => self.devices[*device].wake != *wake,
+            Event::Connect { device, attempt } => self.devices[*device].attempt != *attempt,
+            Event::Round { device, round } => self.devices[*device].round != *round,
+            _ => false,
         }
-        self.collect();
     }
 
-    /// The broker takes what was published; daemons whose power went are gone.
-    pub fn collect(&mut self) {
-        let (sent, early) = {
+    /// Lets the daemons catch up, at most to the first thing one says; tells whether it was not the whole way.
+    fn run_nodes(&mut self, until: u64) -> bool {
+        let target = until.max(self.now);
+        let reached = self.nodes.iter().flatten().fold(target, |until, node| node.run_until(until));
+        self.now = reached.max(self.now);
+        self.collect() || self.now < target
+    }
+
+    /// The broker takes what was published, and tells whether there was anything; daemons whose power went are gone.
+    pub fn collect(&mut self) -> bool {
+        let (sent, early, twice, thawed, frozen) = {
             let mut air = self.air.lock().expect("whole");
-            (std::mem::take(&mut air.sent), std::mem::take(&mut air.early))
+            let Air { sent, early, twice, thawed, frozen, .. } = &mut *air;
+            let frozen = std::mem::take(frozen);
+            (
+                std::mem::take(sent),
+                std::mem::take(early),
+                std::mem::take(twice),
+                std::mem::take(thawed),
+                frozen,
+            )
         };
+        (0..frozen).for_each(|_| self.exercised.hit(Invariant::Frozen));
+        if let Some(version) = thawed.first() {
+            self.broken(Invariant::Frozen, format!("token {version} goes on under a freeze"));
+        }
         if let Some(version) = early.first() {
             self.broken(Invariant::Acknowledged, format!("token {version} went out before it was on disk"));
         }
+        // Two clouds do it, and one that has forgotten; that is what halts are for.
+        if let Some(version) = twice.first().filter(|_| !self.second_ever && !self.restored_ever) {
+            self.broken(Invariant::Acknowledged, format!("two tokens of an organization are {version}"));
+        }
+        let said = !sent.is_empty();
         for (at, machine, message) in sent {
-            self.busy_until = self.busy_until.max(at + 2 * SECOND);
             self.take(at, machine, &message);
         }
         for number in 0..self.nodes.len() {
@@ -234,20 +262,19 @@ impl World {
                 self.cloud_died(number);
             }
         }
+        said
     }
 
     fn happen(&mut self, event: Event) {
         match event {
             Event::Power { device } => self.power(device),
-            Event::Agent { device, life } if self.devices[device].life == life => self.start_agent(device),
-            Event::Wake { device, wake } if self.devices[device].wake == wake => {
+            Event::Agent { device, .. } => self.start_agent(device),
+            Event::Wake { device, .. } => {
                 if !self.plan.has(Planted::WakesIgnored) {
                     self.feed(device, Input::Tick);
                 }
             }
-            Event::Connect { device, attempt } if self.devices[device].attempt == attempt => {
-                self.connect(device)
-            }
+            Event::Connect { device, .. } => self.connect(device),
             Event::Down { device, session } => {
                 if self.devices[device].session.as_ref().is_some_and(|now| now.id == session) {
                     self.disconnect(device);
@@ -264,7 +291,7 @@ impl World {
                 }
             }
             Event::Hear { device, slot, payload } => self.hear(device, slot, &payload),
-            Event::Round { device, round } if self.devices[device].round == round => self.round(device),
+            Event::Round { device, .. } => self.round(device),
             Event::Resume { device } => {
                 if self.devices[device].suspended_until.is_some_and(|until| until <= self.now) {
                     self.happen_resume(device);
@@ -284,11 +311,8 @@ impl World {
             Event::Activate => self.keys.0.lock().expect("whole").activate(),
             Event::Backup => self.back_up(),
             Event::Calm => self.calm_down(),
-            Event::Agent { .. }
-            | Event::Wake { .. }
-            | Event::Connect { .. }
-            | Event::Round { .. }
-            | Event::Judge => {}
+            // The end, which is seen to before.
+            Event::Judge => {}
         }
     }
 

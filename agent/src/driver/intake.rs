@@ -106,6 +106,10 @@ impl<S: StateStore> Driver<S> {
     }
 
     pub(super) fn keyring_bytes(&mut self, payload: &[u8]) -> Fate {
+        // The one that is held, which devices are sent over and over: it was verified when it came.
+        if self.pending.is_none() && self.keyring.as_ref().is_some_and(|held| held.bytes() == payload) {
+            return Fate::Done;
+        }
         let before = self.keyring_before();
         // Under the newest root that has one: it and the keyring are then adopted together.
         let under_pending = self

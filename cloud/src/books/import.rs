@@ -8,7 +8,7 @@
 use super::names;
 use super::request::{BooksError, Change, Committed, Idempotency, Request, Respond, StoredResponse};
 use super::rules::{Plan, View};
-use super::{Books, beside, blocking};
+use super::{Books, beside};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::import::{Import, ImportLine, ImportRow, field_of_line};
 use coterm_shared::licensing::{
@@ -176,7 +176,7 @@ impl Books {
         dry_run: bool,
     ) -> Result<(Prepared, Vec<GroupChange>), BooksError> {
         let books = self.clone();
-        blocking(move || {
+        self.beside(move || {
             let now = books.now();
             let snapshot =
                 Snapshot { platform: books.platform(), organization: books.organization(file.organization) };

@@ -2,6 +2,7 @@
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
+#[cfg(feature = "daemon")]
 use prometheus_client::registry::Registry;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -51,6 +52,7 @@ impl Default for Meters {
 }
 
 impl Meters {
+    #[cfg(feature = "daemon")]
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("coterm_commits", "Commits, each of all that waited", self.commits.clone());
         registry.register("coterm_commit_failures", "Commits that failed", self.failures.clone());

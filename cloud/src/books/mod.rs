@@ -38,6 +38,7 @@ pub use request::{
     BooksError, Change, Committed, Held, Idempotency, NewPart, Request, Respond, StoredResponse,
 };
 pub use tell::WaitsForVendor;
+#[cfg(feature = "daemon")]
 pub(crate) use tell::new_notice;
 
 use crate::clock::{Clock, JumpWatch, TimeDoubt};
@@ -211,6 +212,23 @@ impl Books {
     /// the request with the same idempotency key to learn what happened.
     pub async fn execute(&self, request: Request) -> Result<Committed, BooksError> {
         self.ask(|reply| Message::Execute(Box::new(request), reply)).await?
+    }
+
+    /// Carries out requests that came in together, each answered for itself: one commit, unless they are many.
+    pub async fn execute_together(&self, requests: Vec<Request>) -> Vec<Result<Committed, BooksError>> {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            answers.push(self.put(|reply| Message::Execute(Box::new(request), reply)));
+        }
+        self.turn();
+        let mut answered = Vec::with_capacity(answers.len());
+        for answer in answers {
+            answered.push(match answer {
+                Ok(answer) => answer.await.unwrap_or(Err(BooksError::Closed)),
+                Err(error) => Err(error),
+            });
+        }
+        answered
     }
 
     /// What a change would do, by the code that would do it, on the present state (domain K9). `None` if it would be
@@ -534,13 +552,21 @@ impl Books {
     }
 
     async fn ask<T>(&self, message: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, BooksError> {
+        let answer = self.put(message)?;
+        self.turn();
+        answer.await.map_err(|_| BooksError::Closed)
+    }
+
+    fn put<T>(
+        &self,
+        message: impl FnOnce(oneshot::Sender<T>) -> Message,
+    ) -> Result<oneshot::Receiver<T>, BooksError> {
         let (reply, answer) = oneshot::channel();
         self.sender.try_send(message(reply)).map_err(|error| match error {
             TrySendError::Full(_) => BooksError::Busy,
             TrySendError::Disconnected(_) => BooksError::Closed,
         })?;
-        self.turn();
-        answer.await.map_err(|_| BooksError::Closed)
+        Ok(answer)
     }
 
     fn look<T>(

@@ -3,7 +3,7 @@
 use super::tell::Tell;
 use crate::alarms::{Alarms, Severity};
 use crate::books::Books;
-use crate::reconcile::{Counter, Counters, Reconciler};
+use crate::reconcile::{Counter, Counters, FleetCensus, Reconciler};
 use coterm_shared::enforcement::EnforcementState;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
@@ -27,21 +27,6 @@ pub struct Sources {
     pub broker: Box<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>,
     /// What keeps the daemon from its work.
     pub obstacles: Box<dyn Fn() -> usize + Send + Sync>,
-}
-
-/// The fleet, counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FleetCensus {
-    /// Devices known.
-    pub devices: u64,
-    /// Of those, with a connection that stands.
-    pub connected: u64,
-    /// Of those that reported, by the state they were in.
-    pub states: BTreeMap<&'static str, u64>,
-    /// Whose newest token's lease ended.
-    pub overdue: u64,
-    /// Whose reports are not believed.
-    pub quarantined: u64,
 }
 
 /// What the books hold, counted.

@@ -11,7 +11,7 @@ mod http;
 mod process;
 mod tell;
 
-pub use daemon::{Daemon, FleetCensus, Sources};
+pub use daemon::{Daemon, Sources};
 pub use http::HttpMetrics;
 
 use crate::books::Meters;

@@ -8,19 +8,29 @@
 //! told. At least once: every copy carries the same id. **Deliberately absent:** what is to be told
 //! (`coterm_shared::licensing::notices`), and receipts.
 
+#[cfg(feature = "daemon")]
 mod backoff;
+#[cfg(feature = "daemon")]
 pub mod courier;
+#[cfg(feature = "daemon")]
 pub mod endpoint;
+#[cfg(feature = "daemon")]
 mod guard;
+#[cfg(feature = "daemon")]
 pub mod mail;
 pub mod message;
+#[cfg(feature = "daemon")]
 pub mod sign;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "daemon")]
 pub mod webhook;
 
+#[cfg(feature = "daemon")]
 pub use courier::{Courier, Settings};
+#[cfg(feature = "daemon")]
 pub use mail::Mail;
+#[cfg(feature = "daemon")]
 pub use webhook::Webhooks;
 
 use crate::ports::BoxFuture;

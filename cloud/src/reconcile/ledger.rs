@@ -352,9 +352,13 @@ fn sign_all(
         Some(wish) => sign_one(signer, policy, wish, &allocated.issued),
         None => Err(SignError(String::from("the batch and its wishes do not fit together"))),
     };
+    let alone = || allocated.iter().map(one).collect();
+    if allocated.len() < SIGNED_ALONE {
+        return alone();
+    }
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    if allocated.len() < SIGNED_ALONE || cores == 1 {
-        return allocated.iter().map(one).collect();
+    if cores == 1 {
+        return alone();
     }
     let share = allocated.len().div_ceil(cores);
     thread::scope(|scope| {

@@ -29,11 +29,10 @@ pub use plan::{Action, Facts, HEAL_INTERVAL, Held, Issued, Policy, RESEND_AFTER,
 pub use ports::{
     Confirmation, Fresh, Kept, Ledger, LedgerError, Memory, Outcome, Said, Stored, Touched, Wish,
 };
-pub use status::{Cause, Contradiction, DeviceStatus, Halt, Link, Quarantine, Suspicion};
+pub use status::{Cause, Contradiction, DeviceStatus, FleetCensus, Halt, Link, Quarantine, Suspicion};
 
 use crate::alarms::{AlarmCode, Condition};
 use crate::books::BooksError;
-use crate::metrics::FleetCensus;
 use crate::ports::Broker;
 use crate::signer::Documents;
 use coterm_shared::id::{DeviceId, OrganizationId};

@@ -6,7 +6,23 @@ use coterm_shared::protocol::Report;
 use coterm_shared::time::Timestamp;
 use coterm_shared::token::TokenVersion;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The fleet, counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FleetCensus {
+    /// Devices known.
+    pub devices: u64,
+    /// Of those, with a connection that stands.
+    pub connected: u64,
+    /// Of those that reported, by the state they were in.
+    pub states: BTreeMap<&'static str, u64>,
+    /// Whose newest token's lease ended.
+    pub overdue: u64,
+    /// Whose reports are not believed.
+    pub quarantined: u64,
+}
 
 /// Whether a device's connection stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ pub mod chain;
 #[cfg(test)]
 pub(crate) mod contract;
 pub mod outbox;
+#[cfg(feature = "daemon")]
 pub mod sqlite;
 
 use coterm_shared::id::{DeviceId, OrganizationId};
