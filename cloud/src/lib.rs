@@ -38,6 +38,7 @@ pub mod notify;
 pub mod ports;
 pub mod reconcile;
 pub mod signer;
+#[cfg(feature = "daemon")]
 mod space;
 pub mod store;
 #[cfg(feature = "daemon")]

@@ -9,6 +9,7 @@ use crate::rng::Rng;
 use crate::store::locked;
 use crate::world::World;
 use coterm_cloud::books::{Change, Committed, ImportFile};
+use coterm_cloud::imports::{Kind, Underway};
 use coterm_shared::id::{DeviceId, GroupId, HeldId, KeyId, SiteId};
 use coterm_shared::licensing::import::{ImportLine, ImportRow};
 use coterm_shared::licensing::{
@@ -107,7 +108,11 @@ impl World {
 
     fn unfreeze(&mut self, node: usize, organization: usize) {
         let lease_secs = Seconds(self.plan.lease_secs);
-        self.command(node, organization, safety(SafetyCommand::Unfreeze { by: actor(BOB), lease_secs }));
+        self.command(
+            node,
+            organization,
+            safety(SafetyCommand::Unfreeze { by: actor(BOB), lease_secs, announced: None }),
+        );
     }
 
     fn is_everything_frozen(&self, node: usize) -> bool {
@@ -120,7 +125,10 @@ impl World {
         let by = actor(BOB);
         if self.is_everything_frozen(node) {
             let lease_secs = Seconds(self.plan.lease_secs);
-            self.request(node, Change::Platform(PlatformCommand::Unfreeze { by, lease_secs }));
+            self.request(
+                node,
+                Change::Platform(PlatformCommand::Unfreeze { by, lease_secs, announced: None }),
+            );
         } else if begins {
             self.request(node, Change::Platform(PlatformCommand::Freeze { by }));
         }
@@ -201,13 +209,16 @@ impl World {
             rows.push(ImportRow::Device { device, site: if dice.chance(500) { path } else { below } });
         }
         let lines = (1..).zip(rows).map(|(line, row)| ImportLine { line, row }).collect();
+        let request_id = self.operators.next_request();
+        let place = Underway::default().begin(of.id(), request_id.clone(), Kind::Devices, false);
+        let Some(place) = place else { return };
         let file = ImportFile {
             organization: of.id(),
             print: format!("file {n}"),
             lines: Arc::new(lines),
             orders: Arc::default(),
+            run: Arc::clone(place.run()),
         };
-        let request_id = self.operators.next_request();
         let Some(daemon) = &self.nodes[node] else { return };
         let before = daemon.books.version(of.id()).unwrap_or(0);
         let answer = daemon.import(file, request_id.clone());
