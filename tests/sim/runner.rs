@@ -385,7 +385,7 @@ mod tests {
     use super::*;
 
     /// Seeds that once found something, and faults that were not needed for it.
-    const REGRESSIONS: &[u64] = &[3, 8];
+    const REGRESSIONS: &[u64] = &[3, 8, 199];
 
     /// R1: the same seed is the same schedule, to the last event.
     #[test]
