@@ -191,6 +191,60 @@ fn a_restore_that_was_interrupted_keeps_the_daemon_out_and_is_finished_by_the_ne
 }
 
 #[test]
+fn r3_a_restore_that_dies_after_any_of_its_renames_is_finished_by_the_next() {
+    let names = |dir: &Path| {
+        let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let mut deaths = 0;
+    // The mark, then the old aside one by one, then the new in its place one by one, then the empty stage away.
+    for died_after in 1.. {
+        let mut world = World::new();
+        let taken = world.take(0).unwrap();
+        world.append(5);
+        world.store = None;
+        let data = world.data();
+        fs::write(data.join("pki/ca.crt"), "of today").unwrap();
+        let whole = world.dir.path().join("whole");
+        world.restore(&taken.path, &whole, false).unwrap();
+        let stage = data.join(RESTORING);
+        let old = names(&data);
+        world.restore(&taken.path, &stage, false).unwrap();
+        let new = names(&stage);
+        let aside = data.join(format!("{REPLACED}20270115T080050Z"));
+
+        fs::write(data.join("RESTORE_UNFINISHED"), "").unwrap();
+        fs::create_dir(&aside).unwrap();
+        let from_old = old.iter().map(|name| (data.join(name), aside.join(name)));
+        let from_new = new.iter().map(|name| (stage.join(name), data.join(name)));
+        let renames: Vec<_> = from_old.chain(from_new).collect();
+        renames.iter().take(died_after - 1).for_each(|(from, to)| fs::rename(from, to).unwrap());
+        let last = died_after - 1 > renames.len();
+        if last {
+            fs::remove_dir(&stage).unwrap();
+        }
+
+        assert!(unfinished(&data), "no daemon starts on it");
+        world.restore(&taken.path, &data, false).unwrap();
+        assert!(!unfinished(&data) && !stage.exists());
+        assert_eq!(listing(&data), listing(&whole), "died after {died_after}");
+        let store = SqliteStore::open(&data.join(DATABASE_FILE)).unwrap();
+        assert_eq!(store.reads().head(STREAM).unwrap().version, 10, "died after {died_after}");
+        // Nothing of the old is lost: it lies in what was set aside, by the first or by the second.
+        let mut kept = names(&data).into_iter().filter(|name| name.to_string_lossy().starts_with(REPLACED));
+        let found =
+            kept.any(|name| fs::read(data.join(name).join("pki/ca.crt")).is_ok_and(|it| it == b"of today"));
+        assert!(found, "died after {died_after}");
+        deaths += 1;
+        if last {
+            assert_eq!(deaths, 2 + old.len() + new.len());
+            break;
+        }
+    }
+}
+
+#[test]
 fn whoever_changed_the_backup_is_told_everything_that_is_wrong_and_nothing_is_restored() {
     type Harm = fn(&Path);
     let world = World::new();

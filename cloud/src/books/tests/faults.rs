@@ -7,11 +7,17 @@ use crate::store::{
     ChangeSet, Conflict, DeviceStatus, Issued, Result as StoreResult, Snapshot, StoreError, Transaction,
 };
 use rusqlite::Connection;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 /// When and how the store fails, seen from outside.
 #[derive(Debug, Default)]
-struct Faults {
+pub(super) struct Faults {
+    /// Every call that writes, begins or commits, counted; see [`super::crash_points`].
+    pub(super) calls: AtomicUsize,
+    /// The process dies at this call, counted from 1: nothing from it on takes place. 0 means that it does not.
+    pub(super) dies_at: AtomicUsize,
+    /// If that call is a commit, it takes place, and the process dies before anybody hears of it.
+    pub(super) dies_after: AtomicBool,
     /// Steps of the store (begin, apply, commit) left before all fail, plus one; 0 means they never do.
     steps_left: AtomicUsize,
     /// The next commit takes place but reports a failure.
@@ -22,6 +28,17 @@ struct Faults {
 }
 
 impl Faults {
+    /// One call of the store, whatever it is; tells whether the process dies right after it.
+    fn call(&self, commit: bool) -> StoreResult<bool> {
+        let call = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        let dies_at = self.dies_at.load(Ordering::SeqCst);
+        let after = commit && self.dies_after.load(Ordering::SeqCst) && call == dies_at;
+        if dies_at != 0 && call >= dies_at && !after {
+            return Err(StoreError::Failed("the process is dead".into()));
+        }
+        Ok(after)
+    }
+
     fn step(&self) -> StoreResult<()> {
         match self.steps_left.load(Ordering::SeqCst) {
             0 => Ok(()),
@@ -35,8 +52,8 @@ impl Faults {
 }
 
 /// A store that fails on command.
-struct Faulty(SqliteStore, Arc<Faults>);
-struct FaultyTx<'a>(crate::store::sqlite::SqliteTransaction<'a>, Arc<Faults>);
+pub(super) struct Faulty(pub(super) SqliteStore, pub(super) Arc<Faults>);
+pub(super) struct FaultyTx<'a>(crate::store::sqlite::SqliteTransaction<'a>, Arc<Faults>);
 
 impl EventStore for Faulty {
     type Reader = Connection;
@@ -48,6 +65,7 @@ impl EventStore for Faulty {
         self.0.reader()
     }
     fn begin(&mut self) -> StoreResult<FaultyTx<'_>> {
+        self.1.call(false)?;
         self.1.step()?;
         match self.1.pages.load(Ordering::SeqCst) {
             0 => self.0.limit_pages(u32::MAX - 1)?,
@@ -59,6 +77,7 @@ impl EventStore for Faulty {
 
 impl OutboxWrites for FaultyTx<'_> {
     fn change_outbox(&mut self, change: &OutboxChange) -> StoreResult<usize> {
+        self.1.call(false)?;
         self.0.change_outbox(change)
     }
 }
@@ -69,31 +88,42 @@ impl Transaction for FaultyTx<'_> {
         self.0.reads()
     }
     fn apply(&mut self, changes: &ChangeSet) -> StoreResult<Result<(), Conflict>> {
+        self.1.call(false)?;
         self.1.step()?;
         self.0.apply(changes)
     }
     fn save_snapshot(&mut self, stream: StreamId, snapshot: &Snapshot) -> StoreResult<()> {
+        self.1.call(false)?;
         self.0.save_snapshot(stream, snapshot)
     }
     fn next_seq(&mut self, organization: OrganizationId, at_least: u64) -> StoreResult<u64> {
+        self.1.call(false)?;
         self.0.next_seq(organization, at_least)
     }
     fn record_issued(&mut self, issued: &Issued, token: &[u8]) -> StoreResult<()> {
+        self.1.call(false)?;
         self.0.record_issued(issued, token)
     }
     fn record_status(&mut self, status: &DeviceStatus) -> StoreResult<()> {
+        self.1.call(false)?;
         self.0.record_status(status)
     }
     fn change_note(&mut self, change: &NoteChange) -> StoreResult<()> {
+        self.1.call(false)?;
         self.0.change_note(change)
     }
     fn forget_responses(&mut self, before: Timestamp, limit: u32) -> StoreResult<usize> {
+        self.1.call(false)?;
         self.0.forget_responses(before, limit)
     }
     fn commit(self) -> StoreResult<()> {
+        let dies = self.1.call(true)?;
         self.1.step()?;
         self.0.commit()?;
         self.1.commits.fetch_add(1, Ordering::SeqCst);
+        if dies {
+            return Err(StoreError::Failed("the process is dead".into()));
+        }
         match self.1.lie.swap(0, Ordering::SeqCst) {
             0 => Ok(()),
             _ => Err(StoreError::Failed("the disk did not answer".into())),

@@ -3,7 +3,7 @@
 use super::*;
 use coterm_shared::time::Seconds;
 
-fn wish(of: u8, n: u32) -> ToIssue {
+pub(super) fn wish(of: u8, n: u32) -> ToIssue {
     ToIssue {
         device: device(n),
         organization: organization(of),
@@ -15,7 +15,7 @@ fn wish(of: u8, n: u32) -> ToIssue {
 }
 
 /// Signs with the sequence as text.
-fn sign(allocated: &[Allocated]) -> Vec<Result<Vec<u8>, SignError>> {
+pub(super) fn sign(allocated: &[Allocated]) -> Vec<Result<Vec<u8>, SignError>> {
     allocated.iter().map(|token| Ok(token.issued.seq.to_string().into_bytes())).collect()
 }
 

@@ -1,6 +1,7 @@
 //! The books as their users see them. Helpers here; each file one subject.
 
 mod changes;
+mod crash_points;
 mod faults;
 mod issuing;
 mod keys;

@@ -6,7 +6,7 @@ use coterm_shared::id::EndpointId;
 use coterm_shared::licensing::Actor;
 use coterm_shared::time::Seconds;
 
-fn contact(of: u8) -> OutboxChange {
+pub(super) fn contact(of: u8) -> OutboxChange {
     OutboxChange::Add(Endpoint {
         id: EndpointId::from_bytes([of; 16]),
         organization: organization(of),
@@ -31,7 +31,7 @@ fn claim_into_group(of: u8, n: u8) -> Change {
 }
 
 /// Kinds of the notices of an organization, the oldest first, each with how many deliveries it has.
-async fn told(books: &Books, of: u8) -> Vec<(String, usize)> {
+pub(super) async fn told(books: &Books, of: u8) -> Vec<(String, usize)> {
     let query = NoticeQuery { organization: Some(organization(of)), ..NoticeQuery::default() };
     let mut found = books.notices(query, 100).await.unwrap();
     found.sort_by_key(|(notice, _)| (notice.made_at, notice.id));
