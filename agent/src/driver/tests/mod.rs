@@ -3,6 +3,7 @@
 mod crashes;
 mod life_safety;
 mod messages;
+mod power;
 mod roots;
 mod time;
 mod world;
