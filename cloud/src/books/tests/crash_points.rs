@@ -14,6 +14,7 @@ use super::issuing::{sign, wish};
 use super::keys::transfer;
 use super::notices::{contact, site_in_group, told};
 use super::*;
+use crate::imports::{Kind, Underway};
 use crate::store::outbox::{DeliveryState, EndpointKind, NoticeQuery, OutboxChange};
 use coterm_shared::licensing::import::{ImportLine, ImportRow};
 use coterm_shared::time::Seconds;
@@ -112,11 +113,14 @@ async fn take(books: &Books, step: Step) -> Result<u64, BooksError> {
                 ImportRow::Site { id: site(9), path, group: Some(name) },
             ];
             let lines = (1..).zip(rows).map(|(line, row)| ImportLine { line, row }).collect();
+            let underway = Underway::default();
+            let place = underway.begin(organization(1), "req-1".to_owned(), Kind::Sites, false).unwrap();
             let file = ImportFile {
                 organization: organization(1),
                 print: "print".to_owned(),
                 lines: Arc::new(lines),
                 orders: Arc::default(),
+                run: place.run().clone(),
             };
             let key =
                 Idempotency { principal: "ada".to_owned(), key: "import".to_owned(), fingerprint: [1; 32] };
