@@ -8,6 +8,8 @@
 #![allow(
     missing_docs,
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::float_arithmetic,
     clippy::disallowed_types,
     clippy::indexing_slicing
