@@ -80,7 +80,7 @@ replay:
 
 planted: SEEDS ?= 1000
 planted:
-	$(SIM) --planted --seeds $(SEEDS) --first $(FIRST)
+	$(SIM) --planted --seeds $(SEEDS) --first $(FIRST) $(if $(BUGS),--bugs $(BUGS))
 
 # Real programs, killed at random moments under a workload: tests/e2e/kills. `make test` does it twenty times.
 KILLS ?= 1000
