@@ -1,7 +1,8 @@
 //! What is worked out beside the writer, by the same rules.
 
+use super::plan::{Plan, PlatformPlan};
 use super::request::BooksError;
-use super::rules::{Mode, Plan, PlatformPlan, View, missing, on_organization};
+use super::rules::{Mode, View, missing, on_organization};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::import::Import;
 use coterm_shared::licensing::{self, Command, Context, IssuedKey, LicensePlan};

@@ -6,8 +6,9 @@
 use super::feed::{Touch, Touches, merge};
 use super::ledger::{Ledger, Overlay, Tail};
 use super::names;
+use super::plan::{OrganizationPlan, Plan};
 use super::request::{BooksError, Committed, Held, Request, StoredResponse};
-use super::rules::{self, Mode, OrganizationPlan, Plan, View};
+use super::rules::{self, Mode, View};
 use super::tell;
 use crate::store::{ChangeSet, Conflict, IdempotencyRecord, Reads, Reservation, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;

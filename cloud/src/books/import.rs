@@ -6,8 +6,9 @@
 //! moved on, all is decided anew, a few times. **Deliberately absent:** reading files ([`crate::imports`]).
 
 use super::names;
+use super::plan::Plan;
 use super::request::{BooksError, Change, Committed, Idempotency, Request, Respond, StoredResponse};
-use super::rules::{Plan, View};
+use super::rules::View;
 use super::{Books, beside};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::import::{Import, ImportLine, ImportRow, field_of_line};

@@ -3,8 +3,9 @@
 //! Aggregates are persistent data structures, so a clone costs a few pointers: readers get a consistent snapshot, and
 //! the tail is an overlay of what the open transaction changed.
 
+use super::plan::Plan;
 use super::replay::Replay;
-use super::rules::{Plan, View};
+use super::rules::View;
 use crate::store::{Reads, Snapshot, StoreError, StreamId};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::Organization;

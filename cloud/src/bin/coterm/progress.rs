@@ -16,12 +16,14 @@ pub(crate) struct Progress {
     bar: ProgressBar,
     /// Lines, where there is no terminal: when the last one was written, and of what.
     lines: Option<(Instant, &'static str)>,
+    /// How often something was said; what is done with the first word of it needs no bar.
+    said: u64,
 }
 
 impl Progress {
-    /// Of something short enough that only a terminal is told.
+    /// Of something short enough that only a terminal is told, and that only if there is more than one step.
     pub(crate) fn of(what: &'static str) -> Progress {
-        let progress = Progress { bar: bar(), lines: None };
+        let progress = Progress { bar: ProgressBar::hidden(), lines: None, said: 0 };
         progress.bar.set_style(style("{pos} {msg} so far"));
         progress.bar.set_message(what);
         progress
@@ -32,7 +34,7 @@ impl Progress {
         let terminal = std::io::stderr().is_terminal();
         let bar = if quiet { ProgressBar::hidden() } else { bar() };
         let lines = (!quiet && !terminal).then(|| (Instant::now(), ""));
-        Progress { bar, lines }
+        Progress { bar, lines, said: 0 }
     }
 
     /// Whether nobody is told anything.
@@ -42,6 +44,10 @@ impl Progress {
 
     /// Says how many there are so far.
     pub(crate) fn at(&mut self, count: u64) {
+        self.said = self.said.saturating_add(1);
+        if self.said == 2 {
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
         self.bar.set_position(count);
     }
 
