@@ -285,9 +285,10 @@ impl Organization {
 
     /// A schedule of the books after the freezes that have ended (domain E6).
     pub(super) fn thawed(&self, schedule: Schedule) -> Schedule {
-        // In the order they ended in: what one put off had not come when another began.
+        // In the order they ended in, and of those that ended together in the order they began: what one put off had not
+        // come when another began.
         let mut ended: Vec<PutOff> = self.safety.freezes().flat_map(Freeze::put_offs).collect();
-        ended.sort_by_key(|put_off| put_off.thawed_at);
+        ended.sort_by_key(|put_off| (put_off.thawed_at, put_off.since));
         ended.iter().fold(schedule, |schedule, put_off| put_off.of(schedule))
     }
 

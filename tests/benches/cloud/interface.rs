@@ -176,8 +176,11 @@ const RETIRED: u64 = 1_000;
 /// All that is closed, in one page.
 const DENIED: &str = "/access/denied?limit=1000";
 
+/// The path of the `n`th request to a fleet.
+type MakePath = fn(Fleet, u64) -> String;
+
 /// Questions that are asked again with the tag of their answer.
-const TAGGED: &[(&str, fn(Fleet, u64) -> String)] = &[
+const TAGGED: &[(&str, MakePath)] = &[
     ("may people, a device, not modified", |f, n| access(f, n, "device")),
     ("all 1,000 that are closed, not modified", |_, _| DENIED.to_owned()),
 ];
