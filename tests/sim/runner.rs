@@ -393,7 +393,7 @@ mod tests {
     use super::*;
 
     /// Seeds that once found something, and faults that were not needed for it.
-    const REGRESSIONS: &[u64] = &[3, 8, 199];
+    const REGRESSIONS: &[u64] = &[3, 8, 199, 811];
 
     /// R1: the same seed is the same schedule, to the last event.
     #[test]

@@ -208,6 +208,7 @@ impl World {
         for (device, (wanted, settled)) in wanted.into_iter().zip(settled).enumerate() {
             let of = &self.devices[device];
             let (issue, cap, real) = (of.known.issue.clone(), of.cap, self.real_mode(device));
+            let (lead, wall_lead) = (of.lead, of.wall_lead);
             let Some(wanted) = wanted else {
                 // Nobody ever claimed it.
                 let none = issue.is_none() || self.second_ever || self.restored_ever;
@@ -224,7 +225,12 @@ impl World {
             // Whoever is connected hears of the cloud often enough to know no offline budget.
             let told = issue.map(|issue| Issue { schedule, offline_lock_at: Timestamp::MAX, ..issue });
             let mode = |at: u64| reference::mode(told.as_ref(), at, at, cap);
-            let due = [mode(truth(self.now)), mode(cloud_now), mode(truth(self.now) - 60)];
+            // A signed time from a cloud whose clock ran ahead stays with the device when that clock is right again: a date
+            // that lies between is reached there first, and so is a lock by a wall clock it may believe.
+            let certain = truth(self.now) + lead + 2;
+            let locking = certain + wall_lead.saturating_sub(lead);
+            let dragged = reference::mode(told.as_ref(), certain, locking, cap);
+            let due = [mode(truth(self.now)), mode(cloud_now), mode(truth(self.now) - 60), dragged];
             self.check(Invariant::Converges, due.contains(&real), || {
                 format!("dev-{device} is in {real:?}, {due:?} is due")
             });
