@@ -9,12 +9,17 @@ export PATH := $(CURDIR)/target/tools/bin:$(PATH)
 # End-to-end tests wait more than they compute.
 export NEXTEST_TEST_THREADS ?= $(shell n=$$(nproc); if [ $$n -lt 4 ]; then echo 4; else echo $$n; fi)
 
+# Random histories and inputs are drawn from one seed, so that a run of the tests can be had again; `make explore` draws
+# new ones.
+export PROPTEST_RNG_SEED ?= 1
+
 .DEFAULT_GOAL := help
-.PHONY: help sim replay planted kills run test test-tools peer bench fleet man fuzz lint tools clean
+.PHONY: help explore sim replay planted kills run test test-tools peer bench fleet man fuzz lint tools clean
 
 help:
 	@echo "make run     build and start a demonstration: cloud, broker and a few devices, in this terminal"
 	@echo "make test    every test, the end-to-end ones with the real programs included"
+	@echo "make explore ROUNDS=20 times the tests over random histories and inputs, with new seeds each time"
 	@echo "make bench   what things cost beside their floors, measured in one run (minutes; wants a quiet machine)"
 	@echo "make sim     the simulated fleet: SEEDS=2000 schedules of a week with faults of every kind, from FIRST=1 on"
 	@echo "make replay  one failed schedule again, bit for bit: FILE=target/sim-failures/SEED.json"
@@ -40,6 +45,16 @@ test: test-tools peer
 	else \
 		set -x; $(CARGO) test --workspace --locked --lib --bins --tests --examples; \
 	fi
+
+# A failure is kept as a seed in a folder `proptest-regressions`, to be committed with its mending, and ends the run.
+ROUNDS ?= 20
+explore: FIRST := $(shell date +%s)
+explore:
+	$(CARGO) test --locked -p coterm-shared --lib --no-run
+	@for seed in $$(seq $(FIRST) $$(($(FIRST) + $(ROUNDS) - 1))); do \
+		echo "seed $$seed"; \
+		PROPTEST_RNG_SEED=$$seed $(CARGO) test --quiet --locked -p coterm-shared --lib || exit 1; \
+	done
 
 test-tools:
 	@PATH="$$PATH:/usr/sbin"; command -v mosquitto >/dev/null || { \

@@ -5,7 +5,7 @@ use coterm_shared::id::OrganizationId;
 use coterm_shared::protocol::Report;
 use coterm_shared::token::Claims;
 use coterm_tests::cloud::{Cloud, MQTT_PORT};
-use coterm_tests::device::{Device, Obeys};
+use coterm_tests::device::Device;
 use coterm_tests::forge::{Forger, licensed_for_ever};
 use coterm_tests::mqtt::{Login, Neighbour};
 use coterm_tests::operator::{CAMERA, Tenant};
@@ -42,11 +42,7 @@ fn caught_on_the_way(cloud: &Cloud, device: &Device) -> Vec<u8> {
 
 /// A camera whose group was licensed once and is over: stopped, with every reason to want another token.
 fn stopped_camera(cloud: &Cloud) -> (Tenant, Device, Vec<u8>) {
-    let tenant = cloud.vendor().organization("Acme", 1, 1);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (tenant, mut camera) = Device::only_camera(cloud, 1, 1);
     let old = caught_on_the_way(cloud, &camera);
     camera.start();
     camera.reaches(OperatingMode::Full);

@@ -64,11 +64,7 @@ fn only_the_group_over_capacity_is_enforced_and_a_door_never_stops() {
 #[test]
 fn retiring_a_device_cures_a_shortfall_at_once() {
     let cloud = Cloud::start();
-    let tenant = cloud.vendor().organization("Acme", 1, 3_600);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, YEAR);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(&cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 1, 3_600);
     camera.start();
     camera.reaches(OperatingMode::Full);
     tenant.device("cam-2", "North", CAMERA);

@@ -2,7 +2,7 @@
 
 use coterm_shared::enforcement::OperatingMode;
 use coterm_tests::cloud::Cloud;
-use coterm_tests::device::{Device, Obeys};
+use coterm_tests::device::Device;
 use coterm_tests::operator::{CAMERA, Tenant};
 use coterm_tests::wait::{eventually, holds, rounds};
 use std::time::Duration;
@@ -10,11 +10,7 @@ use std::time::Duration;
 /// A camera in a group that is over its capacity, long enough that its clock has run out: from here on a device too
 /// many stops it at once, and one less restores it at once (domain E2, E4).
 fn camera_at_the_end_of_its_clock(cloud: &Cloud) -> (Tenant, Device) {
-    let tenant = cloud.vendor().organization("Acme", 1, 1);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (tenant, mut camera) = Device::only_camera(cloud, 1, 1);
     camera.start();
     camera.reaches(OperatingMode::Full);
     tenant.device("spare", "North", CAMERA);

@@ -2,7 +2,7 @@
 
 use coterm_shared::enforcement::OperatingMode;
 use coterm_tests::cloud::Cloud;
-use coterm_tests::device::{Device, Obeys};
+use coterm_tests::device::Device;
 use coterm_tests::operator::{CAMERA, Tenant};
 use coterm_tests::wait::rounds;
 use serde_json::json;
@@ -65,11 +65,7 @@ fn sites(tenant: &Tenant) -> BTreeMap<String, usize> {
 #[test]
 fn acknowledged_changes_survive_kill_9_exactly_once_and_devices_follow() {
     let mut cloud = Cloud::start();
-    let tenant = cloud.vendor().organization("Acme", 1, 1);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(&cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 1, 1);
     camera.start();
     camera.reaches(OperatingMode::Full);
 
@@ -109,11 +105,7 @@ fn acknowledged_changes_survive_kill_9_exactly_once_and_devices_follow() {
 #[test]
 fn a_daemon_killed_right_after_a_change_still_brings_it_to_the_device() {
     let mut cloud = Cloud::start();
-    let tenant = cloud.vendor().organization("Acme", 1, 1);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(&cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 1, 1);
     camera.start();
     camera.reaches(OperatingMode::Full);
     for (n, delay) in (0..rounds()).flat_map(|_| [0, 3, 10, 30, 100]).enumerate() {

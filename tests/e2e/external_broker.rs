@@ -3,7 +3,7 @@
 use coterm_shared::enforcement::OperatingMode;
 use coterm_tests::broker::OwnBroker;
 use coterm_tests::cloud::{Cloud, MQTT_PORT};
-use coterm_tests::device::{Device, Obeys};
+use coterm_tests::device::Device;
 use coterm_tests::mqtt::{Login, Neighbour};
 use coterm_tests::operator::CAMERA;
 use coterm_tests::process::Process;
@@ -28,11 +28,7 @@ fn devices_follow_through_mosquitto_and_through_its_death() {
     let config = configure(&cloud);
     let mut broker = start(&cloud, &config);
     cloud.restart();
-    let tenant = cloud.vendor().organization("Acme", 1, 1);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(&cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 1, 1);
     camera.start();
     camera.reaches(OperatingMode::Full);
     camera.workload_runs(true);

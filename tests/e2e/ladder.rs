@@ -76,11 +76,7 @@ fn a_group_that_expires_is_locked_then_stopped_and_a_key_restores_everything() {
 #[test]
 fn a_device_may_be_asked_at_every_step_whether_its_agent_lives_or_not() {
     let cloud = Cloud::start();
-    let tenant = cloud.vendor().organization("Acme", 1, 3_600);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(&cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (tenant, mut camera) = Device::only_camera(&cloud, 1, 3_600);
 
     // Fresh from the installer: nothing is known, so management is not allowed.
     assert_eq!(camera.allows("manage"), Some(false));

@@ -54,11 +54,7 @@ fn an_agent_restarted_without_a_network_still_locks_and_stops() {
 #[test]
 fn a_device_that_hears_nothing_locks_after_its_offline_budget_and_never_stops() {
     let mut cloud = Cloud::start_with(&["tokens.lease_secs=3", "tokens.offline_budget_secs=8"]);
-    let tenant = cloud.vendor().organization("Acme", 1, 1);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(&cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (_, mut camera) = Device::only_camera(&cloud, 1, 1);
     camera.start();
     camera.reaches(OperatingMode::Full);
     // As long as it is connected its lease is renewed.

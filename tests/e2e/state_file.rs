@@ -2,18 +2,14 @@
 
 use coterm_shared::enforcement::OperatingMode;
 use coterm_tests::cloud::Cloud;
-use coterm_tests::device::{Device, Obeys};
+use coterm_tests::device::Device;
 use coterm_tests::operator::CAMERA;
 use coterm_tests::wait::{eventually, holds};
 use std::path::{Path, PathBuf};
 
 /// A device that is locked, its cloud gone and its agent ended: what it knows is on its disk.
 fn locked_device(cloud: &mut Cloud) -> Device {
-    let tenant = cloud.vendor().organization("Acme", 1, 3_600);
-    let group = tenant.group("North");
-    tenant.license(&group, "camera", 1, 365 * 86_400);
-    tenant.device("cam-1", "North", CAMERA);
-    let mut camera = Device::provision(cloud, &tenant, "cam-1", Obeys::BySupervision);
+    let (tenant, mut camera) = Device::only_camera(cloud, 1, 3_600);
     camera.start();
     camera.reaches(OperatingMode::Full);
     tenant.device("cam-2", "North", CAMERA);

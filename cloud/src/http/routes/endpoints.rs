@@ -274,20 +274,21 @@ async fn rotated(api: &Api, ask: &Ask, organization: Option<&str>, one: &str) ->
     ask.no_query()?;
     ask.no_body()?;
     once::answer(api, ask, async {
-    if found.kind != EndpointKind::Webhook {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "NO_SECRET",
-            "A mail address has no secret.",
-            "Only webhooks are signed.",
-        ));
-    }
-    let secret = sign::fresh().map_err(|error| Problem::failed(&error))?;
-    let (organization, id, until) = (found.organization, found.id, ask.now.saturating_add(ROTATION));
-    change_outbox(api, OutboxChange::Rotate { organization, id, secret: secret.clone(), until }).await?;
-    tracing::info!(endpoint = %id, %organization, actor = %ask.principal, "the secret of a webhook was rotated");
-    let shown = of_endpoint(&found, Some(sign::reveal(&secret)));
-    Ok(Answer::hiding(StatusCode::OK, shown, of_endpoint(&found, None)))
+        if found.kind != EndpointKind::Webhook {
+            return Err(Problem::new(
+                StatusCode::CONFLICT,
+                "NO_SECRET",
+                "A mail address has no secret.",
+                "Only webhooks are signed.",
+            ));
+        }
+        let secret = sign::fresh().map_err(|error| Problem::failed(&error))?;
+        let (organization, id, until) = (found.organization, found.id, ask.now.saturating_add(ROTATION));
+        change_outbox(api, OutboxChange::Rotate { organization, id, secret: secret.clone(), until }).await?;
+        let actor = &ask.principal;
+        tracing::info!(endpoint = %id, %organization, %actor, "the secret of a webhook was rotated");
+        let shown = of_endpoint(&found, Some(sign::reveal(&secret)));
+        Ok(Answer::hiding(StatusCode::OK, shown, of_endpoint(&found, None)))
     })
     .await
 }

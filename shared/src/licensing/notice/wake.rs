@@ -23,10 +23,13 @@ pub fn next_notice_at(organization: &Organization, now: Timestamp) -> Option<Tim
 }
 
 fn of_group(organization: &Organization, group: &Group, now: Timestamp) -> Option<Timestamp> {
-    // None of its dates is before the one it waits for, unless a freeze has put one off that would be over by now.
+    // While it is compliant nothing comes before the date it waits for, unless a freeze has put one off that would be over
+    // by now. A noncompliant group waits for the next of the group's own steps only, and by product a device may follow
+    // another clock, with a lock after the group's own.
     let near = now.saturating_add(FARTHEST);
-    let by_the_books = group.due_at.filter(|_| !organization.is_put_off_at(now));
-    if let Some(first) = by_the_books.filter(|first| *first > near) {
+    let judged = &group.assessment;
+    let waits = judged.is_compliant() && judged.carried.is_empty() && !organization.is_put_off_at(now);
+    if let Some(first) = group.due_at.filter(|first| waits && *first > near) {
         return Some(first.saturating_sub(FARTHEST));
     }
     let term = match group.figures.term {

@@ -135,6 +135,25 @@ fn n2_who_was_down_for_days_tells_what_is_still_true_once() {
     }
 }
 
+/// By product, the device that is covered locks later, by the end of the term: the group itself waits for its stop by then.
+#[test]
+fn n1_a_lock_by_another_clock_than_the_groups_own_is_told_ahead_too() {
+    let (mut world, mut teller) = (World::new("2026-01-01T08:00:00Z"), Teller::default());
+    world.claim_key(key(1, &[(CAMERA, 1, 100)], 20, world.now), group(1));
+    world.ok(Command::ChangeSettings(SettingsChange { scope: Some(Scope::Product), ..Default::default() }));
+    world.claim_camera(1, site(1));
+    world.claim_camera(2, site(1));
+    teller.until(&mut world, at("2026-02-22T00:00:00Z"));
+    let ahead: Vec<String> = teller.story().into_iter().filter(|told| told.contains("lock-ahead")).collect();
+    let expect = [
+        "2026-01-25 lock-ahead 7",
+        "2026-01-31 lock-ahead 1",
+        "2026-02-14 lock-ahead 7",
+        "2026-02-20 lock-ahead 1",
+    ];
+    assert_eq!(ahead, expect);
+}
+
 #[test]
 fn n2_a_notice_that_waited_too_long_is_untrue_and_not_sent() {
     let (mut world, mut teller) = (licensed(), Teller::default());
