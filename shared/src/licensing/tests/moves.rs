@@ -191,12 +191,27 @@ fn g10_a_stolen_device_cannot_be_claimed() {
 }
 
 #[test]
+fn c3_by_product_whoever_takes_a_covered_devices_place_is_the_newest_and_the_one_before_is_relieved() {
+    let mut world = world();
+    let product = SettingsChange { scope: Some(Scope::Product), ..SettingsChange::default() };
+    world.ok(Command::ChangeGroupSettings { id: group(1), settings: product });
+    assert_eq!((state(&world, 1), state(&world, 2)), (Licensed, Grace));
+    world.wait(Seconds::days(1));
+    let new = new_device(9, ProductType::CAMERA, 1);
+    let decision = world.ok(Command::ReplaceDevice { old: device(1), new });
+    assert_eq!((state(&world, 9), state(&world, 2)), (Grace, Licensed));
+    assert!(decision.touched.groups.contains(&group(1)), "its devices are looked at");
+}
+
+#[test]
 fn c3_scope_product_spares_all_but_the_newest_of_the_products_in_shortfall() {
     let mut world = world();
     world.claim_device(7, site(1), ProductType::DOOR, 1);
     world.claim_key(key(3, &[(ProductType::DOOR, 1, 199)], 1000, world.now), group(1));
     let product = SettingsChange { scope: Some(Scope::Product), ..SettingsChange::default() };
-    world.ok(Command::ChangeGroupSettings { id: group(1), settings: product });
+    let decision = world.ok(Command::ChangeGroupSettings { id: group(1), settings: product });
+    // Nothing of the group's judgement has changed, and yet its devices are looked at, to be relieved at once.
+    assert_eq!(decision.touched.groups, [group(1)].into());
     // The later of two cameras claimed at the same instant is the one with the greater id.
     assert_eq!((state(&world, 1), state(&world, 2), state(&world, 7)), (Licensed, Grace, Licensed));
     let wide = SettingsChange { scope: Some(Scope::Group), ..SettingsChange::default() };
