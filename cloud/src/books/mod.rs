@@ -29,6 +29,7 @@ mod tell;
 mod tests;
 mod ticks;
 mod timers;
+mod watches;
 mod writer;
 
 pub use crate::store::{DeviceStatus, Envelope, Issued, Note, NoteChange};

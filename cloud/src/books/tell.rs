@@ -6,9 +6,12 @@
 //! delivery ([`crate::notify`]).
 
 use super::Books;
+use super::group::Group;
 use super::intake::Message;
+use super::ledger::{Ledger, Overlay};
 use super::request::BooksError;
 use super::rules::View;
+use super::watches::{Looked, Watches};
 use crate::notify::message::Body;
 use crate::store::outbox::{
     Delivery, DueDelivery, Endpoint, EndpointKind, NewNotice, NoticeQuery, OutboxChange, OutboxFigures,
@@ -17,25 +20,59 @@ use crate::store::outbox::{
 use crate::store::{StoreError, Transaction};
 use coterm_shared::id::{EndpointId, NoticeId, OrganizationId};
 use coterm_shared::licensing::{
-    About, IssuedKey, Mark, Notice, Organization, is_mark_over, key_issued, next_notice_at, notices,
+    About, IssuedKey, Mark, Notice, Organization, is_mark_over, key_issued, notices,
 };
-use coterm_shared::platform::Platform;
 use coterm_shared::time::Timestamp;
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Notices made by this process.
 static MADE: AtomicU16 = AtomicU16::new(0);
 
-/// When an organization wants to be looked at: for what is due, or for what is to be told. `platform` may freeze it.
-pub(super) fn wake_at(organization: &Organization, platform: &Platform, now: Timestamp) -> Option<Timestamp> {
-    let under = organization.clone().under(platform.freeze());
-    [organization.next_due(), next_notice_at(&under, now)].into_iter().flatten().min()
+/// What was put into the outbox with a commit.
+pub(super) struct Told {
+    /// How many notices.
+    pub(super) count: usize,
+    /// What was looked at for that.
+    pub(super) looked: Vec<Looked>,
+}
+
+/// Puts into the outbox what is to be told of whoever changed, and of whoever was woken.
+pub(super) fn tell_all(
+    tx: &mut impl Transaction,
+    ledger: &Ledger,
+    group: &Group,
+    watches: &Watches,
+    woken: &[OrganizationId],
+) -> Result<Told, StoreError> {
+    let mut changed = group.changed.clone();
+    let mut whole = BTreeSet::new();
+    for id in woken {
+        match watches.about(*id, group.now) {
+            About::Everything => drop(whole.insert(*id)),
+            About::Changed(due) => changed.entry(*id).or_default().extend(due),
+        }
+    }
+    changed.retain(|id, changed| !changed.is_empty() && !whole.contains(id));
+    let about = changed.into_iter().map(|(id, changed)| (id, About::Changed(changed)));
+    let about = about.chain(whole.into_iter().map(|id| (id, About::Everything)));
+    let view = Overlay { ledger, tail: &group.tail };
+    let platform = view.platform();
+    let mut told = Told { count: 0, looked: Vec::new() };
+    for (id, about) in about {
+        if let Some(organization) = view.organization(id) {
+            let organization = organization.under(platform.freeze());
+            told.count = told.count.saturating_add(tell(tx, &organization, &about, group.now)?);
+            told.looked.push((organization, about));
+        }
+    }
+    Ok(told)
 }
 
 /// Puts what is to be told of an organization, as it is under any freeze of everything, into the outbox; tells how many
 /// notices that are.
-pub(super) fn tell(
+fn tell(
     tx: &mut impl Transaction,
     organization: &Organization,
     about: &About,

@@ -5,20 +5,19 @@ use super::feed::{Touch, Touches, merge};
 use super::group::{Answer, Group, carry_out};
 use super::intake::{Intake, Job, Message, Pace};
 use super::issue::{self, Sign, Signed, ToIssue};
-use super::ledger::{Ledger, Overlay, Tail};
+use super::ledger::Tail;
 use super::request::{BooksError, Change, Request};
 use super::rules::View;
 use super::snapshots::{Snapshots, Subject};
 use super::tell;
 use super::ticks;
-use super::timers::Timers;
+use super::watches::{Looked, Watches};
 use crate::clock::{Tick, TimeDoubt};
 use crate::store::outbox::{OutboxChange, OutboxReads, OutboxWrites};
 use crate::store::{DeviceStatus, EventStore, NoteChange, Reads, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::{About, Command};
+use coterm_shared::licensing::{Changed, Command};
 use coterm_shared::time::{Seconds, Timestamp};
-use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
@@ -47,7 +46,7 @@ const CLOCK_ACTOR: &str = "system:clock";
 pub(super) struct Writer<S> {
     store: S,
     shared: Arc<Shared>,
-    timers: Timers,
+    watches: Watches,
     snapshots: Snapshots,
     /// What was last said about the clock.
     doubt: Option<TimeDoubt>,
@@ -65,15 +64,12 @@ pub(super) struct Writer<S> {
 
 impl<S: EventStore> Writer<S> {
     pub(super) fn new(store: S, shared: Arc<Shared>, snapshots: Snapshots, tick: Option<Tick>) -> Writer<S> {
-        let mut timers = Timers::default();
-        shared.read(|ledger| {
-            // Each is looked at once: what became due to be told while nobody was here is told now.
-            ledger.organizations.keys().for_each(|id| timers.set(*id, Some(Timestamp::EPOCH)));
-        });
+        let mut watches = Watches::default();
+        shared.read(|ledger| watches.look_at_all(ledger.organizations.keys(), Timestamp::EPOCH));
         Writer {
             store,
             shared,
-            timers,
+            watches,
             snapshots,
             doubt: None,
             tick,
@@ -193,10 +189,10 @@ impl<S: EventStore> Writer<S> {
     fn tick(&mut self, jobs: impl Iterator<Item = Job>) -> bool {
         let (now_millis, doubt) = self.shared.now_millis();
         let now = Timestamp::from_secs_clamped(now_millis / 1000);
-        let due = self.timers.due(now, TIMERS);
+        let due = self.watches.due(now, TIMERS);
         let retry_at = now.saturating_add(RETRY);
         // Until it is answered: a timer that cannot be must not spin.
-        due.iter().for_each(|id| self.timers.set(*id, Some(retry_at)));
+        due.iter().for_each(|id| self.watches.put_off(*id, retry_at));
         let timer = |id: &OrganizationId| {
             let change = Change::Organization { id: *id, command: Command::Materialize };
             Job {
@@ -216,14 +212,14 @@ impl<S: EventStore> Writer<S> {
         let mut replies = Vec::new();
         let started = Instant::now();
         match self.group(jobs, woken, &mut replies, now) {
-            Ok((group, told)) => {
+            Ok((group, tell::Told { count, looked })) => {
                 let Group { now, tail, touches, answers, .. } = group;
                 let refused = answers.iter().filter(|answer| answer.is_err()).count() as u64;
                 let changes = (answers.len() as u64).saturating_sub(refused);
                 self.shared.meters.committed(changes, refused, started.elapsed());
-                self.swap(tail, now);
+                self.swap(tail, &looked, now);
                 self.rest(woken, now);
-                if told > 0 {
+                if count > 0 {
                     self.shared.told.notify_one();
                 }
                 // Before the answers: whoever has one finds its change in the feed.
@@ -256,13 +252,16 @@ impl<S: EventStore> Writer<S> {
         woken: &[OrganizationId],
         replies: &mut Vec<Option<oneshot::Sender<Answer>>>,
         now: Timestamp,
-    ) -> Result<(Group, usize), StoreError> {
+    ) -> Result<(Group, tell::Told), StoreError> {
         let ledger = self.shared.ledger.read().unwrap_or_else(PoisonError::into_inner);
         let mut tx = self.store.begin()?;
         let mut group = Group::at(now, self.shared.mode);
         // Another writer may have committed; under the write lock nobody can any more.
         if let Some(tail) = ledger.beyond(tx.reads())? {
             merge(&mut group.touches, &everything(&tail));
+            // What they did is not known, so all of it is looked at.
+            let changed = Changed { everything: true, ..Changed::default() };
+            group.changed = tail.organizations.keys().map(|id| (*id, changed.clone())).collect();
             group.tail = tail;
             group.now = tx.reads().last_event_at()?.map_or(now, |recorded| recorded.max(now));
         }
@@ -273,35 +272,35 @@ impl<S: EventStore> Writer<S> {
             let answer = carry_out(&mut tx, &ledger, &mut group, request)?;
             group.answers.push(answer);
         }
-        let told = tell_all(&mut tx, &ledger, &group, woken)?.saturating_add(group.told);
-        if group.wrote || told > 0 {
+        let mut told = tell::tell_all(&mut tx, &ledger, &group, &self.watches, woken)?;
+        told.count = told.count.saturating_add(group.told);
+        if group.wrote || told.count > 0 {
             group.tail.position = Some(tx.reads().position()?);
             tx.commit()?;
         }
         Ok((group, told))
     }
 
-    /// Makes committed changes visible to readers, and to timers and snapshots.
-    fn swap(&mut self, tail: Tail, now: Timestamp) {
+    /// Makes committed changes visible to readers, and to watches and snapshots.
+    fn swap(&mut self, tail: Tail, looked: &[Looked], now: Timestamp) {
+        looked.iter().for_each(|looked| self.watches.told(looked, now));
         let known = self.shared.read(View::platform);
         let platform = tail.platform.as_ref().unwrap_or(&known);
-        let refrozen = platform.freeze() != known.freeze();
-        if refrozen {
+        let retry_at = now.saturating_add(RETRY);
+        for (id, organization) in &tail.organizations {
+            self.snapshots.consider(Subject::Organization(organization.clone()));
+            let under = organization.clone().under(platform.freeze());
+            if self.shared.read(|ledger| !ledger.organizations.contains_key(id)) {
+                self.watches.add(&under, now);
+            }
+            self.watches.changed(&under, now, retry_at);
+        }
+        if platform.freeze() != known.freeze() {
             // Every date has moved: each is looked at once more, some with every tick (domain E6).
             self.shared.read(|ledger| {
-                ledger.organizations.keys().for_each(|id| self.timers.set(*id, Some(now)));
+                let all = ledger.organizations.keys().chain(tail.organizations.keys());
+                self.watches.look_at_all(all, now);
             });
-        }
-        for (id, organization) in &tail.organizations {
-            let due = tell::wake_at(organization, platform, now);
-            let stuck = due.is_some_and(|at| at <= now);
-            let retry_at = now.saturating_add(RETRY);
-            let due = if stuck { Some(retry_at) } else { due };
-            // Whoever waits for its turn keeps it: what it is to be told has become due before this change.
-            if !self.timers.is_due(*id, now) {
-                self.timers.set(*id, if refrozen { Some(now) } else { due });
-            }
-            self.snapshots.consider(Subject::Organization(organization.clone()));
         }
         if let Some(platform) = &tail.platform {
             self.snapshots.consider(Subject::Platform(platform.clone()));
@@ -314,10 +313,9 @@ impl<S: EventStore> Writer<S> {
     fn rest(&mut self, woken: &[OrganizationId], now: Timestamp) {
         for id in woken {
             let (state, platform) = self.shared.read(|ledger| (ledger.organization(*id), ledger.platform()));
-            let due = state.as_ref().and_then(|organization| tell::wake_at(organization, &platform, now));
-            // What is due and was refused is tried again later, as it was put down before.
-            if due.is_none_or(|at| at > now) {
-                self.timers.set(*id, due);
+            match state {
+                Some(organization) => self.watches.rests(&organization.under(platform.freeze()), now),
+                None => self.watches.forget(*id),
             }
         }
     }
@@ -327,7 +325,11 @@ impl<S: EventStore> Writer<S> {
         if let Some(tail) = self.shared.read(|ledger| ledger.beyond(self.store.reads()))? {
             let touches = everything(&tail);
             let recorded = self.store.reads().last_event_at()?.unwrap_or(Timestamp::EPOCH);
-            self.swap(tail, self.shared.now().max(recorded));
+            let now = self.shared.now().max(recorded);
+            let changed: Vec<OrganizationId> = tail.organizations.keys().copied().collect();
+            self.swap(tail, &[], now);
+            // What they did is not known, so all of it is looked at.
+            self.watches.look_at_all(changed.iter(), now);
             self.shared.feeds.publish(&touches);
         }
         Ok(())
@@ -466,29 +468,6 @@ fn datable(job: Job, doubt: Option<TimeDoubt>) -> Option<Job> {
         drop(reply.send(Err(doubt.into())));
     }
     None
-}
-
-/// Puts into the outbox what is to be told of whoever changed, and of whoever was woken; tells how many notices that are.
-fn tell_all(
-    tx: &mut impl Transaction,
-    ledger: &Ledger,
-    group: &Group,
-    woken: &[OrganizationId],
-) -> Result<usize, StoreError> {
-    let changed = group.changed.iter().filter(|(_, changed)| !changed.is_empty());
-    let mut about: BTreeMap<OrganizationId, About> =
-        changed.map(|(id, changed)| (*id, About::Changed(changed.clone()))).collect();
-    about.extend(woken.iter().map(|id| (*id, About::Everything)));
-    let view = Overlay { ledger, tail: &group.tail };
-    let platform = view.platform();
-    let mut told = 0_usize;
-    for (id, about) in about {
-        if let Some(organization) = view.organization(id) {
-            let organization = organization.under(platform.freeze());
-            told = told.saturating_add(tell::tell(tx, &organization, &about, group.now)?);
-        }
-    }
-    Ok(told)
 }
 
 /// Nobody waits for the answer to a timer, so what goes wrong is logged.

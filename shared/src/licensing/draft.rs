@@ -291,8 +291,8 @@ impl<'a> Draft<'a> {
             (false, true) => settings.lockout_pace.map(|pace| Tranches::of(&self.after, group, pace)),
         };
         // Another pace or scope shows in what devices hold, and in nothing that is compared here.
-        let same_for_devices = settings.lockout_pace == before.settings.lockout_pace
-            && settings.scope == before.settings.scope;
+        let same_for_devices =
+            settings.lockout_pace == before.settings.lockout_pace && settings.scope == before.settings.scope;
         if assessment == group.assessment && group.figures == before.figures && same_for_devices {
             // A wake-up that changed nothing must still be over.
             let is_due = group.due_at.is_some_and(|due_at| due_at <= at);

@@ -74,8 +74,8 @@ pub use license_key::{IssuedKey, KeyLine, KeyPast, KeyPlace, KeyState, LicenseKe
 pub use name::{ModelName, Name, OrderNumber, Zone};
 pub use notice::{
     About, Changed, Item, KeyWaiting, LockoutDays, Mark, NAMED_MAX, Notice, NoticeFacts, NoticeHead,
-    NoticeKind, Paced, SiteWaiting, Topic, TrialEnding, is_mark_over, key_issued, next_notice_at, notices,
-    still_true, test_notice,
+    NoticeKind, Paced, SiteWaiting, Topic, TrialEnding, Wakes, is_mark_over, key_issued, notices, still_true,
+    test_notice,
 };
 pub use organization::Organization;
 pub(crate) use organization::above;

@@ -39,8 +39,10 @@ pub struct Organization {
     pub(super) sites: RedBlackTreeMapSync<SiteId, Site>,
     pub(super) devices: RedBlackTreeMapSync<DeviceId, Device>,
     pub(super) keys: RedBlackTreeMapSync<KeyId, LicenseKey>,
-    /// What is due when.
-    pub(super) due: RedBlackTreeSetSync<(Timestamp, Due)>,
+    /// When which group is due.
+    pub(super) due_groups: RedBlackTreeSetSync<(Timestamp, Due)>,
+    /// What else is due when; apart, so that whoever looks for it does not meet every group.
+    pub(super) due_items: RedBlackTreeSetSync<(Timestamp, Due)>,
     /// Root sites in no group.
     pub(super) unassigned_sites: RedBlackTreeSetSync<SiteId>,
     /// Keys in no group.
@@ -158,12 +160,16 @@ impl Organization {
     /// When [`super::Command::Materialize`] would next change something.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.due.first().map(|(at, _)| *at)
+        self.first().map(|(at, _)| *at)
+    }
+
+    fn first(&self) -> Option<&(Timestamp, Due)> {
+        self.due_groups.first().into_iter().chain(self.due_items.first()).min()
     }
 
     /// What is due first, and when.
     pub(super) fn first_due(&self) -> Option<(Timestamp, Due)> {
-        self.due.first().cloned()
+        self.first().cloned()
     }
 
     /// A license group.

@@ -55,6 +55,22 @@ fn agent_program() -> PathBuf {
     path
 }
 
+/// The same command with the agent for devices.
+fn as_on_a_device(command: &Command) -> Command {
+    let mut own = Command::new(agent_program());
+    own.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => own.env(name, value),
+            None => own.env_remove(name),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        own.current_dir(directory);
+    }
+    own
+}
+
 pub(crate) fn run() {
     let mut report = Report::new("footprint");
     let cloud = Cloud::start_with(&["log.filter=warn"]);
@@ -70,15 +86,15 @@ pub(crate) fn run() {
     let config =
         device.config().replace("observe_secs = 1", "observe_secs = 60").replace("\"debug\"", "\"info\"");
     device.set_config(&config);
-    let agent =
-        Started(device.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let mut run = as_on_a_device(&device.command(&["run"]));
+    let agent = Started(run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
     let _ = device.holds_token();
     let file = |name: &str| other.dir().join(name);
     let floor = Command::new("mosquitto_sub")
         .args(["-V", "5", "-q", "1", "-h", &cloud.address().to_string(), "-p", &MQTT_PORT.to_string()])
         .args(["-i", "cam-2", "-t", "coterm/v1/d/cam-2/token", "--tls-version", "tlsv1.3"])
         .arg("--cafile")
-        .arg(file("ca.crt"))
+        .arg(file("broker-ca.crt"))
         .arg("--cert")
         .arg(file("device.crt"))
         .arg("--key")

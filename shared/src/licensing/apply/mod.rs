@@ -68,7 +68,8 @@ impl Organization {
             sites: RedBlackTreeMapSync::new_sync(),
             devices: RedBlackTreeMapSync::new_sync(),
             keys: RedBlackTreeMapSync::new_sync(),
-            due: RedBlackTreeSetSync::new_sync(),
+            due_groups: RedBlackTreeSetSync::new_sync(),
+            due_items: RedBlackTreeSetSync::new_sync(),
             unassigned_sites: RedBlackTreeSetSync::new_sync(),
             unassigned_keys: RedBlackTreeSetSync::new_sync(),
             group_names: RedBlackTreeSetSync::new_sync(),
@@ -216,11 +217,15 @@ impl Organization {
     }
 
     fn set_due(&mut self, what: Due, old: Option<Timestamp>, new: Option<Timestamp>) {
+        let all = match what {
+            Due::Group(_) => &mut self.due_groups,
+            Due::Key(_) | Due::Site(_) | Due::Trial(_) | Due::Held(_) => &mut self.due_items,
+        };
         if let Some(old) = old {
-            self.due.remove_mut(&(old, what.clone()));
+            all.remove_mut(&(old, what.clone()));
         }
         if let Some(new) = new {
-            self.due.insert_mut((new, what));
+            all.insert_mut((new, what));
         }
     }
 

@@ -44,6 +44,9 @@ pub(super) fn look<E>(
 ) -> Result<(), E> {
     let candidates: Vec<Item> = match about {
         About::Everything => due_before(organization, now.saturating_add(AHEAD)).collect(),
+        About::Changed(changed) if changed.dates => {
+            due_before(organization, now.saturating_add(AHEAD)).collect()
+        }
         About::Changed(changed) => {
             let keys = changed.keys.iter().copied().map(Item::Key);
             let sites = changed.sites.iter().copied().map(Item::Site);
@@ -97,7 +100,7 @@ pub(super) fn topic_of(item: &Item) -> Topic {
 
 /// What is due before an instant and belongs here, the next first.
 fn due_before(organization: &Organization, until: Timestamp) -> impl Iterator<Item = Item> + '_ {
-    organization.due.iter().take_while(move |(at, _)| *at <= until).filter_map(|(_, due)| match due {
+    organization.due_items.iter().take_while(move |(at, _)| *at <= until).filter_map(|(_, due)| match due {
         Due::Group(_) | Due::Held(_) => None,
         Due::Key(id) => Some(Item::Key(*id)),
         Due::Site(id) => Some(Item::Site(*id)),

@@ -5,7 +5,7 @@
 //! of what was told before. A date is told at its closest threshold that has passed, so who looks late tells what is still
 //! true, once. What was told is remembered as one [`Mark`] for each [`Topic`]: a date that moves by less than a day is the
 //! same date, one that moves more is told anew; a group is told to be compliant only after it was told not to be.
-//! [`next_notice_at`] says when to look again, so nobody is looked at whose dates are far. [`still_true`] is asked once more
+//! [`Wakes`] knows when to look again and at which groups, so nobody is looked at whose dates are far. [`still_true`] is asked once more
 //! before a notice leaves the house. **Deliberately absent:** who is told, by which way, and the memory itself.
 
 mod facts;
@@ -22,7 +22,7 @@ pub use key::key_issued;
 pub use kind::NoticeKind;
 use kind::{SOON, TERM};
 pub use lockouts::{LockoutDays, Paced};
-pub use wake::next_notice_at;
+pub use wake::Wakes;
 
 use super::organization::Organization;
 use super::{Event, KeyPlace, SafetyEvent};
@@ -132,9 +132,9 @@ pub struct Notice {
 /// Whose notices are asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum About {
-    /// Everything whose date may be near: for whoever comes by because it is time.
+    /// Everything: for whoever has not looked yet.
     Everything,
-    /// What a change touched.
+    /// What a change touched, and whose time has come ([`Wakes::due`]).
     Changed(Changed),
 }
 
@@ -151,6 +151,8 @@ pub struct Changed {
     pub devices: BTreeSet<DeviceId>,
     /// Operations that began to wait for the vendor, or wait no longer (domain E6).
     pub held: BTreeSet<HeldId>,
+    /// Nothing of it: time has come to where something may be told of keys, sites and trials (domain G3, G8).
+    pub dates: bool,
     /// A freeze began or ended, which moves every date (domain E6).
     pub everything: bool,
 }
@@ -160,16 +162,17 @@ impl Changed {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let none = self.groups.is_empty() && self.keys.is_empty() && self.sites.is_empty();
-        none && self.devices.is_empty() && self.held.is_empty() && !self.everything
+        none && self.devices.is_empty() && self.held.is_empty() && !self.dates && !self.everything
     }
 
     /// Adds what other events touched.
     pub fn extend(&mut self, other: Changed) {
-        let Changed { groups, keys, sites, devices, everything, held } = other;
+        let Changed { groups, keys, sites, devices, dates, everything, held } = other;
         self.groups.extend(groups);
         self.keys.extend(keys);
         self.sites.extend(sites);
         self.devices.extend(devices);
+        self.dates |= dates;
         self.everything |= everything;
         self.held.extend(held);
     }

@@ -1,27 +1,83 @@
 //! When an organization has to be looked at for notices again, so that nobody is looked at in between.
+//!
+//! **Problem.** Of a hundred thousand groups one changes, or one has a threshold that passes: that must cost one group.
+//! **Method.** What looks keeps [`Wakes`] beside the organization: for each group the next threshold after it was last
+//! looked at, in order. A change that moves a date of a group judges it anew, and so names it. **Deliberately absent:**
+//! when the organization itself wants to be judged, which is [`Organization::next_due`].
 
 use super::group::dates;
 use super::items::day_of;
-use super::{NoticeKind, SOON, TERM, begins};
+use super::{About, Changed, NoticeKind, SOON, TERM, begins};
 use crate::id::GroupId;
 use crate::licensing::compliance::Term;
 use crate::licensing::group::Group;
 use crate::licensing::organization::{Due, Organization};
 use crate::time::{Seconds, Timestamp};
+use alloc::collections::{BTreeMap, BTreeSet};
 use core::ops::Bound;
 
 /// No threshold is longer before its date than this.
 const FARTHEST: Seconds = Seconds::days(30);
 
-/// The first instant after `now` at which a threshold passes, if nothing else happens; too early at worst. `None` if no date
-/// is ahead.
-#[must_use]
-pub fn next_notice_at(organization: &Organization, now: Timestamp) -> Option<Timestamp> {
-    let groups = organization.groups().filter_map(|group| of_group(organization, group, now));
-    let items = SOON.iter().filter_map(|days| of_items(organization, *days, now));
-    groups.chain(items).min()
+/// When each group of an organization has something to be told next; for whoever tells it, and looks at every change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wakes {
+    order: BTreeSet<(Timestamp, GroupId)>,
+    of: BTreeMap<GroupId, Timestamp>,
 }
 
+impl Wakes {
+    /// Those of an organization, all of whose notices up to `now` are told.
+    #[must_use]
+    pub fn of(organization: &Organization, now: Timestamp) -> Wakes {
+        let mut wakes = Wakes::default();
+        organization.groups().for_each(|group| wakes.set(group.id, of_group(organization, group, now)));
+        wakes
+    }
+
+    /// Moves on, after this was told of the organization as it is at `now`.
+    pub fn told(&mut self, organization: &Organization, about: &About, now: Timestamp) {
+        match about {
+            About::Everything => *self = Wakes::of(organization, now),
+            About::Changed(changed) if changed.everything => *self = Wakes::of(organization, now),
+            About::Changed(changed) => {
+                for id in &changed.groups {
+                    // One that was deleted has nothing to be told.
+                    let group = organization.group(*id);
+                    self.set(*id, group.and_then(|group| of_group(organization, group, now)));
+                }
+            }
+        }
+    }
+
+    /// What is to be looked at because its time has come, at `now`.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Changed {
+        let groups = self.order.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        Changed { groups, dates: true, ..Changed::default() }
+    }
+
+    /// The first instant after `now` at which a threshold passes, if nothing else happens; too early at worst. `None` if no
+    /// date is ahead.
+    #[must_use]
+    pub fn next(&self, organization: &Organization, now: Timestamp) -> Option<Timestamp> {
+        let items = SOON.iter().filter_map(|days| of_items(organization, *days, now));
+        self.order.first().map(|(at, _)| *at).into_iter().chain(items).min()
+    }
+
+    fn set(&mut self, id: GroupId, at: Option<Timestamp>) {
+        let old = match at {
+            Some(at) => self.of.insert(id, at),
+            None => self.of.remove(&id),
+        };
+        if let Some(old) = old {
+            self.order.remove(&(old, id));
+        }
+        self.order.extend(at.map(|at| (at, id)));
+    }
+}
+
+/// The next threshold of a group after `now`; too early at worst.
 fn of_group(organization: &Organization, group: &Group, now: Timestamp) -> Option<Timestamp> {
     // While it is compliant nothing comes before the date it waits for, unless a freeze has put one off that would be over
     // by now. A noncompliant group waits for the next of the group's own steps only, and by product a device may follow
@@ -48,7 +104,7 @@ fn of_items(organization: &Organization, days: u32, now: Timestamp) -> Option<Ti
     let ahead = now.saturating_add(Seconds::days(u64::from(days)));
     let next_day = day_of(ahead).saturating_add(Seconds::days(1));
     let from = Bound::Included((next_day, Due::Group(GroupId::from_bytes([0; 16]))));
-    let mut due = organization.due.range((from, Bound::Unbounded));
+    let mut due = organization.due_items.range((from, Bound::Unbounded));
     let found = due.find(|(_, due)| match due {
         Due::Group(_) | Due::Held(_) => false,
         Due::Key(_) | Due::Site(_) | Due::Trial(_) => true,

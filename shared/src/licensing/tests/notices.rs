@@ -19,6 +19,7 @@ const DOOR: ProductType = ProductType::DOOR;
 /// Someone who tells and remembers, as the daemon does.
 #[derive(Default)]
 pub(super) struct Teller {
+    wakes: Option<Wakes>,
     pub(super) told: BTreeMap<Topic, Mark>,
     pub(super) heard: Vec<(Timestamp, Notice)>,
 }
@@ -46,6 +47,17 @@ impl Teller {
         }
         let again = self.untold(world, about);
         assert_eq!(again, [], "told twice at {}", world.now);
+        self.wakes(world).told(&world.organization, about, world.now);
+    }
+
+    /// When to come by next, known from the first look on.
+    fn wakes(&mut self, world: &World) -> &mut Wakes {
+        self.wakes.get_or_insert_with(|| Wakes::of(&world.organization, world.now))
+    }
+
+    fn next(&mut self, world: &World) -> Option<Timestamp> {
+        let due = world.organization.next_due();
+        [due, self.wakes(world).next(&world.organization, world.now)].into_iter().flatten().min()
     }
 
     /// What a change touched is told with it.
@@ -59,13 +71,14 @@ impl Teller {
     pub(super) fn until(&mut self, world: &mut World, end: Timestamp) {
         loop {
             let due = world.organization.next_due();
-            let next = [due, next_notice_at(&world.organization, world.now)].into_iter().flatten().min();
-            let Some(next) = next.filter(|next| *next <= end) else { break };
+            let Some(next) = self.next(world).filter(|next| *next <= end) else { break };
             assert!(next > world.now || due.is_some_and(|due| due <= world.now), "no rest at {next}");
             world.now = next.max(world.now);
             let decision = world.ok(Command::Materialize);
             self.after(world, &decision);
-            self.look(world, &About::Everything);
+            let due = self.wakes(world).due(world.now);
+            self.look(world, &About::Changed(due));
+            assert_eq!(self.untold(world, &About::Everything), [], "forgotten at {}", world.now);
         }
         world.now = end;
     }
@@ -255,7 +268,8 @@ fn g8_trials_that_end_are_told_and_one_that_was_converted_is_not() {
         teller.after(&world, &decision);
     }
     teller.until(&mut world, at("2026-01-28T00:00:00Z"));
-    world.ok(Command::ConvertTrial { id: device(1) });
+    let decision = world.ok(Command::ConvertTrial { id: device(1) });
+    teller.after(&world, &decision);
     teller.until(&mut world, at("2026-02-10T00:00:00Z"));
     let trials: Vec<(Option<u32>, usize)> = teller
         .heard
@@ -391,8 +405,7 @@ proptest! {
             }
             // Whoever comes by at any moment finds that everything is told.
             prop_assert_eq!(teller.untold(&world, &About::Everything), []);
-            let next = [world.organization.next_due(), next_notice_at(&world.organization, world.now)];
-            if let Some(next) = next.into_iter().flatten().min() {
+            if let Some(next) = teller.next(&world) {
                 let between = next.since(world.now).0.saturating_sub(1) * peek / 1000;
                 let now = world.now;
                 world.now = now.saturating_add(Seconds(between));

@@ -207,7 +207,8 @@ fn n2_marks_are_forgotten_when_their_dates_are_over() {
     let (mut world, mut teller) = (full(60), Teller::default());
     let (decision, held) = world.hold(one_more(100), "ada");
     teller.after(&world, &decision);
-    world.ok(Command::Safety(SafetyCommand::Reject { held, by: who("bob") }));
+    let decision = world.ok(Command::Safety(SafetyCommand::Reject { held, by: who("bob") }));
+    teller.after(&world, &decision);
     let end = world.coterm(1).unwrap();
     teller.until(&mut world, end.saturating_add(Seconds::days(200)));
     teller.look(&world, &About::Everything);
