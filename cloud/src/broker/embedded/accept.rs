@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -49,6 +50,9 @@ pub enum StartError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The system gives no threads.
+    #[error("no threads can be started for devices' connections: {0}; raise the limit of processes")]
+    Threads(io::Error),
 }
 
 /// What every connection's task shares.
@@ -105,9 +109,10 @@ impl Shared {
     }
 }
 
-/// Starts listening and returns the address. `stopped` becomes true when the last connection is gone.
+/// Starts listening, with all connections on `threads`, and returns the address. `stopped` becomes true when the last connection is gone.
 pub(super) async fn listen(
     shared: Arc<Shared>,
+    threads: Handle,
     stop: watch::Receiver<bool>,
     stopped: watch::Sender<bool>,
 ) -> Result<SocketAddr, StartError> {
@@ -115,7 +120,7 @@ pub(super) async fn listen(
     let failed = |source| StartError::Listen { address: wanted, source };
     let listener = TcpListener::bind(wanted).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    tokio::spawn(async move {
+    threads.spawn(async move {
         accept_until(listener, shared, stop).await;
         stopped.send_replace(true);
     });

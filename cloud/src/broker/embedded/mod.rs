@@ -4,14 +4,17 @@
 //! and it believes whatever client id it is told. **Method.** We listen, do the TLS handshake and know the device before
 //! the library sees a byte; the library then speaks MQTT on that one stream, and asks that one device's authoriser about
 //! everything. What devices send goes to the [`Inbox`] and is never routed to anybody. The library opens no listener.
-//! The daemon publishes in process. **Deliberately absent:** persistence. The books are the truth; tokens are not
-//! retained, because a report of what a device holds brings the right one; only the keyring is.
+//! The daemon publishes in process. Connections live on threads of their own: when thousands of devices come back at once,
+//! their handshakes take every core for a while, and an operator's request must not stand in line behind them.
+//! **Deliberately absent:** persistence. The books are the truth; tokens are not retained, because a report of what a device
+//! holds brings the right one; only the keyring is.
 
 mod accept;
 mod connection;
 mod engine;
 mod gate;
 mod registry;
+mod threads;
 mod tls;
 
 pub use accept::StartError;
@@ -28,6 +31,7 @@ use rustls_pki_types::CertificateDer;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use threads::Threads;
 use tokio::sync::watch;
 
 /// The most devices an embedded broker serves unless it is told otherwise.
@@ -78,6 +82,8 @@ pub struct EmbeddedBroker {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
+    /// Dropped last, with whatever still runs on them.
+    _threads: Threads,
 }
 
 impl EmbeddedBroker {
@@ -85,7 +91,7 @@ impl EmbeddedBroker {
     /// `revoked`, and that was made for the device's owner.
     ///
     /// # Errors
-    /// [`StartError`] when the address cannot be listened on or the certificates cannot be used.
+    /// [`StartError`] when the address cannot be listened on, the certificates cannot be used, or no threads can be started.
     pub async fn start(
         config: EmbeddedConfig,
         identity: &Identity,
@@ -97,8 +103,9 @@ impl EmbeddedBroker {
         let shared = Arc::new(Shared::new(config, identity, client_authorities, revoked, inbox, owners)?);
         let (stop, stop_seen) = watch::channel(false);
         let (stopped_set, stopped) = watch::channel(false);
-        let address = accept::listen(Arc::clone(&shared), stop_seen, stopped_set).await?;
-        Ok(EmbeddedBroker { shared, address, stop, stopped })
+        let threads = Threads::start()?;
+        let address = accept::listen(Arc::clone(&shared), threads.handle(), stop_seen, stopped_set).await?;
+        Ok(EmbeddedBroker { shared, address, stop, stopped, _threads: threads })
     }
 
     /// Takes another server certificate for connections from now on; those that stand are left alone.
