@@ -7,7 +7,8 @@ use crate::licensing::{IssuedKey, Limits, ModelName, Name, above};
 use crate::product::ProductType;
 use crate::time::Timestamp;
 use alloc::boxed::Box;
-use rpds::RedBlackTreeMapSync;
+use alloc::string::String;
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use serde::{Deserialize, Serialize};
 
 /// A list price: MSRP of one unit for one year, in the smallest unit of the one currency (domain §1).
@@ -131,6 +132,8 @@ pub struct Platform {
     as_of: Timestamp,
     limits: Limits,
     organizations: RedBlackTreeMapSync<OrganizationId, Name>,
+    /// The names of organizations as they are compared.
+    organization_names: RedBlackTreeSetSync<String>,
     prices: RedBlackTreeMapSync<ProductType, Price>,
     models: RedBlackTreeMapSync<ModelName, Model>,
     keys: RedBlackTreeMapSync<KeyId, IssuedKey>,
@@ -146,6 +149,7 @@ impl Default for Platform {
             as_of: Timestamp::EPOCH,
             limits: Limits::default(),
             organizations: RedBlackTreeMapSync::new_sync(),
+            organization_names: RedBlackTreeSetSync::new_sync(),
             prices: RedBlackTreeMapSync::new_sync(),
             models: RedBlackTreeMapSync::new_sync(),
             keys: RedBlackTreeMapSync::new_sync(),
@@ -189,6 +193,12 @@ impl Platform {
     #[must_use]
     pub fn organization(&self, id: OrganizationId) -> Option<&Name> {
         self.organizations.get(&id)
+    }
+
+    /// Whether an organization has a name that nobody could tell from this one.
+    #[must_use]
+    pub fn is_organization_name_taken(&self, name: &Name) -> bool {
+        self.organization_names.contains(&name.folded())
     }
 
     /// The price book.
@@ -259,6 +269,7 @@ impl Platform {
                     return Err(PlatformReplayError("organization"));
                 }
                 self.organizations.insert_mut(*organization, name.clone());
+                self.organization_names.insert_mut(name.folded());
             }
             PlatformEvent::PriceSet { product, price } => {
                 let version = self.prices.get(product).map_or(0, |old| old.version).saturating_add(1);

@@ -180,13 +180,10 @@ fn register(platform: &Platform, id: OrganizationId, name: &str) -> Result<Platf
                 .at("id"),
         );
     }
-    if let Some(name) = &name {
-        let folded = name.folded();
-        if platform.organizations().any(|(_, other)| other.folded() == folded) {
-            let message = format!("an organization is called {name} already, but for upper and lower case");
-            let hint = "choose another name: people tell organizations apart by it";
-            findings.push(Refusal::new(RefusalCode::NameTaken, message, hint).at("name"));
-        }
+    if let Some(name) = name.as_ref().filter(|name| platform.is_organization_name_taken(name)) {
+        let message = format!("an organization is called {name} already, but for upper and lower case");
+        let hint = "choose another name: people tell organizations apart by it";
+        findings.push(Refusal::new(RefusalCode::NameTaken, message, hint).at("name"));
     }
     let name = findings.finish_with(name)?;
     Ok(PlatformEvent::OrganizationRegistered { organization: id, name })
