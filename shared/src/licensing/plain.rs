@@ -13,6 +13,14 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 /// A text with one spelling for every letter (NFC), plain spaces, and no white space around it.
 #[must_use]
 pub fn plain(text: &str) -> String {
+    // ASCII has one spelling and one space; the tables of Unicode cost ten times the copy.
+    if text.is_ascii() {
+        return text.trim().into();
+    }
+    in_unicode(text)
+}
+
+fn in_unicode(text: &str) -> String {
     let is_space = |c: char| c.general_category() == GeneralCategory::SpaceSeparator;
     let spaced = text.trim().nfc().map(|c| if is_space(c) { ' ' } else { c });
     spaced.collect()
@@ -27,7 +35,8 @@ pub fn hidden_in(text: &str) -> Option<String> {
 /// Whether a character cannot be seen: control, format, line and paragraph separators, and what is ignored in display.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
-    c.is_control() || is_format(c) || is_line_break(c) || is_ignored(c)
+    // Of ASCII the control characters alone; the tables of Unicode need not be asked.
+    c.is_control() || (!c.is_ascii() && (is_format(c) || is_line_break(c) || is_ignored(c)))
 }
 
 fn kind(c: char) -> &'static str {
@@ -104,6 +113,15 @@ mod tests {
             assert_eq!(stored.is_ok(), !hidden.is_control(), "{point}");
         }
         assert!(Name::parse("\u{200b}").is_err(), "a name that is nothing but unseen");
+    }
+
+    #[test]
+    fn ascii_is_by_itself_what_unicode_makes_of_it() {
+        for c in (0..=0x7f_u8).map(char::from) {
+            let text = format!(" a{c}b{c}");
+            assert_eq!(plain(&text), in_unicode(&text));
+            assert!(!is_format(c) && !is_line_break(c) && !is_ignored(c));
+        }
     }
 
     #[test]
