@@ -60,8 +60,8 @@ impl Watches {
     }
 
     /// When it wants to be looked at next, as far as that is known.
-    fn next(&self, organization: &Organization, now: Timestamp) -> Option<Timestamp> {
-        let told = self.wakes.get(&organization.id()).and_then(|wakes| wakes.next(organization, now));
+    fn next(&self, organization: &Organization) -> Option<Timestamp> {
+        let told = self.wakes.get(&organization.id()).and_then(Wakes::next);
         [organization.next_due(), told].into_iter().flatten().min()
     }
 
@@ -72,14 +72,14 @@ impl Watches {
         if !self.wakes.contains_key(&id) || self.timers.is_due(id, now) {
             return;
         }
-        let due = self.next(organization, now);
+        let due = self.next(organization);
         let stuck = due.is_some_and(|at| at <= now);
         self.timers.set(id, if stuck { Some(retry_at) } else { due });
     }
 
     /// One whose turn it was rests until its next date; what is due and was refused stays put off.
     pub(super) fn rests(&mut self, organization: &Organization, now: Timestamp) {
-        let due = self.next(organization, now);
+        let due = self.next(organization);
         if self.wakes.contains_key(&organization.id()) && due.is_none_or(|at| at > now) {
             self.timers.set(organization.id(), due);
         }

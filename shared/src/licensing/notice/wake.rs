@@ -24,6 +24,8 @@ const FARTHEST: Seconds = Seconds::days(30);
 pub struct Wakes {
     order: BTreeSet<(Timestamp, GroupId)>,
     of: BTreeMap<GroupId, Timestamp>,
+    /// The next threshold of a countdown or a trial.
+    items_at: Option<Timestamp>,
 }
 
 impl Wakes {
@@ -32,6 +34,7 @@ impl Wakes {
     pub fn of(organization: &Organization, now: Timestamp) -> Wakes {
         let mut wakes = Wakes::default();
         organization.groups().for_each(|group| wakes.set(group.id, of_group(organization, group, now)));
+        wakes.items_at = of_items(organization, now);
         wakes
     }
 
@@ -46,6 +49,9 @@ impl Wakes {
                     let group = organization.group(*id);
                     self.set(*id, group.and_then(|group| of_group(organization, group, now)));
                 }
+                // One that has passed and was not looked at waits for that.
+                let passed = self.items_at.filter(|at| *at <= now && !changed.dates);
+                self.items_at = passed.or_else(|| of_items(organization, now));
             }
         }
     }
@@ -54,15 +60,15 @@ impl Wakes {
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Changed {
         let groups = self.order.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
-        Changed { groups, dates: true, ..Changed::default() }
+        let dates = self.items_at.is_some_and(|at| at <= now);
+        Changed { groups, dates, ..Changed::default() }
     }
 
-    /// The first instant after `now` at which a threshold passes, if nothing else happens; too early at worst. `None` if no
-    /// date is ahead.
+    /// The first instant at which a threshold passes that is not told yet, if nothing else happens; too early at worst.
+    /// `None` if no date is ahead.
     #[must_use]
-    pub fn next(&self, organization: &Organization, now: Timestamp) -> Option<Timestamp> {
-        let items = SOON.iter().filter_map(|days| of_items(organization, *days, now));
-        self.order.first().map(|(at, _)| *at).into_iter().chain(items).min()
+    pub fn next(&self) -> Option<Timestamp> {
+        self.order.first().map(|(at, _)| *at).into_iter().chain(self.items_at).min()
     }
 
     fn set(&mut self, id: GroupId, at: Option<Timestamp>) {
@@ -99,8 +105,13 @@ fn of_group(organization: &Organization, group: &Group, now: Timestamp) -> Optio
     term.chain(steps).filter(|at| *at > now).min()
 }
 
+/// When a threshold next passes for a countdown or a trial.
+fn of_items(organization: &Organization, now: Timestamp) -> Option<Timestamp> {
+    SOON.iter().filter_map(|days| of_items_in(organization, *days, now)).min()
+}
+
 /// When the threshold of so many days next passes for a countdown or a trial.
-fn of_items(organization: &Organization, days: u32, now: Timestamp) -> Option<Timestamp> {
+fn of_items_in(organization: &Organization, days: u32, now: Timestamp) -> Option<Timestamp> {
     let ahead = now.saturating_add(Seconds::days(u64::from(days)));
     let next_day = day_of(ahead).saturating_add(Seconds::days(1));
     let from = Bound::Included((next_day, Due::Group(GroupId::from_bytes([0; 16]))));

@@ -57,7 +57,7 @@ impl Teller {
 
     fn next(&mut self, world: &World) -> Option<Timestamp> {
         let due = world.organization.next_due();
-        [due, self.wakes(world).next(&world.organization, world.now)].into_iter().flatten().min()
+        [due, self.wakes(world).next()].into_iter().flatten().min()
     }
 
     /// What a change touched is told with it.
