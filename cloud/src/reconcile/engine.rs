@@ -164,6 +164,10 @@ impl Engine {
     fn adopt(&self, organization: OrganizationId, devices: &[DeviceId]) {
         let mut fleet = self.fleet();
         for device in devices {
+            // Most are known as theirs already; what those want need not be asked twice.
+            if fleet.organization(device) == Some(organization) {
+                continue;
+            }
             // A retired device is touched by its old organization and may be another's by now.
             if self.ledger.wanted(organization, device).is_some() {
                 fleet.adopt(device, organization);
