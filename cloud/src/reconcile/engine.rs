@@ -277,12 +277,25 @@ impl Engine {
                 self.issued(outcomes, wishes);
             }
             // Level-triggered: a sweep asks for the same again. Said once, however long it lasts.
-            Err(error) if self.work.failed_at.is_none() => {
-                self.work.failed_at = Some(Instant::now());
-                tracing::error!(%error, tokens = wishes.len(), "no tokens are issued; tried again every few seconds");
+            Err(error) => {
+                if self.work.failed_at.is_none() {
+                    self.work.failed_at = Some(Instant::now());
+                    tracing::error!(%error, tokens = wishes.len(), "no tokens are issued; tried again every few seconds");
+                } else {
+                    tracing::debug!(%error, tokens = wishes.len(), "still no tokens are issued");
+                }
+                wishes.iter().for_each(|wish| self.deliver_issued(&wish.wanted.device));
             }
-            Err(error) => tracing::debug!(%error, tokens = wishes.len(), "still no tokens are issued"),
         }
+    }
+
+    /// Sends a device what was issued to it last and it lacks, where nothing newer can be issued now: that nothing is signed
+    /// must not keep from it what is.
+    fn deliver_issued(&mut self, device: &DeviceId) {
+        let (now, policy) = (self.ledger.now(), self.policy());
+        let Some(version) = self.fleet().lacks(device, &policy, now) else { return };
+        self.fleet().sending(device, version);
+        self.publisher.send(Job { device: device.clone(), version, bytes: None, keep: true });
     }
 
     /// Goes on to the next page of an organization of which everything was touched.
@@ -357,9 +370,11 @@ impl Engine {
                 }
             }
             Action::Issue(why) => {
-                if let (Some(wanted), Some(Goal { digest, .. })) = (wanted, goal)
-                    && !fleet.suspicions.is_halted(wanted.organization)
-                {
+                let (Some(wanted), Some(Goal { digest, .. })) = (wanted, goal) else { return };
+                if fleet.suspicions.is_halted(wanted.organization) {
+                    drop(fleet);
+                    self.deliver_issued(&device);
+                } else {
                     tracing::debug!(%device, why = why.name(), "issuing");
                     let announced = lease_ends_at.filter(|_| wanted.frozen_since.is_some());
                     wishes.push(Wish { nonce: fleet.nonce(&device), wanted, digest, why, announced });
@@ -371,7 +386,7 @@ impl Engine {
     fn issued(&mut self, outcomes: Vec<Outcome>, wishes: Vec<Wish>) {
         let counters = Arc::clone(self.counters());
         let now = self.ledger.now();
-        let mut jobs = Vec::new();
+        let (mut jobs, mut unsigned) = (Vec::new(), Vec::new());
         let policy = self.policy();
         let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         for (outcome, wish) in outcomes.into_iter().zip(wishes) {
@@ -379,6 +394,7 @@ impl Engine {
                 Ok(fresh) => fresh,
                 Err(error) => {
                     tracing::error!(device = %wish.wanted.device, %error, "no token issued; tried again at the next sweep");
+                    unsigned.push(wish.wanted.device);
                     continue;
                 }
             };
@@ -403,6 +419,7 @@ impl Engine {
         }
         drop(fleet);
         jobs.into_iter().for_each(|job| self.publisher.send(job));
+        unsigned.iter().for_each(|device| self.deliver_issued(device));
     }
 
     fn sent(&mut self, done: &Done) {

@@ -5,7 +5,7 @@
 
 use super::digest::Goal;
 use super::inbox::Unread;
-use super::plan::{Action, Facts, Held, Issued, Policy, RESEND_AFTER, Sent, Why, plan};
+use super::plan::{Action, Facts, Held, Issued, Policy, RESEND_AFTER, Sent, Why, is_between, plan};
 use super::ports::{Fresh, Memory, Said, Wish};
 use super::publish::End;
 use super::status::{Cause, DeviceStatus, FleetCensus, Halt, Link, Quarantine};
@@ -277,31 +277,9 @@ impl Fleet {
         now: Timestamp,
     ) -> Planned {
         let Some(entry) = self.devices.get_mut(device) else { return Action::Nothing.into() };
-        let reachable = policy.retained
-            || match entry.link {
-                Link::Connected => true,
-                Link::Unknown | Link::Disconnected => false,
-            };
-        let facts = Facts {
-            device,
-            wanted: goal.map(|goal| goal.digest),
-            farewell: goal.is_some_and(|goal| goal.farewell),
-            issued: entry.issued,
-            previous: entry.previous,
-            held: entry.held,
-            spoke: entry.reported,
-            sent: entry.sent,
-            reachable,
-            // What it holds comes with the same breath, and may be what another cloud issued: then it gets no token.
-            asked: entry.asked.is_some()
-                && (entry.reported || entry.asked_at.is_none_or(|at| now >= at.saturating_add(ANSWER_AFTER))),
-            healed_at: entry.healed_at,
-            outdated: entry.outdated,
-            proven: entry.proven.is_some() && entry.held == entry.proven.map_or(Held::Unknown, Held::Version),
-            settled: entry.organization.and_then(|organization| self.suspicions.settled(organization)),
-            contradicted: entry.contradicted,
-            answers: entry.answer.is_some() && entry.answer == issued_version(entry),
-        };
+        let settled = entry.organization.and_then(|organization| self.suspicions.settled(organization));
+        let facts = entry.facts(device, goal, settled, policy, now);
+        let reachable = facts.reachable;
         let action = plan(&facts, policy, now);
         entry.farewell = facts.farewell;
         match action {
@@ -353,6 +331,22 @@ impl Fleet {
                 action.into()
             }
             Action::Issue(_) => action.into(),
+        }
+    }
+
+    /// The version of what was issued to a device, if it lacks that and would take it: nothing is said of what it ought to
+    /// have instead.
+    pub(super) fn lacks(&self, device: &DeviceId, policy: &Policy, now: Timestamp) -> Option<TokenVersion> {
+        let entry = self.devices.get(device)?;
+        let issued = issued_version(entry).filter(|issued| issued.epoch == policy.epoch)?;
+        let settled = entry.organization.and_then(|organization| self.suspicions.settled(organization));
+        let facts = entry.facts(device, None, settled, policy, now);
+        if facts.issued.is_some_and(|issued| is_between(&facts, &issued, policy)) {
+            return None;
+        }
+        match plan(&facts, policy, now) {
+            Action::Publish if entry.in_flight != Some(issued) => Some(issued),
+            Action::Publish | Action::Nothing | Action::Issue(_) | Action::Quarantine | Action::Halt => None,
         }
     }
 
@@ -464,6 +458,44 @@ impl Fleet {
             issued: entry.issued,
             quarantine: entry.quarantine,
         })
+    }
+}
+
+impl Entry {
+    /// Everything that decides about a device.
+    fn facts<'a>(
+        &self,
+        device: &'a DeviceId,
+        goal: Option<Goal>,
+        settled: Option<TokenVersion>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Facts<'a> {
+        let reachable = policy.retained
+            || match self.link {
+                Link::Connected => true,
+                Link::Unknown | Link::Disconnected => false,
+            };
+        Facts {
+            device,
+            wanted: goal.map(|goal| goal.digest),
+            farewell: goal.is_some_and(|goal| goal.farewell),
+            issued: self.issued,
+            previous: self.previous,
+            held: self.held,
+            spoke: self.reported,
+            sent: self.sent,
+            reachable,
+            // What it holds comes with the same breath, and may be what another cloud issued: then it gets no token.
+            asked: self.asked.is_some()
+                && (self.reported || self.asked_at.is_none_or(|at| now >= at.saturating_add(ANSWER_AFTER))),
+            healed_at: self.healed_at,
+            outdated: self.outdated,
+            proven: self.proven.is_some() && self.held == self.proven.map_or(Held::Unknown, Held::Version),
+            settled,
+            contradicted: self.contradicted,
+            answers: self.answer.is_some() && self.answer == issued_version(self),
+        }
     }
 }
 

@@ -224,7 +224,7 @@ fn ahead(facts: &Facts<'_>, held: TokenVersion, policy: &Policy, now: Timestamp)
 
 /// Whether it claims a version from after this daemon's start that lies between the two issued to it last: another cloud
 /// made it. Sending the newer one would drag the device from the one cloud's decisions to the other's.
-fn is_between(facts: &Facts<'_>, issued: &Issued, policy: &Policy) -> bool {
+pub(super) fn is_between(facts: &Facts<'_>, issued: &Issued, policy: &Policy) -> bool {
     let (Some(previous), Held::Version(held)) = (facts.previous, facts.held) else { return false };
     let settled = facts.settled.is_some_and(|settled| held <= settled);
     // Of an epoch that was left nothing counts any more, whoever signed it.

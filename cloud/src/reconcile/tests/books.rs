@@ -31,6 +31,8 @@ pub(super) struct FakeLedger {
     pub(super) touched: Mutex<Vec<Touched>>,
     pub(super) epoch: Mutex<u64>,
     pub(super) revoked: Mutex<bool>,
+    /// Nothing is signed.
+    pub(super) refuses: Mutex<bool>,
     pub(super) wake: Notify,
 }
 
@@ -88,6 +90,9 @@ impl Ledger for FakeLedger {
 
     fn issue(&self, wishes: Vec<Wish>) -> BoxFuture<'_, Result<Vec<Outcome>, LedgerError>> {
         Box::pin(async move {
+            if *locked(&self.refuses) {
+                return Err(LedgerError("the time is in doubt".to_owned()));
+            }
             let now = self.now();
             let mut database = locked(&self.database);
             let mut outcomes = Vec::new();

@@ -94,6 +94,26 @@ async fn a_device_that_comes_back_gets_what_it_missed_at_once_and_not_before_it_
     assert_eq!(world.broker.taken(), before + 1);
 }
 
+/// R2: found by the simulated fleet, where a device came up anew while the time was in doubt.
+#[tokio::test]
+async fn what_was_issued_is_sent_to_whoever_lacks_it_though_nothing_can_be_signed() {
+    let world = World::start(&[(1, 1)]).await;
+    world.broker.lose_everything(true);
+    world.connect_all().await;
+    world.until("it was sent once", |world| world.broker.taken() >= 1).await;
+    world.broker.lose_everything(false);
+    world.sign_nothing(true);
+    world.advance(RESEND_AFTER);
+    // It asks for a fresh one, which there is not.
+    world.ask(&cam(0, 0), 1);
+    world.report(&cam(0, 0));
+    world.until("it holds what was issued", |world| world.all_hold_what_is_wanted()).await;
+    assert_eq!(world.cost().signatures, 1);
+    world.sign_nothing(false);
+    world.reconciler().sweep();
+    world.until("it has its answer", |world| world.cost().signatures == 2).await;
+}
+
 #[tokio::test]
 async fn a_retired_device_is_told_again_if_the_word_was_lost() {
     let world = World::start(&[(1, 1)]).await;

@@ -441,6 +441,11 @@ impl World {
         *locked(&self.ledger.revoked) = revoked;
     }
 
+    /// From now on nothing is signed, or again.
+    pub(super) fn sign_nothing(&self, refuses: bool) {
+        *locked(&self.ledger.refuses) = refuses;
+    }
+
     pub(super) fn advance(&self, by: Seconds) {
         *locked(&self.ledger.now) += by.0;
     }
