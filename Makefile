@@ -85,7 +85,8 @@ bench:
 
 # The simulated fleet: shared/docs/SIMULATION.md. Without the daemon around books and reconciler, and optimized.
 FIRST ?= 1
-SIM = $(CARGO) --config tests/sim/profile.toml run --quiet --locked -p coterm-sim --
+SIM_RUN = $(CARGO) --config tests/sim/profile.toml run --quiet --locked
+SIM = $(SIM_RUN) -p coterm-sim --
 sim: SEEDS ?= 2000
 sim:
 	$(SIM) --seeds $(SEEDS) --first $(FIRST)
@@ -93,9 +94,15 @@ sim:
 replay:
 	$(SIM) --replay $(FILE)
 
+# The bugs in rules are in a copy of the sources, which is what the simulation is built from here: tests/sim/rules.rs.
+PLANTED = target/planted
 planted: SEEDS ?= 1000
 planted:
-	$(SIM) --planted --seeds $(SEEDS) --first $(FIRST) $(if $(BUGS),--bugs $(BUGS))
+	@mkdir -p $(PLANTED)
+	rustc --edition 2024 -o $(PLANTED)/plant tests/sim/plant.rs
+	$(PLANTED)/plant . $(PLANTED)/sources
+	$(SIM_RUN) --manifest-path $(PLANTED)/sources/Cargo.toml --target-dir target -p coterm-sim -- \
+		--planted --seeds $(SEEDS) --first $(FIRST) $(if $(BUGS),--bugs $(BUGS))
 
 # Real programs, killed at random moments under a workload: tests/e2e/kills. `make test` does it twenty times.
 KILLS ?= 1000

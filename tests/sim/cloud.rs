@@ -4,27 +4,27 @@
 //! instant is. Dropping it is `kill -9` at whatever each task was waiting for. Power that goes in the middle of a commit is
 //! the store's matter; from then on nothing of this daemon gets out.
 
+use crate::invariants::Invariant;
+use crate::ledger::Watched;
 use crate::operator::ADA;
 use crate::plan::{BEGINS_SECS, Plan};
 use crate::planted::Planted;
 use crate::store::{Shared, Store, locked};
+use crate::told::{Pace, Terms};
 use crate::trust::{Keys, domain};
 use coterm_cloud::books::{
     Books, BooksError, Change, Committed, ImportFile, Imported, Mode, Request, StoredResponse,
 };
 use coterm_cloud::clock::Clock;
 use coterm_cloud::ports::{BoxFuture, Broker, Outgoing, PublishError};
-use coterm_cloud::reconcile::{
-    Confirmation, Counters, Fresh, Kept, LatestInbox, Ledger, LedgerError, Memory, Outcome, Reconciler, Said,
-    Settings, SigningLedger, Stored, TokenKeys, TokenPolicy, Touched, Wish,
-};
+use coterm_cloud::reconcile::{Counters, LatestInbox, Reconciler, Settings, SigningLedger, TokenPolicy};
 use coterm_cloud::signer::Documents;
 use coterm_shared::enforcement::Schedule;
-use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
-use coterm_shared::licensing::{Command, PreviewDigest, SafetyCommand, Wanted};
+use coterm_shared::id::{DeviceId, OrganizationId};
+use coterm_shared::licensing::{Command, PreviewDigest, SafetyCommand};
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::{Claims, Expected, TokenVersion, reopen_stored};
+use coterm_shared::token::TokenVersion;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -49,6 +49,8 @@ pub struct Issue {
     pub issued_at: Timestamp,
     /// When management locks if nothing newer comes.
     pub offline_lock_at: Timestamp,
+    /// When its lease ends.
+    pub lease_ends_at: Timestamp,
     /// True seconds at which it was issued.
     pub truly_at: u64,
 }
@@ -70,6 +72,14 @@ pub struct Air {
     pub thawed: Vec<TokenVersion>,
     /// Tokens issued under a freeze.
     pub frozen: u64,
+    /// What else was seen that must not be, by the invariant it breaks.
+    pub broken: Vec<(Invariant, String)>,
+    /// Tokens that were compared with the books.
+    pub compared: u64,
+    /// Who was issued how many tokens of late.
+    pub pace: Pace,
+    /// The newest version issued to each device.
+    pub newest: BTreeMap<DeviceId, TokenVersion>,
 }
 
 /// The clock of the machine a daemon runs on.
@@ -85,7 +95,8 @@ pub struct MachineClock {
 }
 
 impl MachineClock {
-    fn world_millis(&self) -> u64 {
+    /// True time, in milliseconds of the world.
+    pub fn world_millis(&self) -> u64 {
         self.base_millis + u64::try_from(self.base.elapsed().as_millis()).expect("centuries")
     }
 }
@@ -153,6 +164,12 @@ impl Broker for AirBroker {
             {
                 message.payload = Arc::clone(&last.payload);
             }
+            if let Topic::Token(to) = &message.topic
+                && air.issued.get(&message.payload).is_none_or(|issue| issue.device != *to)
+            {
+                let what = format!("{to} is sent what was not issued to it");
+                air.broken.push((Invariant::Told, what));
+            }
             air.sent.push((self.clock.world_millis(), self.number, message));
             self.said.notify_one();
             Ok(())
@@ -169,166 +186,6 @@ impl Broker for AirBroker {
 
     fn local_addr(&self) -> Option<SocketAddr> {
         None
-    }
-}
-
-/// The real ledger, with a world that takes note of what is issued.
-struct Watched {
-    inner: SigningLedger,
-    air: Arc<Mutex<Air>>,
-    clock: Arc<MachineClock>,
-    offline: Seconds,
-    keys: Keys,
-    planted: Option<Planted>,
-}
-
-impl Watched {
-    /// A token that was on disk when its daemon died, before anybody heard of it, is as genuine as any.
-    fn take_note(&self, device: &DeviceId, bytes: &Arc<[u8]>) {
-        let mut air = self.air.lock().expect("whole");
-        if air.issued.contains_key(bytes) {
-            return;
-        }
-        let keyring = self.keys.keyring();
-        for organization in self.inner.organizations() {
-            let expected = Expected { trust_domain: domain(), device: device.clone(), organization };
-            let Ok(token) = reopen_stored(bytes, &keyring, &expected) else { continue };
-            let claims = token.claims();
-            let issue = Issue {
-                device: device.clone(),
-                organization,
-                version: claims.version,
-                schedule: claims.schedule,
-                issued_at: claims.issued_at,
-                offline_lock_at: claims.offline_lock_at,
-                truly_at: claims.issued_at.as_secs().min(BEGINS_SECS + self.clock.world_millis() / 1000),
-            };
-            air.issued.insert(Arc::clone(bytes), issue);
-            return;
-        }
-    }
-
-    /// Whether a token issued under a freeze of `since` announces no further step before its own lease ends (E6).
-    fn is_frozen(&self, fresh: &Fresh, organization: OrganizationId, since: Timestamp) -> bool {
-        let expected = Expected { trust_domain: domain(), device: fresh.device.clone(), organization };
-        let Ok(token) = reopen_stored(&fresh.bytes, &self.keys.keyring(), &expected) else { return true };
-        let Claims { schedule, lease_ends_at, .. } = token.claims();
-        let reached = |at: Option<Timestamp>| at.is_none_or(|at| at <= since || at >= *lease_ends_at);
-        reached(schedule.lock_at) && reached(schedule.stop_at)
-    }
-
-    /// The same wish, with the bug that was put in.
-    fn spoilt(&self, mut wish: Wish) -> Wish {
-        let schedule = &mut wish.wanted.schedule;
-        match self.planted {
-            Some(Planted::LockedEarly) => {
-                let earlier = schedule.lock_at.map(|at| at.saturating_sub(Seconds(3_600)));
-                schedule.lock_at = earlier.max(schedule.grace_begins_at);
-            }
-            Some(Planted::GraceProlonged) => {
-                let now = self.inner.now();
-                let spent = schedule.grace_begins_at.map_or(Seconds::ZERO, |at| now.since(at));
-                schedule.lock_at = schedule.lock_at.map(|at| at.saturating_add(spent));
-                schedule.stop_at = schedule.stop_at.map(|at| at.saturating_add(spent));
-            }
-            Some(Planted::StopForgotten) => schedule.stop_at = None,
-            Some(Planted::FreezeIgnored) => wish.wanted.frozen_since = None,
-            _ => {}
-        }
-        wish
-    }
-}
-
-impl Ledger for Watched {
-    fn now(&self) -> Timestamp {
-        self.inner.now()
-    }
-
-    fn now_millis(&self) -> u64 {
-        self.inner.now_millis()
-    }
-
-    fn organizations(&self) -> Vec<OrganizationId> {
-        self.inner.organizations()
-    }
-
-    fn devices(&self, organization: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId> {
-        self.inner.devices(organization, after, limit)
-    }
-
-    fn devices_in_group(&self, organization: OrganizationId, group: GroupId) -> Vec<DeviceId> {
-        self.inner.devices_in_group(organization, group)
-    }
-
-    fn wanted(&self, organization: OrganizationId, device: &DeviceId) -> Option<Wanted> {
-        let wanted = self.inner.wanted(organization, device)?;
-        let told = self.planted != Some(Planted::NoFarewell) || !wanted.is_farewell();
-        told.then_some(wanted)
-    }
-
-    fn changes(&self) -> BoxFuture<'_, Vec<Touched>> {
-        self.inner.changes()
-    }
-
-    fn issue(&self, wishes: Vec<Wish>) -> BoxFuture<'_, Result<Vec<Outcome>, LedgerError>> {
-        Box::pin(async move {
-            let asked = wishes.iter().cloned().map(|wish| self.spoilt(wish)).collect();
-            let outcomes = self.inner.issue(asked).await?;
-            let mut air = self.air.lock().expect("whole");
-            for (wish, fresh) in wishes.iter().zip(&outcomes).filter_map(|(w, o)| Some((w, o.as_ref().ok()?)))
-            {
-                let issue = Issue {
-                    device: fresh.device.clone(),
-                    organization: wish.wanted.organization,
-                    version: fresh.issued.version,
-                    schedule: wish.wanted.schedule_for(fresh.issued.lease_ends_at),
-                    issued_at: fresh.issued.issued_at,
-                    offline_lock_at: fresh.issued.issued_at.saturating_add(self.offline),
-                    truly_at: BEGINS_SECS + self.clock.world_millis() / 1000,
-                };
-                if !air.taken.insert((issue.organization, issue.version)) {
-                    air.twice.push(issue.version);
-                }
-                if let Some(since) = wish.wanted.frozen_since {
-                    air.frozen += 1;
-                    if !self.is_frozen(fresh, issue.organization, since) {
-                        air.thawed.push(issue.version);
-                    }
-                }
-                air.issued.insert(Arc::clone(&fresh.bytes), issue);
-            }
-            Ok(outcomes)
-        })
-    }
-
-    fn token(&self, device: DeviceId) -> BoxFuture<'_, Result<Stored, LedgerError>> {
-        Box::pin(async move {
-            let stored = self.inner.token(device.clone()).await?;
-            if let Stored::Token(_, bytes) = &stored {
-                self.take_note(&device, bytes);
-            }
-            Ok(stored)
-        })
-    }
-
-    fn verify(&self, organization: OrganizationId, device: &DeviceId, proof: &[u8]) -> Option<TokenVersion> {
-        self.inner.verify(organization, device, proof)
-    }
-
-    fn load(&self) -> BoxFuture<'_, Result<Memory, LedgerError>> {
-        self.inner.load()
-    }
-
-    fn save(&self, said: Vec<Said>) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.inner.save(said)
-    }
-
-    fn keep(&self, suspected: Vec<Kept>) -> BoxFuture<'_, Result<(), LedgerError>> {
-        self.inner.keep(suspected)
-    }
-
-    fn keep_confirmation(&self, confirmation: Confirmation) -> BoxFuture<'_, Result<(), BooksError>> {
-        self.inner.keep_confirmation(confirmation)
     }
 }
 
@@ -384,15 +241,15 @@ impl Node {
         let store = Store::on(&machine.disk);
         let (documents, known) = watch::channel(keys.0.lock().expect("whole").documents());
         let inbox = Arc::new(LatestInbox::new(Arc::new(Counters::default())));
-        let offline = Seconds(plan.offline_secs);
+        let terms = Terms::of(plan);
         let policy = TokenPolicy {
             trust_domain: domain(),
-            lease: if plan.has(Planted::LeaseForever) {
+            lease: if plan.has(Planted::LeaseForever) { Seconds::days(900) } else { terms.lease },
+            offline_budget: if plan.has(Planted::OfflineForgotten) {
                 Seconds::days(900)
             } else {
-                Seconds(plan.lease_secs)
+                terms.offline
             },
-            offline_budget: if plan.has(Planted::OfflineForgotten) { Seconds::days(900) } else { offline },
         };
         let settings = Settings {
             trust_domain: domain(),
@@ -421,7 +278,7 @@ impl Node {
                 Books::by_hand(store, Arc::clone(&clock) as Arc<dyn Clock>, Mode::Demonstration).ok()?;
             let inner = SigningLedger::new(books.clone(), keys, policy);
             let (watched, seen) = (Arc::clone(&clock), Arc::clone(&air));
-            let ledger = Arc::new(Watched { inner, air: seen, clock: watched, offline, keys: own, planted });
+            let ledger = Arc::new(Watched { inner, air: seen, clock: watched, terms, keys: own, planted });
             let broker = Arc::new(AirBroker {
                 number: machine.number,
                 air,

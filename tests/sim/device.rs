@@ -16,6 +16,7 @@ use coterm_shared::enforcement::{
     BootId, ClockPolicy, ClockReading, DeviceClass, EgressIndependent, ModeCap, OperatingMode,
 };
 use coterm_shared::id::{DeviceId, OrganizationId};
+use coterm_shared::protocol::Report;
 use coterm_shared::time::{DAY_SECS, Seconds, Timestamp};
 use coterm_shared::token::{Expected, TokenVersion};
 use std::cell::RefCell;
@@ -76,6 +77,10 @@ pub struct Session {
     pub since: u64,
     /// The root it listens for.
     pub root: u64,
+    /// The broker has its subscriptions.
+    pub listens: bool,
+    /// The newest token that was put on its line.
+    pub sent: Option<TokenVersion>,
 }
 
 /// What is durable on the flash, as decoded when it last changed.
@@ -198,6 +203,8 @@ pub struct Device {
     pub slept: u64,
     /// When it fell asleep.
     pub slept_since: u64,
+    /// What it reported last.
+    pub said: Option<Report>,
     /// The bug that was put in.
     pub planted: Option<Planted>,
 }
@@ -259,6 +266,7 @@ impl Device {
             seen: Vec::new(),
             slept: 0,
             slept_since: 0,
+            said: None,
             planted,
         }
     }

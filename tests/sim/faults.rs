@@ -64,6 +64,7 @@ faults! {
     Strayed = "another device's token",
     Foreign = "token of another deployment",
     Stranger = "token by a key that is not in the keyring",
+    Unsubscribed = "message between connect and subscribe",
 }
 
 /// A count for every fault.

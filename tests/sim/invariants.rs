@@ -36,9 +36,13 @@ invariants! {
     Converges = 9 "when faults stop, every device reaches its group's mode within two reconcile intervals",
     Egress = 10 "no output that matters for egress is commanded: a class is never driven beyond its cap",
     Books = 11 "the books judge every group as a recount of its keys and devices does",
+    Line = 12 "a broker that kicks is not hammered",
     Held = 13 "what waits for the vendor is not done, and nobody approves what they asked for",
     Frozen = 14 "no token issued under a freeze announces a further step before its own lease ends",
-    Line = 12 "a broker that kicks is not hammered",
+    Told = 15 "a token says what the books say when it is issued, and is sent to nobody else",
+    Quiet = 16 "work follows change: no device is issued token after token",
+    Grace = 17 "nothing gives grace back that was used, and it is not used up faster than time passes",
+    Owed = 18 "a device that says what it lacks is sent it on the connection it has",
 }
 
 impl std::fmt::Display for Invariant {
@@ -72,6 +76,11 @@ impl Exercised {
     /// It could have been broken here.
     pub fn hit(&mut self, invariant: Invariant) {
         self.0[invariant as usize] += 1;
+    }
+
+    /// So many times.
+    pub fn hits(&mut self, invariant: Invariant, times: u64) {
+        self.0[invariant as usize] += times;
     }
 
     /// How often it was looked at.

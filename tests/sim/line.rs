@@ -5,11 +5,14 @@ use crate::faults::Fault;
 use crate::invariants::Invariant;
 use crate::plan::{HOUR, SECOND};
 use crate::planted::Planted;
+use crate::rng::Rng;
+use crate::store::locked;
 use crate::world::{Event, World};
 use coterm_agent::driver::{Driver, Input};
 use coterm_agent::line::{HEALTHY, Slot};
 use coterm_cloud::ports::{Inbox, Incoming, Outgoing};
 use coterm_shared::protocol::{Report, Request, Topic};
+use coterm_shared::token::TokenVersion;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,8 +34,12 @@ impl World {
                 Topic::Root(version) => *version == session.root,
                 Topic::Report(_) | Topic::Request(_) => false,
             };
-            if hears {
+            if hears && !session.listens {
+                // The broker knows nobody who wants it: between CONNECT and SUBSCRIBE it is lost.
+                self.struck.hit(Fault::Unsubscribed);
+            } else if hears {
                 let session = session.id;
+                self.put(device, &message.topic, &message.payload);
                 self.send(at, device, session, &message.topic, &message.payload);
             }
         }
@@ -83,7 +90,7 @@ impl World {
         self.hub.sessions += 1;
         let id = self.hub.sessions;
         let root = of.driver.as_ref().map_or(0, Driver::next_root);
-        of.session = Some(Session { id, since: now, root });
+        of.session = Some(Session { id, since: now, root, listens: false, sent: None });
         of.outbox.lost();
         self.note(&[7, device as u64], || format!("dev-{device} connects"));
         if now < self.hub.kicks_until {
@@ -92,13 +99,80 @@ impl World {
         }
         if !self.plan.retained {
             self.tell(device, Incoming::Connected);
+            let said = self.devices[device].said.clone().filter(|_| self.plan.has(Planted::DeafListener));
+            if let Some(said) = said {
+                self.tell(device, Incoming::Report(said));
+            }
         }
+        if now >= self.hub.slow_until || self.calm {
+            return self.subscribe(device, id);
+        }
+        let gap = Rng::new(self.plan.seed ^ id).range(100, 20 * SECOND);
+        self.after(gap, Event::Subscribe { device, session: id });
+    }
+
+    /// The broker has the subscriptions of a session that lasts; from now on the device speaks.
+    pub fn subscribe(&mut self, device: usize, session: u64) {
+        let of = &mut self.devices[device];
+        let Some(own) = of.session.as_mut().filter(|own| own.id == session) else { return };
+        own.listens = true;
+        let root = own.root;
         self.feed(device, Input::Connected);
         let own = Topic::Token(self.devices[device].id.clone());
         for topic in [Topic::Root(root), Topic::Keyring, own] {
             if let Some(payload) = self.hub.kept(&topic) {
-                self.send(self.now, device, id, &topic, &payload);
+                self.put(device, &topic, &payload);
+                self.send(self.now, device, session, &topic, &payload);
             }
+        }
+    }
+
+    /// Takes note of the newest token that was put on a device's line, whatever becomes of it there.
+    fn put(&mut self, device: usize, topic: &Topic, payload: &Arc<[u8]>) {
+        if !matches!(topic, Topic::Token(_)) {
+            return;
+        }
+        let version = self.air.lock().expect("whole").issued.get(payload).map(|issue| issue.version);
+        if let Some(session) = &mut self.devices[device].session {
+            session.sent = session.sent.max(version);
+        }
+    }
+
+    /// Whether a cloud that hears what a device lacks can do something about it at once.
+    fn can_send(&self) -> bool {
+        let line = &self.machines[0].line;
+        let well = self.nodes[0].is_some() && !line.cut.load(Ordering::Relaxed);
+        let hangs = line.hangs.load(Ordering::Relaxed) || self.now < self.hub.hung_until;
+        // Somebody else who signs is what halts are for.
+        let alone = !self.second_ever && !self.restored_ever;
+        well && !hangs
+            && alone
+            && !self.keys.0.lock().expect("whole").gone
+            && !locked(&self.machines[0].disk).full
+    }
+
+    /// A device says what it holds: what it lacks has to be sent on this very connection. What was put on its line may be
+    /// lost there; that is sent again in time. A broker that keeps tokens sends them by itself.
+    fn owes(&mut self, device: usize, report: &Report) {
+        let of = &self.devices[device];
+        let newest = self.air.lock().expect("whole").newest.get(&of.id).copied();
+        let (Some(session), Some(version)) = (&of.session, newest) else { return };
+        let session = session.id;
+        if !self.plan.retained && report.held.is_none_or(|held| held < version) && self.can_send() {
+            self.after(30 * SECOND, Event::Owed { device, session, version });
+        }
+    }
+
+    /// What a device lacked has to have been put on its line by now, if both are as they were.
+    pub fn owed(&mut self, device: usize, session: u64, version: TokenVersion) {
+        let of = &self.devices[device];
+        let newest = self.air.lock().expect("whole").newest.get(&of.id).copied();
+        let Some(now) = of.session.as_ref().filter(|now| now.id == session) else { return };
+        if newest == Some(version) && self.can_send() {
+            let sent = now.sent;
+            self.check(Invariant::Owed, sent >= Some(version), || {
+                format!("dev-{device} said it lacks {version} and was sent {sent:?} since it connected")
+            });
         }
     }
 
@@ -137,7 +211,7 @@ impl World {
         let of = &mut self.devices[device];
         let (Some(session), Some(driver)) = (&mut of.session, &of.driver) else { return };
         let next = driver.next_root();
-        if session.root != next {
+        if session.listens && session.root != next {
             session.root = next;
             let id = session.id;
             if let Some(payload) = self.hub.kept(&Topic::Root(next)) {
@@ -148,7 +222,9 @@ impl World {
 
     pub fn pump(&mut self, device: usize) {
         let of = &mut self.devices[device];
-        let Some(session) = of.session.as_ref().map(|session| session.id) else { return };
+        // What is published waits behind the subscriptions.
+        let listens = of.session.as_ref().filter(|session| session.listens);
+        let Some(session) = listens.map(|session| session.id) else { return };
         if of.cut_off {
             return;
         }
@@ -190,6 +266,11 @@ impl World {
     }
 
     pub fn hear(&mut self, device: usize, report: bool, payload: &[u8]) {
+        // A broker in the daemon's own process hears nothing more of a connection that another took over.
+        let silent = self.devices[device].session.as_ref().is_some_and(|session| !session.listens);
+        if silent && !self.plan.retained {
+            return;
+        }
         let incoming = if report {
             Report::parse(payload).ok().map(Incoming::Report)
         } else {
@@ -197,7 +278,13 @@ impl World {
         };
         match incoming {
             Some(_) if self.plan.has(Planted::ReportsIgnored) => {}
-            Some(incoming) => self.tell(device, incoming),
+            Some(incoming) => {
+                if let Incoming::Report(report) = &incoming {
+                    self.devices[device].said = Some(report.clone());
+                    self.owes(device, report);
+                }
+                self.tell(device, incoming);
+            }
             None => self.broken(Invariant::Why, format!("dev-{device} said what no cloud can read")),
         }
     }

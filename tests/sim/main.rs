@@ -19,11 +19,15 @@
     unreachable_pub
 )]
 
+mod attacks;
 mod cloud;
 mod device;
 mod disk;
 mod faults;
+mod grace;
+mod hunt;
 mod invariants;
+mod ledger;
 mod line;
 mod net;
 mod operator;
@@ -32,9 +36,12 @@ mod planted;
 mod recount;
 mod reference;
 mod rng;
+#[cfg_attr(not(test), allow(dead_code, reason = "`plant.rs` and a test use what is not used here"))]
+mod rules;
 mod runner;
 mod store;
 mod strikes;
+mod told;
 mod trust;
 mod vendor;
 mod watch;

@@ -15,6 +15,10 @@ pub struct Hub {
     pub kicks_until: u64,
     /// It is down until then.
     pub down_until: u64,
+    /// Subscriptions take their time until then.
+    pub slow_until: u64,
+    /// Until then a publish may hang that began before.
+    pub hung_until: u64,
 }
 
 impl Hub {

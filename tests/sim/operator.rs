@@ -3,6 +3,7 @@
 //! They claim and move keys and devices, found groups, change settings, and retry with the same idempotency key what was
 //! not answered. What was acknowledged is written down here, and looked for in the log whenever a daemon starts.
 
+use crate::grace::{self, Look};
 use crate::invariants::Invariant;
 use crate::plan::Plan;
 use crate::recount;
@@ -52,8 +53,8 @@ pub struct Office {
     pub open: Vec<(Change, String)>,
     /// Copies of the database.
     pub backups: Vec<Db>,
-    /// Versions at which the books were looked at last.
-    pub looked: BTreeMap<OrganizationId, u64>,
+    /// The books as they were looked at last.
+    pub looked: BTreeMap<OrganizationId, Look>,
     /// Requests ever made.
     pub requests: u64,
     /// Refused by the rules.
@@ -507,16 +508,27 @@ impl World {
         }
     }
 
-    /// Counts again what the books say of every organization that changed.
+    /// Counts again what the books say of every organization that changed, and what became of the graces meanwhile.
     pub fn look_at_books(&mut self) {
         for organization in self.operators.organizations {
             let Some(node) = &self.nodes[0] else { return };
-            let Some(of) = node.books.organization(organization) else { continue };
-            if self.operators.looked.insert(organization, of.version()) == Some(of.version()) {
+            let at = node.now();
+            let Some(books) = node.books.present(organization, at) else { continue };
+            let verdict = recount::overdue(&books, at);
+            if let Err(what) = verdict {
+                return self.broken(Invariant::Books, what);
+            }
+            let known = self.operators.looked.get(&organization);
+            if known.is_some_and(|known| known.books.version() == books.version()) {
                 continue;
             }
-            let verdict = recount::groups(&of);
+            let look = Look { books, at };
+            let verdict = recount::groups(&look.books);
             self.check(Invariant::Books, verdict.is_ok(), || verdict.err().unwrap_or_default());
+            if let Some(known) = self.operators.looked.insert(organization, look.clone()) {
+                let verdict = grace::between(&known, &look);
+                self.check(Invariant::Grace, verdict.is_ok(), || verdict.err().unwrap_or_default());
+            }
         }
     }
 }

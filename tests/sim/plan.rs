@@ -217,6 +217,7 @@ const fn most(fault: Fault) -> u64 {
         | Fault::Strayed
         | Fault::Foreign
         | Fault::Stranger => 8,
+        Fault::Unsubscribed => 4,
     }
 }
 

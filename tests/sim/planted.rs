@@ -1,28 +1,54 @@
-//! Bugs that are put in on purpose: each at a port, where a careless adapter or a careless rule would show the same face.
+//! Bugs that are put in on purpose: each at a port, where a careless adapter would show the same face, or in the rules.
 //!
 //! A simulator that finds nothing may be blind. Each of these has to be found, by the invariant that is there for it.
+
+use crate::rules::{RULES, Rule};
 
 macro_rules! planted {
     ($($name:ident = $code:literal $text:literal,)*) => {
         /// A bug put in on purpose.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Planted { $($name,)* }
+        pub enum Planted {
+            $($name,)*
+            /// In a rule of `shared`, in a copy of its sources.
+            Rule(&'static Rule),
+        }
+
+        /// Those at a port.
+        const AT_PORTS: &[Planted] = &[$(Planted::$name,)*];
 
         impl Planted {
-            /// All of them.
-            pub const ALL: &'static [Planted] = &[$(Planted::$name,)*];
-
             /// Its stable name.
             pub const fn code(self) -> &'static str {
-                match self { $(Planted::$name => $code,)* }
+                match self { $(Planted::$name => $code,)* Planted::Rule(rule) => rule.code }
             }
 
             /// What it does.
             pub const fn sentence(self) -> &'static str {
-                match self { $(Planted::$name => $text,)* }
+                match self { $(Planted::$name => $text,)* Planted::Rule(rule) => rule.sentence }
             }
         }
     };
+}
+
+impl Planted {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Planted> {
+        AT_PORTS.iter().copied().chain(RULES.iter().map(Planted::Rule))
+    }
+}
+
+/// Switches the rule on in which this bug is, on this thread, and every other off; tells whether it can be.
+pub fn plant(bug: Option<Planted>) -> bool {
+    match bug {
+        Some(Planted::Rule(rule)) => switch(rule.code),
+        Some(_) | None => switch(""),
+    }
+}
+
+/// These sources have no bug to switch on; those that `plant.rs` wrote do.
+fn switch(code: &'static str) -> bool {
+    code.is_empty()
 }
 
 planted! {
@@ -50,7 +76,8 @@ planted! {
     WakesIgnored = "wakes-ignored" "the agent looks at the time when a message comes, and only then",
     StaleOrder = "stale-order" "the hands carry out the first order for ever",
     OfflineForgotten = "offline-forgotten" "a token locks nothing, however long no other comes",
-    LeaseForever = "lease-ignored" "tokens are not renewed",
+    LeaseForever = "lease-ignored" "tokens have no lease that ends",
+    NeverRenewed = "never-renewed" "tokens are not renewed when their lease comes to its end",
     LockedEarly = "locked-early" "tokens lock an hour before the books do",
     GraceProlonged = "grace-prolonged" "every token begins its grace anew",
     StopForgotten = "stop-forgotten" "tokens carry no stop",
@@ -58,4 +85,6 @@ planted! {
     FreezeIgnored = "freeze-ignored" "tokens announce the ladder of the books while a freeze lasts",
     SelfApproval = "self-approval" "whoever asks for an approval is taken for somebody new",
     MixedUp = "mixed-up" "a device is sent what was last sent to another",
+    IssuedAgain = "issued-again" "what was issued is compared with something else than what it was issued for",
+    DeafListener = "deaf-listener" "a connection counts as listening before it has subscribed",
 }

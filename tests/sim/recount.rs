@@ -85,9 +85,42 @@ pub fn same(before: &Organization, after: &Organization) -> bool {
         && before.groups().eq(after.groups())
 }
 
-/// What every group has, uses and lacks (domain C1, D1, G6).
+/// What every group has, uses and lacks (domain C1, D1, D4, G6).
 pub fn groups(of: &Organization) -> Result<(), String> {
-    of.groups().try_for_each(|group| one(of, group).map_err(|what| format!("group {}: {what}", group.name)))
+    of.groups().try_for_each(|group| {
+        let ended = || ended(of, group);
+        one(of, group).and_then(|()| ended()).map_err(|what| format!("group {}: {what}", group.name))
+    })
+}
+
+/// No term goes on beyond its date in books with all that was due by `now` (domain D4).
+pub fn overdue(of: &Organization, now: Timestamp) -> Result<(), String> {
+    of.groups().try_for_each(|group| match group.figures.term {
+        Term::Running { coterm } if coterm.floor() <= now => {
+            Err(format!("group {}: its term ended at {} and goes on at {now}", group.name, coterm.floor()))
+        }
+        _ => Ok(()),
+    })
+}
+
+/// No term ends before its date: keys that ended together did so at the mean of their ends (domain D1, D4).
+fn ended(of: &Organization, group: &Group) -> Result<(), String> {
+    let mut together: BTreeMap<Timestamp, (i128, i128)> = BTreeMap::new();
+    for key in of.keys() {
+        if let KeyState::Retired { group: Some(was_in), at } = key.state
+            && was_in == group.id
+        {
+            let (mass, moment) = together.entry(at).or_default();
+            *mass += weight(key);
+            *moment += weight(key) * secs(key.ends_at);
+        }
+    }
+    for (at, (mass, moment)) in together {
+        if secs(at) < moment / mass {
+            return Err(format!("its keys ended at {at}, and were to end at {}", moment / mass));
+        }
+    }
+    Ok(())
 }
 
 fn one(of: &Organization, group: &Group) -> Result<(), String> {

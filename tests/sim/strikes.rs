@@ -9,14 +9,9 @@ use crate::plan::{DAY, HOUR, MINUTE, SECOND, Strike};
 use crate::planted::Planted;
 use crate::rng::Rng;
 use crate::store::{Disk, Fuse, locked};
-use crate::trust::{Key, domain};
 use crate::world::{Event, World};
-use coterm_cloud::signer::Signer;
-use coterm_shared::enforcement::{EnforcementState, OperatingMode, Schedule};
-use coterm_shared::id::SiteId;
-use coterm_shared::protocol::Topic;
-use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::{Claims, TokenVersion, TrustDomain, Unsigned};
+use coterm_shared::enforcement::OperatingMode;
+use coterm_shared::time::Timestamp;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -82,6 +77,16 @@ impl World {
                         self.after(SECOND, Event::Down { device, session: session.id });
                     }
                 }
+                false
+            }
+            Fault::Unsubscribed => {
+                self.hub.slow_until = self.hub.slow_until.max(now + dice.range(HOUR, 12 * HOUR));
+                for device in 0..self.devices.len() {
+                    if let Some(session) = self.devices[device].session.as_ref().map(|session| session.id) {
+                        self.after(dice.below(HOUR), Event::Down { device, session });
+                    }
+                }
+                // It strikes when something is lost by it.
                 false
             }
             Fault::AgentKilled => self.kill_and_restart(device, dice.range(SECOND, HOUR)),
@@ -235,7 +240,10 @@ impl World {
         match fault {
             Fault::Partition => self.devices[device].cut_off = false,
             Fault::CloudCutOff => self.machines[0].line.cut.store(false, Ordering::Relaxed),
-            Fault::PublishHangs => self.machines[0].line.hangs.store(false, Ordering::Relaxed),
+            Fault::PublishHangs => {
+                self.machines[0].line.hangs.store(false, Ordering::Relaxed);
+                self.hub.hung_until = self.now + 15 * SECOND;
+            }
             Fault::DiskFull => self.devices[device].flash.borrow_mut().full = false,
             Fault::ActuatorSlow => self.devices[device].slowness = 0,
             Fault::ActuatorFails => self.devices[device].body.lock().expect("whole").fails = false,
@@ -430,83 +438,6 @@ impl World {
         }
     }
 
-    /// Somebody on the network says something to a device that nobody licensed.
-    fn attack(&mut self, fault: Fault, device: usize, dice: &mut Rng) -> bool {
-        let Some(session) = self.devices[device].session.as_ref().map(|session| session.id) else {
-            return false;
-        };
-        let own = Topic::Token(self.devices[device].id.clone());
-        let last = self.devices[device].seen.last().cloned();
-        let (topic, payload): (Topic, Vec<u8>) = match fault {
-            Fault::Junk => {
-                let bytes = (0..dice.range(0, 600)).map(|_| dice.next() as u8).collect();
-                (if dice.chance(500) { own } else { Topic::Keyring }, bytes)
-            }
-            Fault::Flipped => {
-                let Some(last) = last else { return false };
-                let mut bytes = last.to_vec();
-                let at = dice.below(bytes.len() as u64) as usize;
-                bytes[at] ^= 1 << dice.below(8);
-                (own, bytes)
-            }
-            Fault::Replayed => {
-                let seen = &self.devices[device].seen;
-                if seen.len() < 2 {
-                    return false;
-                }
-                (own, dice.pick(seen).to_vec())
-            }
-            Fault::Strayed => {
-                let others = self.devices.iter().filter(|other| other.id != self.devices[device].id);
-                let tokens: Vec<_> = others.filter_map(|other| other.seen.last().cloned()).collect();
-                if tokens.is_empty() {
-                    return false;
-                }
-                (own, dice.pick(&tokens).to_vec())
-            }
-            Fault::Foreign | Fault::Stranger => (own, self.forged(fault, device)),
-            _ => return false,
-        };
-        let (topic, payload) = (topic.to_string(), Arc::from(payload));
-        let before = self.devices[device].seen.len();
-        self.after(SECOND, Event::Deliver { device, session, topic, payload });
-        // What an attacker sent is not for others to send again.
-        self.devices[device].seen.truncate(before);
-        true
-    }
-
-    /// Licensed for ever: by the right key for another deployment, or by another key for this one.
-    fn forged(&self, fault: Fault, device: usize) -> Vec<u8> {
-        let of = &self.devices[device];
-        let issued_at = Timestamp::from_secs_clamped(truth(self.now));
-        let foreign = fault == Fault::Foreign;
-        let trust_domain: TrustDomain =
-            if foreign { "other.coterm.test".parse().expect("a name") } else { domain() };
-        let claims = Claims {
-            trust_domain,
-            device: of.id.clone(),
-            lease_ends_at: issued_at.saturating_add(Seconds::days(30)),
-            issued_at,
-            nonce: None,
-            organization: of.organization,
-            site: SiteId::from_bytes([2; 16]),
-            group: None,
-            state: EnforcementState::Licensed,
-            findings: Vec::new(),
-            schedule: Schedule::NEVER,
-            offline_lock_at: issued_at.saturating_add(Seconds::days(300)),
-            version: TokenVersion {
-                epoch: of.known.epoch.max(1),
-                seq: (issued_at.as_secs() + 3_600) * 1_000,
-            },
-            coterm_at: None,
-        };
-        let key = if foreign { self.keys.0.lock().expect("whole").signing_key() } else { Key::of(7) };
-        let unsigned = Unsigned::token(&claims, key.kid()).expect("claims a token can carry");
-        let signature = key.sign(unsigned.to_be_signed()).expect("a key that signs");
-        unsigned.attach(signature)
-    }
-
     /// Operators look after the daemons: put clocks right, confirm the time, and halts when nobody else signs.
     pub fn attend(&mut self) {
         if self.machines[0].offset.unsigned_abs() > HOUR || self.calm {
@@ -539,6 +470,7 @@ impl World {
         let line = Arc::clone(&self.machines[0].line);
         line.cut.store(false, Ordering::Relaxed);
         line.hangs.store(false, Ordering::Relaxed);
+        self.hub.hung_until = self.now + 15 * SECOND;
         {
             let mut disk = locked(&self.machines[0].disk);
             disk.full = false;

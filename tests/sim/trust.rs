@@ -191,6 +191,11 @@ impl Office {
         Key::of(self.signing)
     }
 
+    /// The name of that key.
+    pub fn signing_kid(&self) -> Kid {
+        KEYS[usize::from(self.signing)].1.kid()
+    }
+
     /// What goes out to devices.
     pub fn documents(&self) -> Documents {
         Documents {

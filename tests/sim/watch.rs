@@ -222,6 +222,11 @@ impl World {
             self.check(Invariant::Converges, held == Some(schedule), || {
                 format!("dev-{device} is to hold {schedule:?} and holds {issue:?}")
             });
+            // Whoever is connected holds a token that is fresh; the last word to a retired one stays true (domain G10).
+            let fresh = issue.as_ref().is_none_or(|issue| issue.lease_ends_at.as_secs() > truth(self.now));
+            self.check(Invariant::Converges, fresh || wanted.is_farewell(), || {
+                format!("dev-{device} holds a token whose lease is over: {issue:?}")
+            });
             // Whoever is connected hears of the cloud often enough to know no offline budget.
             let told = issue.map(|issue| Issue { schedule, offline_lock_at: Timestamp::MAX, ..issue });
             let mode = |at: u64| reference::mode(told.as_ref(), at, at, cap);

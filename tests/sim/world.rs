@@ -18,6 +18,7 @@ use coterm_agent::driver::{Driver, Effects, Input};
 use coterm_agent::line::Slot;
 use coterm_agent::state_file::TwoSlots;
 use coterm_shared::enforcement::OperatingMode;
+use coterm_shared::token::TokenVersion;
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
@@ -51,6 +52,10 @@ pub enum Event {
     Connect { device: usize, attempt: u64 },
     /// Its session ends.
     Down { device: usize, session: u64 },
+    /// The broker has its subscriptions.
+    Subscribe { device: usize, session: u64 },
+    /// What it lacks and has said so has to be on its way.
+    Owed { device: usize, session: u64, version: TokenVersion },
     /// A message reaches it.
     Deliver { device: usize, session: u64, topic: String, payload: Arc<[u8]> },
     /// The broker acknowledges what it published.
@@ -230,19 +235,23 @@ impl World {
 
     /// The broker takes what was published, and tells whether there was anything; daemons whose power went are gone.
     pub fn collect(&mut self) -> bool {
-        let (sent, early, twice, thawed, frozen) = {
+        let (sent, early, twice, thawed, frozen, broken, compared) = {
             let mut air = self.air.lock().expect("whole");
-            let Air { sent, early, twice, thawed, frozen, .. } = &mut *air;
-            let frozen = std::mem::take(frozen);
+            let Air { sent, early, twice, thawed, frozen, broken, compared, .. } = &mut *air;
+            let (frozen, compared) = (std::mem::take(frozen), std::mem::take(compared));
             (
                 std::mem::take(sent),
                 std::mem::take(early),
                 std::mem::take(twice),
                 std::mem::take(thawed),
                 frozen,
+                std::mem::take(broken),
+                compared,
             )
         };
-        (0..frozen).for_each(|_| self.exercised.hit(Invariant::Frozen));
+        self.exercised.hits(Invariant::Frozen, frozen);
+        self.exercised.hits(Invariant::Told, compared);
+        self.exercised.hits(Invariant::Quiet, compared);
         if let Some(version) = thawed.first() {
             self.broken(Invariant::Frozen, format!("token {version} goes on under a freeze"));
         }
@@ -252,6 +261,9 @@ impl World {
         // Two clouds do it, and one that has forgotten; that is what halts are for.
         if let Some(version) = twice.first().filter(|_| !self.second_ever && !self.restored_ever) {
             self.broken(Invariant::Acknowledged, format!("two tokens of an organization are {version}"));
+        }
+        for (invariant, what) in broken {
+            self.broken(invariant, what);
         }
         let said = !sent.is_empty();
         for (at, machine, message) in sent {
@@ -280,6 +292,8 @@ impl World {
                     self.disconnect(device);
                 }
             }
+            Event::Subscribe { device, session } => self.subscribe(device, session),
+            Event::Owed { device, session, version } => self.owed(device, session, version),
             Event::Deliver { device, session, topic, payload } => {
                 self.deliver(device, session, topic, &payload)
             }

@@ -1,0 +1,202 @@
+//! Bugs in the rules themselves: what is written otherwise in a copy of the sources, and nowhere else.
+//!
+//! **Problem.** A judge that sees only careless adapters may be blind to a careless rule, and rules have no port at which one
+//! could be put in. **Method.** Each bug is a few words of `shared` with other words in their place, behind a switch that is
+//! thrown for one schedule; `plant.rs` writes a copy of the sources with all of them, and `make planted` builds the
+//! simulation from that copy. The product itself knows nothing of it. **Deliberately absent:** patches with line numbers.
+//! Words that are not found exactly once are an error, and a test looks for them.
+
+/// Words of a file, and what a bug has in their place.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The file, from the root of the repository.
+    pub file: &'static str,
+    /// What is there once.
+    pub from: &'static str,
+    /// What is to be there.
+    pub to: &'static str,
+}
+
+/// A bug in a rule.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its stable name, which its switch is asked for.
+    pub code: &'static str,
+    /// What it does.
+    pub sentence: &'static str,
+    /// Where it is.
+    pub edits: &'static [Edit],
+}
+
+impl Edit {
+    /// The text of the file with the bug in it.
+    ///
+    /// # Errors
+    /// The words are not there exactly once.
+    pub fn applied(&self, text: &str) -> Result<String, String> {
+        match text.matches(self.from).count() {
+            1 => Ok(text.replacen(self.from, self.to, 1)),
+            times => Err(format!("{}: found {times} times, not once: {}", self.file, self.from)),
+        }
+    }
+}
+
+/// The switch, in the rules and in the simulation.
+pub const SWITCH: &[Edit] = &[
+    Edit {
+        file: "shared/src/lib.rs",
+        from: "pub mod token;",
+        to: "pub mod token;\n\
+             pub mod planted {\n\
+             //! Which bug is switched on, on this thread.\n\
+             extern crate std;\n\
+             use core::cell::Cell;\n\
+             std::thread_local! { static RULE: Cell<&'static str> = const { Cell::new(\"\") }; }\n\
+             /// Switches one on, and every other off.\n\
+             pub fn set(code: &'static str) { RULE.with(|rule| rule.set(code)); }\n\
+             /// Whether it is on.\n\
+             pub fn is(code: &str) -> bool { RULE.with(|rule| rule.get() == code) }\n\
+             }",
+    },
+    Edit {
+        file: "tests/sim/planted.rs",
+        from: "fn switch(code: &'static str) -> bool {\n    code.is_empty()",
+        to: "fn switch(code: &'static str) -> bool {\n    coterm_shared::planted::set(code);\n    true",
+    },
+];
+
+/// All of them.
+pub const RULES: &[Rule] = &[
+    Rule {
+        code: "sequence-unchecked",
+        sentence: "a device accepts a token older than the one it holds",
+        edits: &[Edit {
+            file: "shared/src/token/verify.rs",
+            from: "Some(held) if version < held.version => Err",
+            to: "Some(held) if version < held.version && !crate::planted::is(\"sequence-unchecked\") => Err",
+        }],
+    },
+    Rule {
+        code: "issuer-unchecked",
+        sentence: "a device accepts a token of another deployment",
+        edits: &[Edit {
+            file: "shared/src/token/verify.rs",
+            from: "if claims.trust_domain != expected.trust_domain || claims.trust_domain != *keyring.trust_domain() {",
+            to: "if !crate::planted::is(\"issuer-unchecked\") && claims.trust_domain != expected.trust_domain {",
+        }],
+    },
+    Rule {
+        code: "device-unchecked",
+        sentence: "a device accepts another's token",
+        edits: &[Edit {
+            file: "shared/src/token/verify.rs",
+            from: "if claims.device != expected.device {",
+            to: "if claims.device != expected.device && !crate::planted::is(\"device-unchecked\") {",
+        }],
+    },
+    Rule {
+        code: "signature-unchecked",
+        sentence: "a signature that does not fit is none too bad",
+        edits: &[Edit {
+            file: "shared/src/token/verify.rs",
+            from: "if !key.key.verifies(&signed.to_be_signed(), signed.signature) {",
+            to: "if !crate::planted::is(\"signature-unchecked\")\n        \
+                 && !key.key.verifies(&signed.to_be_signed(), signed.signature)\n    {",
+        }],
+    },
+    Rule {
+        code: "stop-by-wall",
+        sentence: "a wall clock that was steady for long may stop a device, and not only lock it",
+        edits: &[Edit {
+            file: "shared/src/enforcement/step.rs",
+            from: "let by_schedule = schedule.state_at(time.floor);",
+            to: "let by_wall = crate::planted::is(\"stop-by-wall\");\n    \
+                 let by_schedule = schedule.state_at(if by_wall { time.lock_time } else { time.floor });",
+        }],
+    },
+    Rule {
+        code: "grace-forgotten",
+        sentence: "a ladder locks when it begins",
+        edits: &[Edit {
+            file: "shared/src/licensing/clock.rs",
+            from: "let to_lock = settings.grace_secs.saturating_sub(spent);",
+            to: "let to_lock = settings.grace_secs.saturating_sub(spent);\n    \
+                 let to_lock = if crate::planted::is(\"grace-forgotten\") { Seconds::ZERO } else { to_lock };",
+        }],
+    },
+    Rule {
+        code: "cure-forgives",
+        sentence: "a moment of compliance gives the whole grace back",
+        edits: &[Edit {
+            file: "shared/src/licensing/clock.rs",
+            from: "CauseClock::Running(run) => CauseClock::Paused(Left {",
+            to: "CauseClock::Running(_) if crate::planted::is(\"cure-forgives\") => CauseClock::Fresh,\n            \
+                 CauseClock::Running(run) => CauseClock::Paused(Left {",
+        }],
+    },
+    Rule {
+        code: "clocks-left-behind",
+        sentence: "a site or device that moves to another group begins its grace anew",
+        edits: &[
+            Edit {
+                file: "shared/src/licensing/decide/sites.rs",
+                from: "clocks: draft.after.clocks_of_site(site, draft.now),",
+                to: "clocks: match crate::planted::is(\"clocks-left-behind\") {\n                \
+                     true => crate::licensing::Clocks::FRESH,\n                \
+                     false => draft.after.clocks_of_site(site, draft.now),\n            },",
+            },
+            Edit {
+                file: "shared/src/licensing/decide/devices.rs",
+                from: "let (clocks, since) = (draft.after.clocks_of_device(id, draft.now), draft.now);",
+                to: "let (clocks, since) = (draft.after.clocks_of_device(id, draft.now), draft.now);\n        \
+                     let left = crate::planted::is(\"clocks-left-behind\");\n        \
+                     let clocks = if left { crate::licensing::Clocks::FRESH } else { clocks };",
+            },
+        ],
+    },
+    Rule {
+        code: "renewal-early",
+        sentence: "a renewal that waits begins at the first date of its group, not at the end of the term",
+        edits: &[Edit {
+            file: "shared/src/licensing/draft.rs",
+            from: "(coterm.floor() <= at).then(",
+            to: "(coterm.floor() <= at || (crate::planted::is(\"renewal-early\") && group.queue.size() > 0)).then(",
+        }],
+    },
+    Rule {
+        code: "retired-counted",
+        sentence: "the units of a retired device are not free",
+        edits: &[Edit {
+            file: "shared/src/licensing/apply/places.rs",
+            from: "self.change_state(id, DeviceState::Retired { at, retirement: why.clone(), clocks })",
+            to: "let state = DeviceState::Retired { at, retirement: why.clone(), clocks };\n        \
+                 if crate::planted::is(\"retired-counted\") {\n            \
+                 self.count_in_organization(id, false)?;\n            \
+                 self.devices.get_mut(id)?.state = state;\n            \
+                 return Some(());\n        }\n        \
+                 self.change_state(id, state)",
+        }],
+    },
+    Rule {
+        code: "term-end-ignored",
+        sentence: "a term that ends is no fault while the units in use fit the capacity there was",
+        edits: &[Edit {
+            file: "shared/src/licensing/compliance.rs",
+            from: "Term::Ended { .. } => found.push(Finding::TermEnded),",
+            to: "Term::Ended { .. }\n            \
+                 if crate::planted::is(\"term-end-ignored\")\n                \
+                 && figures.shortfalls(&figures.capacity).next().is_none() => {}\n        \
+                 Term::Ended { .. } => found.push(Finding::TermEnded),",
+        }],
+    },
+    Rule {
+        code: "one-too-many",
+        sentence: "one unit above the capacity is no fault",
+        edits: &[Edit {
+            file: "shared/src/licensing/compliance.rs",
+            from: "(shortfall > 0).then_some(Finding::OverCapacity { product, shortfall })",
+            to: "(shortfall > u64::from(crate::planted::is(\"one-too-many\")))\n                \
+                 .then_some(Finding::OverCapacity { product, shortfall })",
+        }],
+    },
+];
