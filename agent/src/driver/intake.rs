@@ -61,6 +61,12 @@ impl<S: StateStore> Driver<S> {
             self.refuse("NO_KEYRING", "no keyring is held; deliver one, or provision the device again");
             return Fate::Done;
         };
+        // The one that is held, which brokers send again with every session: it was verified when it came, and what would
+        // be verified again is the same. The cloud believes this device has not got it: say so again.
+        if self.is_held(payload, keyring) {
+            self.report_wanted = true;
+            return Fate::Done;
+        }
         let held = self.held();
         let nonce = self.outstanding().map(|outstanding| outstanding.nonce.clone());
         match verify_token(payload, keyring, &self.identity.expected, held.as_ref(), nonce.as_ref()) {
@@ -170,6 +176,18 @@ impl<S: StateStore> Driver<S> {
             Some(keyring) => Some(Pair { root: self.root.clone(), keyring: keyring.clone() }),
             None => self.replaced.clone(),
         }
+    }
+
+    /// Whether these bytes are the token held, and would be accepted as a duplicate of it under the keyring held: its key
+    /// is listed there, its epoch is that of the keyring, and the high-water mark is its own (token §4).
+    fn is_held(&self, payload: &[u8], keyring: &Keyring) -> bool {
+        self.token.as_ref().is_some_and(|token| {
+            let version = token.claims().version;
+            token.bytes() == payload
+                && self.saved.accepted_under.is_none()
+                && version.epoch == keyring.min_epoch()
+                && self.saved.record.high_water.is_some_and(|mark| mark.version == version)
+        })
     }
 
     fn held(&self) -> Option<Held> {

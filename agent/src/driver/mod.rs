@@ -36,6 +36,7 @@ use coterm_shared::enforcement::{
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::Seconds;
 use coterm_shared::token::{Expected, Keyring, Nonce, Root, VerifiedToken};
+use outputs::{Grounds, Published};
 use saved::{Pair, Saved};
 
 /// Who this device is.
@@ -144,6 +145,8 @@ pub struct Driver<S> {
     outstanding: Option<Outstanding>,
     next_nonce_boot_secs: u64,
     order: Option<Order>,
+    /// What it was made of.
+    ordered_for: Option<Grounds>,
     outcome: Option<Outcome>,
     ordered_boot_secs: u64,
     report_wanted: bool,
@@ -154,7 +157,7 @@ pub struct Driver<S> {
     next_fault_report_boot_secs: u64,
     /// Reports about refusals alone are held back until then.
     next_refusal_report_boot_secs: u64,
-    published: Option<PublicState>,
+    published: Option<Published>,
 }
 
 /// The longest pause between two rounds.

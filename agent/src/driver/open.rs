@@ -48,7 +48,10 @@ impl<S: StateStore> Driver<S> {
         let clock = TrustedClock::open(policy, saved.as_ref().map(|saved| &saved.record.clock), &reading);
         let saved = saved.unwrap_or_else(|| Saved::new(clock.record()));
         // What is stored was accepted under the roots of that time, and does not die with them.
-        let root_of = |bytes: &[u8]| Root::pinned(bytes).ok();
+        let root_of = |bytes: &[u8]| match bytes == pinned.bytes() {
+            true => Some(pinned.clone()),
+            false => Root::pinned(bytes).ok(),
+        };
         let stored_root = saved.record.root.as_deref().and_then(root_of);
         let older_root = saved.accepted_under.as_ref().and_then(|accepted| root_of(&accepted.root));
         // The stored root was reached from the root file of that time; another file is another pin.
@@ -91,6 +94,7 @@ impl<S: StateStore> Driver<S> {
             outstanding: None,
             next_nonce_boot_secs: boot_secs,
             order: None,
+            ordered_for: None,
             outcome: None,
             ordered_boot_secs: boot_secs,
             report_wanted: true,
@@ -108,15 +112,19 @@ impl<S: StateStore> Driver<S> {
 
     /// The file is as good as a message: verified, never older than what is held, on disk before it counts.
     fn take_keyring_file(&mut self, bytes: &[u8], pinned: &Root) {
+        // The one that is held was verified a moment ago.
+        if self.keyring.as_ref().is_some_and(|held| held.bytes() == bytes) {
+            return;
+        }
         match Keyring::verify(bytes, &self.root, self.keyring_before()) {
-            Ok(keyring) if self.keyring.as_ref().is_none_or(|held| held.bytes() != keyring.bytes()) => {
+            Ok(keyring) => {
                 let mut candidate = self.candidate();
                 let before = self.pair_before();
                 adopt(&mut candidate, keyring, before.as_ref(), &self.identity.expected, &self.reading);
                 // If it cannot be saved, the file is still there at the next start.
                 let _ = self.commit(candidate);
             }
-            Ok(_) | Err(TrustRefusal::Rollback) => {}
+            Err(TrustRefusal::Rollback) => {}
             // It came with the root file, and the device has moved on from both since.
             Err(_)
                 if self.keyring.is_some()

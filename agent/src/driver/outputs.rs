@@ -3,7 +3,10 @@
 use super::{Driver, Effects, LONGEST_WAIT, Outstanding};
 use crate::actuator::Order;
 use crate::state_file::StateStore;
-use coterm_shared::enforcement::{Decision, Facts, PublicState, TimeSource, WallStanding};
+use coterm_shared::enforcement::{
+    Decision, EnforcementState, Facts, NextChange, OperatingMode, PublicState, Reason, Schedule, TimeSource,
+    WallStanding,
+};
 use coterm_shared::protocol::{Code, FormatV1, LastRefusal, Proof, Report, Request};
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{Nonce, TokenVersion};
@@ -20,10 +23,41 @@ const ACTUATOR_PATIENCE_SECS: u64 = 30;
 /// What this program calls itself in reports.
 const AGENT_VERSION: &str = concat!("coterm-agent ", env!("CARGO_PKG_VERSION"));
 
+/// All an order is made of that can change while the agent runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Grounds {
+    reason: Reason,
+    state: EnforcementState,
+    mode: OperatingMode,
+    next_change: Option<NextChange>,
+    since: Option<Timestamp>,
+    schedule: Option<Schedule>,
+}
+
+/// A public state as it was published, with what it puts into words.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    state: PublicState,
+    reason: Reason,
+}
+
 impl<S: StateStore> Driver<S> {
     /// The order, if it is another one than the last.
     pub(super) fn new_order(&mut self, decision: &Decision) -> Option<Order> {
+        let grounds = Grounds {
+            reason: decision.reason.clone(),
+            state: decision.state,
+            mode: decision.mode,
+            next_change: decision.next_change,
+            since: self.saved.record.mode.map(|mode| mode.since),
+            schedule: self.license.as_ref().map(|license| license.schedule),
+        };
+        // In words only when there is something new to say: nearly every round ends here.
+        if self.order.is_some() && self.ordered_for.as_ref() == Some(&grounds) {
+            return None;
+        }
         let order = Order { mode: decision.mode, environment: self.environment(decision) };
+        self.ordered_for = Some(grounds);
         if self.order.as_ref() == Some(&order) {
             return None;
         }
@@ -56,6 +90,21 @@ impl<S: StateStore> Driver<S> {
     /// The public state, if it says something new or its tick is old.
     pub(super) fn new_public_state(&mut self, decision: &Decision) -> Option<PublicState> {
         let time = self.clock.time();
+        let since = self.saved.record.mode.map_or(time.floor, |mode| mode.since);
+        let ticked = self.saved.record.clock.boot_secs;
+        // All but the clocks: readers move those on by themselves. They are renewed with the ticks on disk.
+        let says_it_all = |Published { state, reason }: &Published| {
+            state.boot_secs >= ticked
+                && state.time.source == time.source
+                && *reason == decision.reason
+                && (state.mode, state.state, state.next_change)
+                    == (decision.mode, decision.state, decision.next_change)
+                && (state.since, state.token) == (since, self.held_version())
+                && state.license == self.license
+        };
+        if self.published.as_ref().is_some_and(says_it_all) {
+            return None;
+        }
         let claims = self.token.as_ref().map(|token| token.claims());
         let fresh = PublicState::new(
             decision,
@@ -65,26 +114,12 @@ impl<S: StateStore> Driver<S> {
                 inputs: self.inputs(),
                 token: self.held_version(),
                 lease_ends_at: claims.map(|claims| claims.lease_ends_at),
-                since: self.saved.record.mode.map_or(time.floor, |mode| mode.since),
+                since,
                 reading: self.reading,
                 wall_skew_secs: self.clock.wall_skew_secs(),
             },
         );
-        // All but the clocks: readers move those on by themselves. They are renewed with the ticks on disk.
-        let still = |old: &PublicState| PublicState {
-            time: fresh.time,
-            wall_skew_secs: fresh.wall_skew_secs,
-            boot_secs: fresh.boot_secs,
-            stale_at: fresh.stale_at,
-            ..old.clone()
-        };
-        let ticked = self.saved.record.clock.boot_secs;
-        let old_enough = |old: &PublicState| old.boot_secs < ticked || old.time.source != fresh.time.source;
-        let unchanged = self.published.as_ref().is_some_and(|old| still(old) == fresh && !old_enough(old));
-        if unchanged {
-            return None;
-        }
-        self.published = Some(fresh.clone());
+        self.published = Some(Published { state: fresh.clone(), reason: decision.reason.clone() });
         Some(fresh)
     }
 

@@ -69,6 +69,31 @@ fn a_duplicate_is_answered_with_a_report_and_nothing_else() {
     assert_eq!(world.reports.len(), reports + 1);
 }
 
+/// Token §4: what is sent again is a duplicate only as long as the keyring held would accept it.
+#[test]
+fn the_token_held_is_no_duplicate_under_a_keyring_that_does_not_take_it() {
+    let last_refusal = |world: &World| world.reports.last().unwrap().last_refusal.clone().unwrap();
+    // Neither its key nor its epoch is listed any more; it goes on, and sent again it is refused.
+    for (keys, min_epoch, code) in [(&[KEY][..], 2, "EPOCH_REVOKED"), (&[NEXT_KEY], 1, "UNKNOWN_KEY")] {
+        let mut world = World::connected();
+        world.token(token(&claims(ISSUED)));
+        world.receive(KEYRING_TOPIC, keyring(2, min_epoch, ISSUED + 1, keys));
+        world.pass(900);
+        let held = world.held();
+        assert_eq!(held, Some(claims(ISSUED).version));
+        world.token(token(&claims(ISSUED)));
+        assert_eq!(last_refusal(&world).code.as_str(), code);
+        assert_eq!((world.held(), world.mode), (held, Some(Full)));
+        world.pass(900);
+        // Also after a reboot, by what is on the flash.
+        world.reboot();
+        world.feed(Input::Connected);
+        world.token(token(&claims(ISSUED)));
+        world.pass(900);
+        assert_eq!(last_refusal(&world).count, 2);
+    }
+}
+
 #[test]
 fn the_accepted_version_never_decreases() {
     let mut world = World::connected();
