@@ -85,7 +85,7 @@ bench:
 
 # The simulated fleet: shared/docs/SIMULATION.md. Without the daemon around books and reconciler, and optimized.
 FIRST ?= 1
-SIM_RUN = $(CARGO) --config tests/sim/profile.toml run --quiet --locked
+SIM_RUN = $(CARGO) run --quiet --locked --profile sim
 SIM = $(SIM_RUN) -p coterm-sim --
 sim: SEEDS ?= 2000
 sim:

@@ -10,26 +10,43 @@
 //! enrolment protocol, which is the cloud's, and certificate transparency; a fleet that has a PKI of its own uses that and only points the
 //! configuration at its files.
 
+#[cfg(feature = "pki")]
 mod certificate;
+#[cfg(feature = "pki")]
 mod crl;
+#[cfg(feature = "pki")]
 mod identity;
+#[cfg(feature = "pki")]
 mod issue;
+#[cfg(feature = "pki")]
 mod pki;
+#[cfg(feature = "pki")]
 mod request;
+#[cfg(feature = "pki")]
 mod revocation;
 mod secret_file;
+#[cfg(feature = "pki")]
 mod throwaway;
+#[cfg(feature = "pki")]
 mod time;
 
+#[cfg(feature = "pki")]
 pub use certificate::{CertificateFacts, CertificateUnreadable, Serial};
+#[cfg(feature = "pki")]
 pub use identity::Identity;
+#[cfg(feature = "pki")]
 pub use issue::DeviceCertificate;
+#[cfg(feature = "pki")]
 pub use pki::{FileState, Pki, PkiError, PkiFile};
+#[cfg(feature = "pki")]
 pub use request::{CertificationRequest, Certified, RequestError};
+#[cfg(feature = "pki")]
 pub use revocation::Revoked;
 pub use secret_file::{
     FileError, SECRET_FILE_MAX_BYTES, create_secret_file, read_bounded_file, read_credential_file,
     read_secret_file, replace_file,
 };
+#[cfg(feature = "pki")]
 pub use throwaway::stranger_certificate;
+#[cfg(feature = "pki")]
 pub use time::Time;

@@ -155,6 +155,7 @@ pub fn replace_file(path: &Path, content: &[u8], mode: u32) -> Result<(), FileEr
 }
 
 /// Makes a directory that only its owner can enter, if it is not there.
+#[cfg(feature = "pki")]
 pub(crate) fn create_private_directory(path: &Path) -> Result<(), FileError> {
     if path.is_dir() {
         return Ok(());
@@ -178,6 +179,7 @@ fn open(path: &Path) -> Result<File, FileError> {
 }
 
 /// Reads a list that grows with the number of devices, at most [`LIST_FILE_MAX_BYTES`].
+#[cfg(feature = "pki")]
 pub(crate) fn read_long_file(path: &Path) -> Result<Vec<u8>, FileError> {
     let mut bytes = Vec::new();
     open(path)?.take(LIST_FILE_MAX_BYTES + 1).read_to_end(&mut bytes).map_err(FileError::io("read", path))?;

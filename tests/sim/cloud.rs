@@ -25,7 +25,7 @@ use coterm_shared::licensing::{Command, PreviewDigest, SafetyCommand};
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::TokenVersion;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -60,8 +60,8 @@ pub struct Issue {
 pub struct Air {
     /// Published and not yet taken by the broker: when, by which daemon, what.
     pub sent: Vec<(u64, usize, Outgoing)>,
-    /// Every token ever issued, by its bytes.
-    pub issued: BTreeMap<Arc<[u8]>, Issue>,
+    /// Every token ever issued, by its bytes; never gone through, for the order is a hash table's.
+    pub issued: HashMap<Arc<[u8]>, Issue>,
     /// Tokens that were let out before they were on disk.
     pub early: Vec<TokenVersion>,
     /// Sequences that are taken, by organization.

@@ -157,6 +157,8 @@ pub struct Device {
     pub attempts: (u64, u64),
     /// What waits to be sent.
     pub outbox: Outbox,
+    /// The report it made last, as it was read when it was made.
+    pub reported: Option<(Vec<u8>, Report)>,
     /// When to connect again.
     pub backoff: Backoff,
     /// The device's own chance.
@@ -243,6 +245,7 @@ impl Device {
             attempt: 0,
             attempts: (0, 0),
             outbox: Outbox::default(),
+            reported: None,
             backoff: Backoff::new(LONGEST_BACKOFF),
             rng: Rng::fork(seed, &format!("device {n}")),
             hands: vec![Box::new(Hand(Arc::clone(&body)))],

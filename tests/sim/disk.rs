@@ -15,11 +15,16 @@ pub enum Cut {
     Torn,
 }
 
+/// Generation and record of a slot, if it is whole.
+type Read = Option<(u64, Vec<u8>)>;
+
 /// The slots.
 #[derive(Clone, Debug, Default)]
 pub struct Flash {
     /// What survives a power cut.
     durable: [Vec<u8>; 2],
+    /// Each slot as read when it changed last; `None` if nobody has looked since.
+    read: [Option<Read>; 2],
     /// What was written and not synced.
     cached: [Option<Vec<u8>>; 2],
     /// There is no room.
@@ -46,11 +51,7 @@ impl Flash {
 
     /// Whether a slot is the newer of two.
     fn is_newer(&self, slot: Slot) -> bool {
-        // The generation stands behind magic and format.
-        let generation = |n: usize| {
-            let bytes = self.cached[n].as_ref().unwrap_or(&self.durable[n]);
-            bytes.get(12..20).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight")))
-        };
+        let generation = |n: usize| generation(self.cached[n].as_ref().unwrap_or(&self.durable[n]));
         let (own, other) = (generation(self.index(slot)), generation(self.index(slot.other())));
         other > 0 && own > other
     }
@@ -65,7 +66,7 @@ impl Flash {
                 // Somewhere in what is not padding.
                 let written = cached.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
                 let at = written * (1 + self.generation as usize * 7 % 15) / 16;
-                self.durable[n] = torn(&self.durable[n], &cached, at);
+                (self.durable[n], self.read[n]) = (torn(&self.durable[n], &cached, at), None);
             }
         }
         self.cached = [None, None];
@@ -73,9 +74,16 @@ impl Flash {
     }
 
     /// What a restart after a power cut would read.
-    pub fn record(&self) -> Option<Vec<u8>> {
-        let mut slots = TwoSlots::new(Durable(self));
-        slots.load().ok().flatten()
+    pub fn record(&mut self) -> Option<Vec<u8>> {
+        for (slot, read) in self.durable.iter().zip(&mut self.read) {
+            // The other slot says what it said: only the one that was written is read.
+            read.get_or_insert_with(|| {
+                let record = TwoSlots::new(Alone(slot)).load().ok().flatten()?;
+                Some((generation(slot), record))
+            });
+        }
+        let whole = self.read.iter().flatten().flatten();
+        whole.max_by_key(|(generation, _)| *generation).map(|(_, record)| record.clone())
     }
 
     /// A copy of what is durable, as a thief or a backup would take.
@@ -85,7 +93,7 @@ impl Flash {
 
     /// Puts a copy back.
     pub fn restore(&mut self, copy: [Vec<u8>; 2]) {
-        self.durable = copy;
+        (self.durable, self.read) = (copy, [None, None]);
         self.cached = [None, None];
         self.generation += 1;
     }
@@ -110,12 +118,17 @@ fn torn(old: &[u8], new: &[u8], at: usize) -> Vec<u8> {
     mixed
 }
 
-/// What only reads the flash itself.
-struct Durable<'a>(&'a Flash);
+/// The generation of a slot, which stands behind magic and format.
+fn generation(slot: &[u8]) -> u64 {
+    slot.get(12..20).map_or(0, |bytes| u64::from_le_bytes(bytes.try_into().expect("eight")))
+}
 
-impl Medium for Durable<'_> {
+/// A flash with one slot written, to be read alone.
+struct Alone<'a>(&'a [u8]);
+
+impl Medium for Alone<'_> {
     fn read(&mut self, slot: Slot) -> io::Result<Vec<u8>> {
-        Ok(self.0.durable[self.0.index(slot)].clone())
+        Ok(if slot == Slot::Zero { self.0.to_vec() } else { Vec::new() })
     }
 
     fn write(&mut self, _: Slot, _: &[u8]) -> io::Result<()> {
@@ -168,7 +181,7 @@ impl Medium for FlashMedium {
         }
         let n = flash.index(slot);
         if let Some(bytes) = flash.cached[n].take() {
-            flash.durable[n] = bytes;
+            (flash.durable[n], flash.read[n]) = (bytes, None);
             flash.generation += 1;
         }
         Ok(())

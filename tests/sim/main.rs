@@ -47,6 +47,10 @@ mod vendor;
 mod watch;
 mod world;
 
+/// Schedules are small allocations above all, each on its own thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     runner::main()
 }

@@ -68,7 +68,9 @@ impl World {
                 format!("dev-{device} shows no reason: {state:?}")
             });
         }
-        if let Some(report) = effects.report.as_ref().and_then(|report| Report::parse(report).ok()) {
+        if let Some((bytes, report)) =
+            effects.report.as_ref().and_then(|bytes| Some((bytes, Report::parse(bytes).ok()?)))
+        {
             self.note(
                 &[41, device as u64, report.mode as u64, report.held.map_or(0, |held| held.seq)],
                 || {
@@ -86,13 +88,14 @@ impl World {
                     format!("dev-{device} is in {:?} and says no reason", report.mode)
                 });
             }
+            self.devices[device].reported = Some((bytes.clone(), report));
         }
     }
 
     /// What got onto the flash.
     fn read_flash(&mut self, device: usize, generation: u64) {
         let now = self.now;
-        let record = self.devices[device].flash.borrow().record();
+        let record = self.devices[device].flash.borrow_mut().record();
         let read = record.as_ref().map(|bytes| StoredState::read(bytes).map(|state| state.record().clone()));
         let record = match read {
             Some(Ok(record)) => record,

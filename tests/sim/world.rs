@@ -373,7 +373,7 @@ impl World {
         };
         let (now, plan) = (self.now, &self.plan);
         let of = &mut self.devices[device];
-        let fresh = of.flash.borrow().record().is_none();
+        let fresh = of.flash.borrow_mut().record().is_none();
         let opened = Driver::open(
             of.identity(plan),
             &root,

@@ -8,16 +8,23 @@
 //! be expressed in that interface (enforcement §2), and a dying agent says nothing at all, which leaves the device in
 //! the mode it was in.
 
+#[cfg(feature = "daemon")]
 pub(crate) mod command;
+#[cfg(feature = "daemon")]
 pub(crate) mod dry_run;
+#[cfg(feature = "daemon")]
 mod process;
+#[cfg(feature = "daemon")]
 pub(crate) mod supervise;
 pub mod worker;
 
+#[cfg(feature = "daemon")]
 use crate::config::ActuatorConfig;
 use coterm_shared::enforcement::OperatingMode;
 use std::io;
-use std::path::{Path, PathBuf};
+#[cfg(feature = "daemon")]
+use std::path::Path;
+use std::path::PathBuf;
 
 /// What the device is to be, with what its own programs may want to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +100,7 @@ pub trait Actuator: Send {
 }
 
 /// The actuators of a configuration, in its order.
+#[cfg(feature = "daemon")]
 pub(crate) fn build(configs: &[ActuatorConfig], run_dir: &Path) -> Vec<Box<dyn Actuator>> {
     let state_file = run_dir.join(crate::local_state::FILE_NAME);
     let one = |config: &ActuatorConfig| -> Box<dyn Actuator> {

@@ -9,9 +9,12 @@
 //! and a session at the broker: what was missed is healed by the report sent after every connect.
 
 pub(crate) mod backoff;
+#[cfg(feature = "daemon")]
 mod link;
 mod outbox;
+#[cfg(feature = "daemon")]
 pub(crate) mod tls;
 
+#[cfg(feature = "daemon")]
 pub(crate) use link::{Link, LinkEvent, Message, Session, start};
 pub use outbox::{Outbox, Slot};
