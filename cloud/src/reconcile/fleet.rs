@@ -227,6 +227,9 @@ impl Fleet {
             // A connection starts with nothing delivered; what was sent on the last one may be lost.
             entry.sent = None;
             entry.reported = false;
+            // Nor has it said anything on this one: an answer to what it asked on the last would go out before it listens.
+            entry.answer = None;
+            entry.asked_at = entry.asked_at.map(|_| now);
         }
         if let Some(connected) = unread.connected {
             entry.link = if connected { Link::Connected } else { Link::Disconnected };

@@ -94,6 +94,27 @@ async fn a_device_that_comes_back_gets_what_it_missed_at_once_and_not_before_it_
     assert_eq!(world.broker.taken(), before + 1);
 }
 
+/// Found by the simulated fleet: what it asked on its last connection was answered into the next, before it listened there,
+/// and then counted as on its way.
+#[tokio::test]
+async fn an_answer_that_was_lost_waits_until_the_device_listens_again() {
+    let world = World::start(&[(1, 1)]).await;
+    world.connect_all().await;
+    world.until("it holds its token", |world| world.all_hold_what_is_wanted()).await;
+    world.broker.lose_everything(true);
+    world.ask(&cam(0, 0), 1);
+    world.until("the answer was sent and lost", |world| world.broker.taken() == 2).await;
+    world.broker.lose_everything(false);
+    world.disconnect(&cam(0, 0));
+    world.connect_without_subscribing(&cam(0, 0));
+    world.settle().await;
+    assert_eq!(world.broker.taken(), 2, "nobody listens yet");
+    world.connect_silently(&cam(0, 0));
+    world.report(&cam(0, 0));
+    world.until("it has its answer", |world| world.all_hold_what_is_wanted()).await;
+    assert_eq!((world.broker.taken(), world.cost().signatures), (3, 2));
+}
+
 /// R2: found by the simulated fleet, where a device came up anew while the time was in doubt.
 #[tokio::test]
 async fn what_was_issued_is_sent_to_whoever_lacks_it_though_nothing_can_be_signed() {
