@@ -24,4 +24,5 @@ pub mod platform;
 pub mod product;
 pub mod protocol;
 pub mod time;
+pub mod timers;
 pub mod token;

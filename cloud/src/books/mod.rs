@@ -28,7 +28,6 @@ mod tell;
 #[cfg(test)]
 mod tests;
 mod ticks;
-mod timers;
 mod watches;
 mod writer;
 

@@ -4,10 +4,10 @@
 //! costs the groups it judged, a wake-up those whose time has come, however many others there are. Who has not been looked
 //! at yet, since the start or since every date moved, has no such list, and is looked at as a whole.
 
-use super::timers::Timers;
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{About, Organization, Wakes};
 use coterm_shared::time::Timestamp;
+use coterm_shared::timers::Timers;
 use std::collections::HashMap;
 
 /// What was looked at in an organization, as it is under any freeze of everything.
@@ -16,7 +16,7 @@ pub(super) type Looked = (Organization, About);
 /// When each organization wants to be looked at, and at what of it.
 #[derive(Debug, Default)]
 pub(super) struct Watches {
-    timers: Timers,
+    timers: Timers<OrganizationId>,
     wakes: HashMap<OrganizationId, Wakes>,
 }
 
@@ -31,7 +31,7 @@ impl Watches {
 
     /// At most `limit` organizations whose time has come, the longest due first.
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<OrganizationId> {
-        self.timers.due(now, limit)
+        self.timers.due(now).take(limit).collect()
     }
 
     /// Puts an organization off: what cannot be answered must not spin.

@@ -5,8 +5,9 @@
 //! of what was told before. A date is told at its closest threshold that has passed, so who looks late tells what is still
 //! true, once. What was told is remembered as one [`Mark`] for each [`Topic`]: a date that moves by less than a day is the
 //! same date, one that moves more is told anew; a group is told to be compliant only after it was told not to be.
-//! [`Wakes`] knows when to look again and at which groups, so nobody is looked at whose dates are far. [`still_true`] is asked once more
-//! before a notice leaves the house. **Deliberately absent:** who is told, by which way, and the memory itself.
+//! [`Wakes`] knows when to look again and at which groups, so nobody is looked at whose dates are far. [`still_true`] is
+//! asked once more before a notice leaves the house. **Deliberately absent:** who is told, by which way, and the memory
+//! itself.
 
 mod facts;
 mod group;
@@ -138,6 +139,16 @@ pub enum About {
     Changed(Changed),
 }
 
+impl About {
+    /// The same, where a change of every date is everything.
+    fn widened(&self) -> &About {
+        match self {
+            About::Changed(changed) if changed.everything => &About::Everything,
+            About::Everything | About::Changed(_) => self,
+        }
+    }
+}
+
 /// What a change touched, as far as notices go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
@@ -250,10 +261,7 @@ pub fn notices<E>(
     mut told: impl FnMut(&Topic) -> Result<Option<Mark>, E>,
 ) -> Result<Vec<Notice>, E> {
     let mut found = Vec::new();
-    let about = match about {
-        About::Changed(changed) if changed.everything => &About::Everything,
-        other @ (About::Everything | About::Changed(_)) => other,
-    };
+    let about = about.widened();
     match about {
         About::Everything => {
             for one in organization.groups() {

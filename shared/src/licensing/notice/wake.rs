@@ -13,7 +13,7 @@ use crate::licensing::compliance::Term;
 use crate::licensing::group::Group;
 use crate::licensing::organization::{Due, Organization};
 use crate::time::{Seconds, Timestamp};
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::timers::Timers;
 use core::ops::Bound;
 
 /// No threshold is longer before its date than this.
@@ -22,8 +22,7 @@ const FARTHEST: Seconds = Seconds::days(30);
 /// When each group of an organization has something to be told next; for whoever tells it, and looks at every change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wakes {
-    order: BTreeSet<(Timestamp, GroupId)>,
-    of: BTreeMap<GroupId, Timestamp>,
+    groups: Timers<GroupId>,
     /// The next threshold of a countdown or a trial.
     items_at: Option<Timestamp>,
 }
@@ -33,21 +32,22 @@ impl Wakes {
     #[must_use]
     pub fn of(organization: &Organization, now: Timestamp) -> Wakes {
         let mut wakes = Wakes::default();
-        organization.groups().for_each(|group| wakes.set(group.id, of_group(organization, group, now)));
+        organization
+            .groups()
+            .for_each(|group| wakes.groups.set(group.id, of_group(organization, group, now)));
         wakes.items_at = of_items(organization, now);
         wakes
     }
 
     /// Moves on, after this was told of the organization as it is at `now`.
     pub fn told(&mut self, organization: &Organization, about: &About, now: Timestamp) {
-        match about {
+        match about.widened() {
             About::Everything => *self = Wakes::of(organization, now),
-            About::Changed(changed) if changed.everything => *self = Wakes::of(organization, now),
             About::Changed(changed) => {
                 for id in &changed.groups {
                     // One that was deleted has nothing to be told.
                     let group = organization.group(*id);
-                    self.set(*id, group.and_then(|group| of_group(organization, group, now)));
+                    self.groups.set(*id, group.and_then(|group| of_group(organization, group, now)));
                 }
                 // One that has passed and was not looked at waits for that.
                 let passed = self.items_at.filter(|at| *at <= now && !changed.dates);
@@ -59,7 +59,7 @@ impl Wakes {
     /// What is to be looked at because its time has come, at `now`.
     #[must_use]
     pub fn due(&self, now: Timestamp) -> Changed {
-        let groups = self.order.iter().take_while(|(at, _)| *at <= now).map(|(_, id)| *id).collect();
+        let groups = self.groups.due(now).collect();
         let dates = self.items_at.is_some_and(|at| at <= now);
         Changed { groups, dates, ..Changed::default() }
     }
@@ -68,18 +68,7 @@ impl Wakes {
     /// `None` if no date is ahead.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
-        self.order.first().map(|(at, _)| *at).into_iter().chain(self.items_at).min()
-    }
-
-    fn set(&mut self, id: GroupId, at: Option<Timestamp>) {
-        let old = match at {
-            Some(at) => self.of.insert(id, at),
-            None => self.of.remove(&id),
-        };
-        if let Some(old) = old {
-            self.order.remove(&(old, id));
-        }
-        self.order.extend(at.map(|at| (at, id)));
+        self.groups.next().into_iter().chain(self.items_at).min()
     }
 }
 
