@@ -96,7 +96,7 @@ impl World {
     fn read_flash(&mut self, device: usize, generation: u64) {
         let now = self.now;
         let record = self.devices[device].flash.borrow_mut().record();
-        let read = record.as_ref().map(|bytes| StoredState::read(bytes).map(|state| state.record().clone()));
+        let read = record.as_ref().map(|bytes| StoredState::read(bytes).map(StoredState::into_record));
         let record = match read {
             Some(Ok(record)) => record,
             Some(Err(error)) => {

@@ -1,42 +1,40 @@
 //! Messages: verified by `shared`, or counted and dropped.
 
-use super::saved::{Candidate, Pair};
-use super::{Driver, Waiting};
+use super::saved::{Candidate, Pair, SaveError};
+use super::{Driver, Unsaved, Waiting};
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::ClockReading;
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::Seconds;
 use coterm_shared::token::{
-    Accepted, Expected, Held, Keyring, KeyringStep, Root, TokenRefusal, TrustRefusal, verify_token,
+    Accepted, Expected, Held, Keyring, KeyringStep, Root, TokenRefusal, TrustRefusal, VerifiedToken,
+    verify_again, verify_token,
 };
 
 /// Between two reports that are about refusals alone.
 const REFUSAL_REPORT_SECS: u64 = 60;
 
 /// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Fate {
     /// Accepted and on disk, or refused for good.
     Done,
     /// Good, but not on disk.
-    NotSaved,
+    NotSaved(Unsaved),
 }
 
 impl<S: StateStore> Driver<S> {
     pub(super) fn message(&mut self, ticket: u64, topic: &str, payload: Vec<u8>, acknowledge: &mut Vec<u64>) {
         let fate = match topic.parse::<Topic>() {
             Ok(Topic::Token(device)) if device == self.identity.expected.device => self.token_bytes(&payload),
-            Ok(Topic::Keyring) => self.keyring_bytes(&payload),
+            Ok(Topic::Keyring) => self.keyring_bytes(payload),
             Ok(Topic::Root(version)) => self.root_bytes(version, &payload),
             Ok(Topic::Token(_) | Topic::Report(_) | Topic::Request(_)) | Err(_) => {
                 self.refuse("TOPIC", "the broker delivered a topic this device has not asked for");
                 Fate::Done
             }
         };
-        match (fate, topic.parse()) {
-            (Fate::NotSaved, Ok(topic)) => self.waiting = Some(Waiting { ticket, topic, payload }),
-            (Fate::Done | Fate::NotSaved, _) => acknowledge.push(ticket),
-        }
+        self.note_fate(ticket, fate, acknowledge);
     }
 
     /// Tries again what could not be saved, when it is time to.
@@ -44,15 +42,19 @@ impl<S: StateStore> Driver<S> {
         if self.health.failures > 0 && self.reading.boot_secs < self.health.retry_boot_secs {
             return;
         }
-        let Some(waiting) = self.waiting.take() else { return };
-        let fate = match waiting.topic {
-            Topic::Keyring => self.keyring_bytes(&waiting.payload),
-            Topic::Root(_) => self.adopt_pending(),
-            Topic::Token(_) | Topic::Report(_) | Topic::Request(_) => self.token_bytes(&waiting.payload),
+        let Some(Waiting { ticket, unsaved }) = self.waiting.take() else { return };
+        let fate = match unsaved {
+            Unsaved::Token(token) => self.token_again(&token),
+            Unsaved::Keyring(payload) => self.keyring_bytes(payload),
+            Unsaved::Pair => self.adopt_pending(),
         };
+        self.note_fate(ticket, fate, acknowledge);
+    }
+
+    fn note_fate(&mut self, ticket: u64, fate: Fate, acknowledge: &mut Vec<u64>) {
         match fate {
-            Fate::Done => acknowledge.push(waiting.ticket),
-            Fate::NotSaved => self.waiting = Some(waiting),
+            Fate::Done => acknowledge.push(ticket),
+            Fate::NotSaved(unsaved) => self.waiting = Some(Waiting { ticket, unsaved }),
         }
     }
 
@@ -67,9 +69,24 @@ impl<S: StateStore> Driver<S> {
             self.report_wanted = true;
             return Fate::Done;
         }
-        let held = self.held();
-        let nonce = self.outstanding().map(|outstanding| outstanding.nonce.clone());
-        match verify_token(payload, keyring, &self.identity.expected, held.as_ref(), nonce.as_ref()) {
+        let nonce = self.outstanding().map(|outstanding| &outstanding.nonce);
+        let expected = &self.identity.expected;
+        let judged = verify_token(payload, keyring, expected, self.held().as_ref(), nonce);
+        self.judged(payload, judged)
+    }
+
+    /// A token that could not be saved, once more.
+    fn token_again(&mut self, token: &VerifiedToken) -> Fate {
+        // Whoever has one verified holds a keyring; were it otherwise, the broker sends the token again.
+        let Some(keyring) = &self.keyring else { return Fate::Done };
+        let nonce = self.outstanding().map(|outstanding| &outstanding.nonce);
+        let expected = &self.identity.expected;
+        let judged = verify_again(token, keyring, expected, self.held().as_ref(), nonce);
+        self.judged(token.bytes(), judged)
+    }
+
+    fn judged(&mut self, payload: &[u8], judged: Result<Accepted, TokenRefusal>) -> Fate {
+        match judged {
             Err(refusal) => {
                 // Token and keyring may overtake one another on their way.
                 if matches!(refusal, TokenRefusal::UnknownKey | TokenRefusal::EpochUnknown) {
@@ -85,33 +102,36 @@ impl<S: StateStore> Driver<S> {
                 Fate::Done
             }
             // A duplicate of one that could not be opened again at the start is as good as new.
-            Ok(Accepted::Newer(token) | Accepted::Duplicate(token)) => {
-                let mut candidate = self.candidate();
-                let round_trip = self.outstanding().filter(|_| token.proves_freshness()).map(|outstanding| {
-                    Seconds(self.reading.boot_secs.saturating_sub(outstanding.sent_boot_secs))
-                });
-                candidate.clock.token_accepted(&self.reading, token.claims().issued_at, round_trip);
-                candidate.saved.record.token = Some(token.bytes().to_vec());
-                candidate.saved.record.high_water = Some(token.held().into());
-                candidate.saved.accepted_under = None;
-                let version = token.claims().version;
-                candidate.token = Some(token);
-                if self.commit(candidate).is_err() {
-                    return Fate::NotSaved;
-                }
-                if round_trip.is_some() {
-                    self.time_proven = true;
-                    self.outstanding = None;
-                }
-                tracing::info!(%version, fresh = round_trip.is_some(), "accepted a license state");
-                self.early = None;
-                self.report_wanted = true;
-                Fate::Done
-            }
+            Ok(Accepted::Newer(token) | Accepted::Duplicate(token)) => self.take_token(token),
         }
     }
 
-    pub(super) fn keyring_bytes(&mut self, payload: &[u8]) -> Fate {
+    fn take_token(&mut self, token: VerifiedToken) -> Fate {
+        let mut candidate = self.candidate();
+        let round_trip = self
+            .outstanding()
+            .filter(|_| token.proves_freshness())
+            .map(|outstanding| Seconds(self.reading.boot_secs.saturating_sub(outstanding.sent_boot_secs)));
+        candidate.clock.token_accepted(&self.reading, token.claims().issued_at, round_trip);
+        candidate.saved.record.token = Some(token.bytes().to_vec());
+        candidate.saved.record.high_water = Some(token.held().into());
+        candidate.saved.accepted_under = None;
+        let version = token.claims().version;
+        candidate.token = Some(token.clone());
+        if self.commit(candidate).is_err() {
+            return Fate::NotSaved(Unsaved::Token(Box::new(token)));
+        }
+        if round_trip.is_some() {
+            self.time_proven = true;
+            self.outstanding = None;
+        }
+        tracing::info!(%version, fresh = round_trip.is_some(), "accepted a license state");
+        self.early = None;
+        self.report_wanted = true;
+        Fate::Done
+    }
+
+    pub(super) fn keyring_bytes(&mut self, payload: Vec<u8>) -> Fate {
         // The one that is held, which devices are sent over and over: it was verified when it came.
         if self.pending.is_none() && self.keyring.as_ref().is_some_and(|held| held.bytes() == payload) {
             return Fate::Done;
@@ -121,18 +141,18 @@ impl<S: StateStore> Driver<S> {
         let under_pending = self
             .pending
             .as_ref()
-            .and_then(|root| Some((root.clone(), Keyring::verify(payload, root, before).ok()?)));
+            .and_then(|root| Some((root.clone(), Keyring::verify(&payload, root, before).ok()?)));
         let verified = match under_pending {
             Some(verified) => Ok(verified),
-            None => Keyring::verify(payload, &self.root, before).map(|keyring| (self.root.clone(), keyring)),
+            None => Keyring::verify(&payload, &self.root, before).map(|keyring| (self.root.clone(), keyring)),
         };
         match verified {
             Err(refusal) => {
+                self.refuse(refusal.code(), refusal.sentence());
                 // A keyring may overtake the root it was made under.
                 if refusal == TrustRefusal::TooFewSignatures {
-                    self.early_keyring = Some(payload.to_vec());
+                    self.early_keyring = Some(payload);
                 }
-                self.refuse(refusal.code(), refusal.sentence());
                 Fate::Done
             }
             Ok((root, keyring))
@@ -142,27 +162,30 @@ impl<S: StateStore> Driver<S> {
             {
                 Fate::Done
             }
-            Ok((root, keyring)) => self.take_pair(root, keyring),
+            Ok((root, keyring)) => match self.take_pair(root, keyring) {
+                Ok(()) => Fate::Done,
+                Err(_) => Fate::NotSaved(Unsaved::Keyring(payload)),
+            },
         }
     }
 
     /// Adopts a keyring, and the root it was verified under if that is a newer one, in one write (token §3).
-    pub(super) fn take_pair(&mut self, root: Root, keyring: Keyring) -> Fate {
+    ///
+    /// An error is logged and reported in there.
+    pub(super) fn take_pair(&mut self, root: Root, keyring: Keyring) -> Result<(), SaveError> {
         let versions = (root.version(), keyring.version());
         let mut candidate = self.candidate();
         candidate.root = root;
         let before = self.pair_before();
         adopt(&mut candidate, keyring, before.as_ref(), &self.identity.expected, &self.reading);
-        if self.commit(candidate).is_err() {
-            return Fate::NotSaved;
-        }
+        self.commit(candidate)?;
         tracing::info!(root = versions.0, version = versions.1, "accepted a keyring");
         self.report_wanted = true;
         self.early_keyring = None;
         if let Some(early) = self.early.take() {
             self.token_bytes(&early);
         }
-        Fate::Done
+        Ok(())
     }
 
     /// The keyring a new one follows, also if its signers were replaced since: that is what the new one must tell.

@@ -33,7 +33,6 @@ use coterm_shared::enforcement::{
     ClockReading, Decision, DeviceClass, Inputs, LicenseState, ModeCap, PublicState, Refused, TrustedClock,
     TrustedTime, step,
 };
-use coterm_shared::protocol::Topic;
 use coterm_shared::time::Seconds;
 use coterm_shared::token::{Expected, Keyring, Nonce, Root, VerifiedToken};
 use outputs::{Grounds, Published};
@@ -93,12 +92,22 @@ pub struct Effects {
     pub wake_in: Seconds,
 }
 
-/// A token or keyring that is verified and not yet on disk.
+/// A message that is verified and not yet on disk, with what acknowledges it.
 #[derive(Clone, Debug)]
 struct Waiting {
     ticket: u64,
-    topic: Topic,
-    payload: Vec<u8>,
+    unsaved: Unsaved,
+}
+
+/// What could not be saved.
+#[derive(Clone, Debug)]
+enum Unsaved {
+    /// A token; its signature need not be checked at every attempt.
+    Token(Box<VerifiedToken>),
+    /// A keyring, as received.
+    Keyring(Vec<u8>),
+    /// The keyring under the root that is pending.
+    Pair,
 }
 
 /// A nonce on its way to the cloud and back.

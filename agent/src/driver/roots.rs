@@ -5,8 +5,8 @@
 //! after a reboot: on disk there is only ever a root with a keyring it verifies, so no crash can part the two.
 //! **Deliberately absent:** skipping. Root N is followed by N+1 alone.
 
-use super::Driver;
 use super::intake::Fate;
+use super::{Driver, Unsaved};
 use crate::state_file::StateStore;
 use coterm_shared::protocol::Topic;
 use coterm_shared::token::{Keyring, Root};
@@ -50,7 +50,10 @@ impl<S: StateStore> Driver<S> {
             .flatten()
             .find_map(|bytes| Keyring::verify(bytes, &root, self.keyring_before()).ok());
         match verified {
-            Some(keyring) => self.take_pair(root, keyring),
+            Some(keyring) => match self.take_pair(root, keyring) {
+                Ok(()) => Fate::Done,
+                Err(_) => Fate::NotSaved(Unsaved::Pair),
+            },
             None => Fate::Done,
         }
     }

@@ -102,8 +102,8 @@ impl StoredState {
 
     /// The record: token, high-water mark, clock, mode and trust as they survive a power cut.
     #[must_use]
-    pub fn record(&self) -> &Record {
-        &self.0.record
+    pub fn into_record(self) -> Record {
+        self.0.record
     }
 }
 
@@ -149,7 +149,7 @@ impl Candidate {
             self.saved.accepted_under = None;
             return;
         };
-        if reopen_stored(token.bytes(), keyring, expected).is_ok() {
+        if token.stands_under(keyring, expected) || reopen_stored(token.bytes(), keyring, expected).is_ok() {
             self.saved.accepted_under = None;
         } else if self.saved.accepted_under.is_none() {
             self.saved.accepted_under = before.map(|Pair { root, keyring }| Accepted {

@@ -36,9 +36,11 @@ const RETRY: Seconds = Seconds(60);
 const RESPONSES_KEPT: Seconds = Seconds::days(7);
 /// How long notices are kept when all their deliveries have ended.
 const NOTICES_KEPT: Seconds = Seconds::days(90);
-/// How often old responses, notices and marks are forgotten, and how many at a time.
+/// How often old responses and notices are forgotten, and how many at a time.
 const FORGET_EVERY: Seconds = Seconds(600);
 const FORGET_LIMIT: u32 = 1000;
+/// How often the marks of what was told are gone through for those of no use; each has to be asked about.
+const MARKS_EVERY: Seconds = Seconds::days(1);
 /// The actor of what time alone does.
 const CLOCK_ACTOR: &str = "system:clock";
 
@@ -55,6 +57,8 @@ pub(super) struct Writer<S> {
     /// When a tick could not be written.
     untold: Option<Duration>,
     forgot_at: Timestamp,
+    /// When the last sweep of marks began.
+    swept_at: Timestamp,
     /// Up to which mark of what was told the sweep is that looks for those of no use; `None` between two sweeps.
     swept: Option<(OrganizationId, String)>,
     /// Whether more is due than the last tick answered.
@@ -75,6 +79,7 @@ impl<S: EventStore> Writer<S> {
             tick,
             untold: None,
             forgot_at: Timestamp::EPOCH,
+            swept_at: Timestamp::EPOCH,
             swept: None,
             more: false,
             pace: Pace::default(),
@@ -427,9 +432,11 @@ impl<S: EventStore> Writer<S> {
                 drop(tx);
             }
             self.forgot_at = now;
-            self.swept = self.forget_marks(None, now)?;
         } else if let Some(place) = self.swept.take() {
             self.swept = self.forget_marks(Some(place), now)?;
+        } else if now.since(self.swept_at) >= MARKS_EVERY {
+            self.swept_at = now;
+            self.swept = self.forget_marks(None, now)?;
         }
         Ok(())
     }

@@ -163,13 +163,19 @@ impl Record {
     ///
     /// A part is longer than its bound, so that decoding would refuse it.
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        let mut bytes = self.content()?;
+        let check = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&check);
+        if bytes.len() > MAX_RECORD_BYTES { Err(RecordError::TooLong) } else { Ok(bytes) }
+    }
+
+    /// What is stored, without its checksum.
+    fn content(&self) -> Result<Vec<u8>, RecordError> {
         self.check_bounds()?;
         let mut bytes = MAGIC.to_vec();
         self.serialize(&mut serde_cbor::Serializer::new(&mut bytes).packed_format())
             .map_err(|_| RecordError::Malformed)?;
-        let check = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&check);
-        if bytes.len() > MAX_RECORD_BYTES { Err(RecordError::TooLong) } else { Ok(bytes) }
+        Ok(bytes)
     }
 
     /// The record in `bytes`, exactly as it was stored or not at all.
@@ -194,8 +200,7 @@ impl Record {
         }
         let cbor = content.get(MAGIC.len()..).ok_or(RecordError::NotARecord)?;
         let record: Record = serde_cbor::from_slice(cbor).map_err(|_| RecordError::Malformed)?;
-        record.check_bounds().map_err(|_| RecordError::Malformed)?;
-        let one_spelling = record.encode().is_ok_and(|again| again == bytes);
+        let one_spelling = record.content().is_ok_and(|again| again == content);
         if !one_spelling || record.clock.lock_time < record.clock.floor {
             return Err(RecordError::Malformed);
         }

@@ -12,6 +12,7 @@ use super::{Code, FormatV1};
 use crate::enforcement::{BootId, DeviceClass, EnforcementState, OperatingMode, TimeSource};
 use crate::time::Timestamp;
 use crate::token::{MAX_TOKEN_BYTES, Nonce, TokenVersion};
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
@@ -110,8 +111,11 @@ impl Report {
     ///
     /// A field is beyond its bound, so that the cloud would refuse it.
     pub fn to_payload(&self) -> Result<Vec<u8>, MessageError> {
+        if !is_version(&self.agent_version) {
+            return Err(MessageError::Malformed(format!("agent_version: {NOT_A_VERSION}")));
+        }
         let payload = to_payload(self)?;
-        Report::parse(&payload).map(|_| payload)
+        within(&payload, MAX_REPORT_BYTES).map(|()| payload)
     }
 }
 
@@ -174,16 +178,19 @@ fn parse<T: DeserializeOwned>(payload: &[u8], most: usize) -> Result<T, MessageE
     struct Format {
         v: u64,
     }
+    within(payload, most)?;
+    serde_json::from_slice(payload).map_err(|error| match serde_json::from_slice(payload) {
+        // A message of another format is not judged by this one's fields.
+        Ok(Format { v }) if v != 1 => MessageError::UnknownFormat { found: v },
+        Ok(Format { .. }) | Err(_) => MessageError::Malformed(error.to_string()),
+    })
+}
+
+fn within(payload: &[u8], most: usize) -> Result<(), MessageError> {
     if payload.len() > most {
         return Err(MessageError::TooLong { length: payload.len(), most });
     }
-    let malformed = |error: serde_json::Error| MessageError::Malformed(error.to_string());
-    // The format first: a message of another one is not judged by this one's fields.
-    let Format { v } = serde_json::from_slice(payload).map_err(malformed)?;
-    if v != 1 {
-        return Err(MessageError::UnknownFormat { found: v });
-    }
-    serde_json::from_slice(payload).map_err(malformed)
+    Ok(())
 }
 
 fn to_payload<T: Serialize>(message: &T) -> Result<Vec<u8>, MessageError> {
@@ -197,11 +204,15 @@ fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Code>, D::Error
     Ok(codes)
 }
 
+const NOT_A_VERSION: &str = "expected 1 to 64 printable ASCII characters";
+
+fn is_version(text: &str) -> bool {
+    (1..=MAX_VERSION_BYTES).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b))
+}
+
 fn printable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let text = String::deserialize(deserializer)?;
-    let fits =
-        (1..=MAX_VERSION_BYTES).contains(&text.len()) && text.bytes().all(|b| (b' '..=b'~').contains(&b));
-    if fits { Ok(text) } else { Err(de::Error::custom("expected 1 to 64 printable ASCII characters")) }
+    if is_version(&text) { Ok(text) } else { Err(de::Error::custom(NOT_A_VERSION)) }
 }
 
 /// A token as proof that it exists: 1 to 4096 bytes, in lowercase hexadecimal.

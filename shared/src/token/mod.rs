@@ -36,4 +36,6 @@ pub use key::{Kid, PublicKey, PublicKeyError};
 pub use keyring::{KeyUse, Keyring, KeyringDocument, KeyringStep, MAX_KEYRING_KEYS, TokenKey};
 pub use names::{Nonce, NonceError, TokenVersion, TokenVersionError, TrustDomain, TrustDomainError};
 pub use root::{Root, RootDocument};
-pub use verify::{Accepted, Expected, Held, MAX_TOKEN_BYTES, VerifiedToken, reopen_stored, verify_token};
+pub use verify::{
+    Accepted, Expected, Held, MAX_TOKEN_BYTES, VerifiedToken, reopen_stored, verify_again, verify_token,
+};

@@ -8,7 +8,7 @@
 use super::claims::Claims;
 use super::cose::{HeaderError, Sign1, parse_token_header};
 use super::key::Kid;
-use super::keyring::{KeyUse, Keyring};
+use super::keyring::{KeyUse, Keyring, TokenKey};
 use super::{Nonce, TokenRefusal, TokenVersion, TrustDomain};
 use crate::id::{DeviceId, OrganizationId};
 use alloc::vec::Vec;
@@ -41,7 +41,8 @@ pub struct Held {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifiedToken {
     claims: Claims,
-    kid: Kid,
+    /// The key that signed it, as the keyring listed it.
+    key: TokenKey,
     bytes: Vec<u8>,
     proves_freshness: bool,
 }
@@ -55,8 +56,8 @@ impl VerifiedToken {
 
     /// The key that signed it.
     #[must_use]
-    pub const fn kid(&self) -> Kid {
-        self.kid
+    pub fn kid(&self) -> Kid {
+        self.key.key.kid()
     }
 
     /// The bytes as received, to be stored.
@@ -81,6 +82,18 @@ impl VerifiedToken {
     #[must_use]
     pub const fn proves_freshness(&self) -> bool {
         self.proves_freshness
+    }
+
+    /// Whether steps 1 to 8 surely pass under this keyring too, for it lists the same key with the same bounds.
+    ///
+    /// `false` does not say that they fail.
+    #[must_use]
+    pub fn stands_under(&self, keyring: &Keyring, expected: &Expected) -> bool {
+        keyring.key(self.kid()) == Some(&self.key)
+            && *keyring.trust_domain() == expected.trust_domain
+            && self.claims.trust_domain == expected.trust_domain
+            && self.claims.device == expected.device
+            && self.claims.organization == expected.organization
     }
 }
 
@@ -114,7 +127,37 @@ pub fn verify_token(
     held: Option<&Held>,
     outstanding_nonce: Option<&Nonce>,
 ) -> Result<Accepted, TokenRefusal> {
-    let mut token = authenticate(bytes, keyring, expected)?;
+    accept(authenticate(bytes, keyring, expected)?, keyring, held, outstanding_nonce)
+}
+
+/// What [`verify_token`] says of a token's bytes, for one that was verified before and could not be kept.
+///
+/// If the keyring lists its key as it did then, steps 1 to 8 have nothing new to say, and its signature is not checked
+/// again.
+///
+/// # Errors
+/// The [`TokenRefusal`] of the first step that fails.
+pub fn verify_again(
+    token: &VerifiedToken,
+    keyring: &Keyring,
+    expected: &Expected,
+    held: Option<&Held>,
+    outstanding_nonce: Option<&Nonce>,
+) -> Result<Accepted, TokenRefusal> {
+    let token = match token.stands_under(keyring, expected) {
+        true => token.clone(),
+        false => authenticate(&token.bytes, keyring, expected)?,
+    };
+    accept(token, keyring, held, outstanding_nonce)
+}
+
+/// Steps 9 and 10.
+fn accept(
+    mut token: VerifiedToken,
+    keyring: &Keyring,
+    held: Option<&Held>,
+    outstanding_nonce: Option<&Nonce>,
+) -> Result<Accepted, TokenRefusal> {
     let is_duplicate = check_version(&token, keyring, held)?;
     token.proves_freshness = token.claims.nonce.is_some() && token.claims.nonce.as_ref() == outstanding_nonce;
     Ok(if is_duplicate { Accepted::Duplicate(token) } else { Accepted::Newer(token) })
@@ -180,7 +223,7 @@ fn authenticate(bytes: &[u8], keyring: &Keyring, expected: &Expected) -> Result<
     if !claims.is_sequence_near_issue() {
         return Err(TokenRefusal::SequenceOffTime);
     }
-    Ok(VerifiedToken { claims, kid, bytes: bytes.to_vec(), proves_freshness: false })
+    Ok(VerifiedToken { claims, key: key.clone(), bytes: bytes.to_vec(), proves_freshness: false })
 }
 
 /// Step 9: whether the token is the one held; an error if it is older or contradicts it.

@@ -1,5 +1,6 @@
 //! Tests of the token module, one subject per file.
 
+mod again;
 mod attacks;
 mod docs;
 mod golden;
