@@ -137,7 +137,8 @@ impl World {
         of.best = mark.or(best);
         let earned = of.earned(now);
         let mut earned = earned;
-        if of.known.epoch > 0 && (epoch.0 > of.known.epoch || epoch.2 > of.known.root) {
+        let anew = of.known.epoch > 0 && (epoch.0 > of.known.epoch || epoch.2 > of.known.root);
+        if anew {
             // A raised epoch begins time anew, and so does a keyring by other keys (token §3, §5).
             (earned, of.trouble) = (epoch.1, true);
             (of.lead, of.wall_lead) = (0, 0);
@@ -145,7 +146,8 @@ impl World {
         if let Some(issue) = &issue
             && of.known.issue.as_ref() != Some(issue)
         {
-            earned = earned.max(issue.issued_at.as_secs());
+            // A token that came with such a keyring may have been there a moment before it.
+            earned = if anew { earned } else { earned.max(issue.issued_at.as_secs()) };
             let lead = issue.issued_at.as_secs().saturating_sub(issue.truly_at);
             of.lead = of.lead.max(lead);
             if lead > 7_200 {
