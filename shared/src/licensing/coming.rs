@@ -19,7 +19,8 @@ use crate::enforcement::EnforcementState;
 use crate::id::{GroupId, KeyId, SiteId};
 use crate::platform::code::masked;
 use crate::time::Timestamp;
-use alloc::collections::BTreeMap;
+use crate::timers::Timers;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -158,26 +159,35 @@ impl Coming {
         let mut found: Vec<Found> = trials(&books, now, until);
         // Trials beyond the bound are told apart below: those shown are the earliest of all.
         let mut walked = 0_usize;
-        while let Some(at) = books.next_due().filter(|at| *at <= until && walked <= COMING_MAX) {
+        let mut apart: Timers<GroupId> = Timers::default();
+        books.groups().for_each(|group| apart.set(group.id, apart_after(&books, group, now)));
+        let next = |books: &Organization, apart: &Timers<GroupId>| {
+            books.next_due().into_iter().chain(apart.next()).min().filter(|at| *at <= until)
+        };
+        while let Some(at) = next(&books, &apart).filter(|_| walked <= COMING_MAX) {
             let decision = decide(&books, &Command::Materialize, &at_once(at))?;
             let before = found.len();
             for dated in &decision.events {
                 found.extend(happens(&decision.after, &dated.event, dated.at));
             }
-            for id in &decision.touched.groups {
+            let stepping: BTreeSet<GroupId> =
+                decision.touched.groups.iter().copied().chain(apart.due(at)).collect();
+            for id in stepping {
                 let ended = found
                     .iter()
                     .skip(before)
-                    .any(|one| one.kind == ComingKind::TermEnds && one.group == Some(*id));
-                if let Some(group) = decision.after.group(*id) {
+                    .any(|one| one.kind == ComingKind::TermEnds && one.group == Some(id));
+                let group = decision.after.group(id);
+                if let Some(group) = group {
                     found.extend(steps(&decision.after, group, at, ended));
                     found.extend(reset(&books, group, at));
                 }
+                apart.set(id, group.and_then(|group| apart_after(&decision.after, group, at)));
             }
             walked = walked.saturating_add(found.len().saturating_sub(before));
             books = decision.after;
         }
-        let complete_until = books.next_due().filter(|at| *at <= until);
+        let complete_until = next(&books, &apart);
         // What lies after the first instant that was not walked to is not known in full.
         let known = |one: &Found| complete_until.is_none_or(|end| one.at < end);
         let mut more = complete_until.is_some();
@@ -271,6 +281,13 @@ fn of_site(after: &Organization, site: SiteId, at: Timestamp) -> Option<Found> {
         name,
         group: Some(group.id),
     })
+}
+
+/// The next step after `now` of devices that follow another clock than their group's own, whose next step alone is a date of
+/// the books. While a group is compliant nothing comes before that date, and then it is judged.
+fn apart_after(books: &Organization, group: &Group, now: Timestamp) -> Option<Timestamp> {
+    let apart = !group.assessment.is_compliant() && !Ladders::are_alike(books, group);
+    if apart { Ladders::of(books, group).next_after(now).map(|step| step.at) } else { None }
 }
 
 /// The steps that the ladders of a group's devices reach at `at`.

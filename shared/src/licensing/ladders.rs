@@ -85,14 +85,18 @@ pub(super) struct SharedStep {
 }
 
 impl Ladders {
+    /// Whether all devices of a group have its own ladder, for certain.
+    pub(super) fn are_alike(organization: &Organization, group: &Group) -> bool {
+        match organization.settings_of(group).scope {
+            Scope::Group => group.assessment.carried.is_empty() && !organization.is_paced(group),
+            Scope::Product => false,
+        }
+    }
+
     /// Of a group as it was last judged.
     pub(super) fn of(organization: &Organization, group: &Group) -> Ladders {
         let own = organization.thawed_ahead(&group.assessment.ahead);
-        let alike = match organization.settings_of(group).scope {
-            Scope::Group => group.assessment.carried.is_empty() && !organization.is_paced(group),
-            Scope::Product => false,
-        };
-        if alike {
+        if Ladders::are_alike(organization, group) {
             let all = (own.both(), group.figures.active_devices);
             let counted = core::iter::once(all).filter(|(_, devices)| *devices > 0).collect();
             return Ladders { earliest: own, counted, early: None };

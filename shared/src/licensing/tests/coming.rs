@@ -12,6 +12,7 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 const CAMERA: ProductType = ProductType::CAMERA;
+const SENSOR: ProductType = ProductType::ENVIRONMENTAL_SENSOR;
 
 fn coming(world: &World) -> Coming {
     Coming::of(&world.organization, &world.limits, world.now, Timestamp::MAX).unwrap()
@@ -48,6 +49,27 @@ fn every_date_that_is_ahead_is_told_in_order() {
     world.claim_key(key(3, &[(CAMERA, 1, 199)], 730, world.now), group(1));
     assert_eq!(coming(&world).dates.into_iter().map(|date| date.uid).collect::<Vec<_>>(), uids);
     assert_eq!(told(&world)[0], "2027-07-03T00:00:00Z term-ends", "D1: later by half a year");
+}
+
+/// C3: by product, cameras without a license stand still long before the term of the sensor ends, whose ladder begins then.
+#[test]
+fn c3_devices_that_follow_another_clock_than_their_group_are_among_them() {
+    let mut world = World::new("2026-01-01T12:00:00Z");
+    let by_product = SettingsChange { scope: Some(Scope::Product), ..SettingsChange::default() };
+    world.ok(Command::ChangeSettings(by_product));
+    world.claim_key(key(1, &[(SENSOR, 1, 249)], 365, world.now), group(1));
+    world.claim_camera(1, site(1));
+    world.ok(Command::ClaimDevice { device: new_device(2, SENSOR, 1), site: site(1) });
+    assert_eq!(
+        told(&world),
+        [
+            "2026-02-01T00:00:00Z devices-lock",
+            "2026-04-02T00:00:00Z devices-stop",
+            "2027-01-01T12:00:00Z term-ends",
+            "2027-02-01T00:00:00Z devices-lock",
+            "2027-04-02T00:00:00Z devices-stop",
+        ]
+    );
 }
 
 #[test]
