@@ -1,12 +1,16 @@
-//! P4: what an idle agent weighs on a device, beside `mosquitto_sub` on the same broker with the same kind of certificate.
+//! P4: what an idle agent weighs on a device, beside `mosquitto_sub` on the same broker with the same kind of certificate,
+//! and what it weighs after it has accepted many tokens.
 //!
 //! The agent is built as it is put on a device, with the profile `device`.
 
 use crate::report::{Goal, Report};
 use coterm_tests::cloud::{Cloud, MQTT_PORT};
 use coterm_tests::device::{Device, Obeys};
-use coterm_tests::operator::CAMERA;
+use coterm_tests::forge::{Forger, licensed_for_ever};
+use coterm_tests::operator::{CAMERA, Tenant};
 use coterm_tests::process::program;
+use coterm_tests::rogue::RogueBroker;
+use coterm_tests::wait::{eventually, holds};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,6 +19,10 @@ use std::time::Duration;
 /// How long both are left alone before they are weighed, and while their processor time is taken.
 const SETTLE: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(20);
+
+/// How many tokens it accepts before it is weighed again, and how many may be under way.
+const TOKENS: u64 = 100_000;
+const UNDER_WAY: u64 = 200;
 
 /// Resident and proportional memory of a process, in kilobytes.
 fn weight(pid: u32) -> (f64, f64) {
@@ -71,6 +79,35 @@ fn as_on_a_device(command: &Command) -> Command {
     own
 }
 
+/// Lets the device accept [`TOKENS`] tokens, each newer than the last: signed by the daemon's key and published by a broker
+/// in its place, because no daemon issues as many in a minute.
+fn many_tokens(mut cloud: Cloud, tenant: &Tenant, device: &Device) {
+    let (signer, held) = (Forger::with_the_real_key(&cloud), device.holds_token());
+    let mut claims = licensed_for_ever(tenant, device.id(), held.epoch);
+    cloud.stop();
+    let broker = RogueBroker::instead_of(&cloud);
+    let mut publisher = broker.client(cloud.dir(), "publisher");
+    let topic = format!("coterm/v1/d/{}/token", device.id());
+    let first = claims.version.seq;
+    let accepted = |seq| {
+        eventually("the device to accept what was sent", || {
+            holds(device.holds_token().seq == seq, device.state())
+        });
+    };
+    for nth in 1..=TOKENS {
+        claims.version.seq = first + nth;
+        // The first is kept for the device to find when it is back.
+        let taken = publisher.publish(&topic, &signer.token(&claims), nth == 1);
+        assert_eq!(taken, Ok(true), "the broker takes it");
+        if nth == 1 || nth % UNDER_WAY == 0 {
+            accepted(claims.version.seq);
+        }
+        if nth % (TOKENS / 10) == 0 {
+            eprintln!("{nth} of {TOKENS} tokens accepted");
+        }
+    }
+}
+
 pub(crate) fn run() {
     let mut report = Report::new("footprint");
     let cloud = Cloud::start_with(&["log.filter=warn"]);
@@ -113,5 +150,17 @@ pub(crate) fn run() {
     report.add("P4 agent, idle, processor", "% of a core", busy, None, Goal::AtMost(0.1));
     let size = fs::metadata(agent_program()).unwrap().len() as f64 / 1e6;
     report.add("P4 agent, program", "MB", size, None, Goal::AtMost(5.0));
+    drop(floor);
+    many_tokens(cloud, &tenant, &device);
+    std::thread::sleep(SETTLE);
+    let after = weight(agent.0.id());
+    let what = "the same agent before";
+    report.add(
+        "P4 agent, after 100,000 tokens, resident",
+        "kB",
+        after.0,
+        Some((ours.0, what)),
+        Goal::RatioAtMost(1.05),
+    );
     report.finish();
 }
