@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 /// Number of the snapshots' encoding: raised whenever an aggregate changes its shape, or what
 /// the same entries make of it.
-const SNAPSHOT_SCHEMA: u32 = 10;
+const SNAPSHOT_SCHEMA: u32 = 11;
 
 fn damaged(stream: StreamId, seq: u64, error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Damaged(format!("entry {seq} of {stream} cannot be replayed: {error}"))

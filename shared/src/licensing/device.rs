@@ -47,6 +47,8 @@ pub enum DeviceState {
         /// Why.
         #[serde(flatten)]
         retirement: Retirement,
+        /// The ladder of its last word (domain G10).
+        schedule: Schedule,
         /// The clocks it had.
         #[serde(default, skip_serializing_if = "Clocks::is_fresh")]
         clocks: Clocks,

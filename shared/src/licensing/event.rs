@@ -15,6 +15,7 @@ use super::name::{ModelName, Name};
 use super::safety::SafetyEvent;
 use super::settings::{Overrides, Settings};
 use super::site::Place;
+use crate::enforcement::Schedule;
 use crate::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use crate::product::ProductType;
 use crate::time::Timestamp;
@@ -169,6 +170,10 @@ pub enum Event {
         device: DeviceId,
         /// Why.
         why: Retirement,
+        /// The ladder of its last word (domain G10): no later change of a setting moves what was announced. Absent in
+        /// logs from before it was written down; then it is what the settings of that moment make of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schedule: Option<Schedule>,
         /// The clocks it had, which it will have again if it comes back (domain E2).
         #[serde(default, skip_serializing_if = "Clocks::is_fresh")]
         clocks: Clocks,

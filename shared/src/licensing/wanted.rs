@@ -137,9 +137,7 @@ impl Organization {
             Home::Unassigned => Some(None),
         };
         let (group, findings, schedule) = match &device.state {
-            DeviceState::Retired { at, .. } => {
-                (None, Vec::from([Finding::NoLicense]), self.farewell(device.site, *at))
-            }
+            DeviceState::Retired { schedule, .. } => (None, Vec::from([Finding::NoLicense]), *schedule),
             // A group's enforcement does not touch devices on trial (domain G8).
             DeviceState::Trial(trial) => (home()?, Vec::from([Finding::TrialEnded]), trial.schedule),
             DeviceState::Active => match home()? {
@@ -166,16 +164,20 @@ impl Organization {
         })
     }
 
-    /// The ladder of a device that was retired at `at` (domain G10): management locks at once, and it stops when the ladder
-    /// of a cause that began then would.
+    /// The ladder of a device that is retired at `at` (domain G10): management locks at once, and it stops when the ladder
+    /// of a cause that began then would. One that was retired before keeps its own. `None` for an unknown device.
     ///
     /// Its units are free from that instant. With a grace before the lock one license would serve many devices in turn,
     /// each claimed for a moment whenever its grace ends; without the time until the stop a slip would be felt at once.
-    fn farewell(&self, site: SiteId, at: Timestamp) -> Schedule {
-        let group = self.group_of_site(site).and_then(|id| self.group(id));
+    pub(super) fn farewell(&self, id: &DeviceId, at: Timestamp) -> Option<Schedule> {
+        let device = self.device(id)?;
+        if let DeviceState::Retired { schedule, .. } = device.state {
+            return Some(schedule);
+        }
+        let group = self.group_of_site(device.site).and_then(|id| self.group(id));
         let settings = group.map_or(self.settings, |group| self.settings_of(group));
         let run = CauseClock::Fresh.run_from(at, &settings);
-        Schedule { grace_begins_at: Some(at), lock_at: Some(at), stop_at: Some(run.stop_at) }
+        Some(Schedule { grace_begins_at: Some(at), lock_at: Some(at), stop_at: Some(run.stop_at) })
     }
 
     /// The findings and the ladder, by cause, of an active device in a group: the group's, and what it or its sites carry along.

@@ -7,6 +7,7 @@ mod keys;
 mod places;
 
 use super::compliance::{Units, next_due};
+use super::device::DeviceState;
 use super::enrolment::Enrolment;
 use super::event::{Dated, Event};
 use super::group::Group;
@@ -134,8 +135,7 @@ impl Organization {
                     model_units: *units,
                     doors: None,
                     claimed_at: dated.at,
-                    state: trial
-                        .map_or(super::device::DeviceState::Active, super::device::DeviceState::Trial),
+                    state: trial.map_or(DeviceState::Active, DeviceState::Trial),
                 };
                 self.add_device(claimed).ok_or_else(|| missing("a site"))?;
             }
@@ -156,8 +156,12 @@ impl Organization {
             Event::TrialEnded { device } => {
                 self.trial_ended(device).ok_or_else(|| missing("a device on trial"))?;
             }
-            Event::DeviceRetired { device, why, clocks } => {
-                self.retire_device(device, why, *clocks, dated.at).ok_or_else(|| missing("a device"))?;
+            Event::DeviceRetired { device, why, schedule, clocks } => {
+                let schedule = schedule.or_else(|| self.farewell(device, dated.at));
+                let schedule = schedule.ok_or_else(|| missing("a device"))?;
+                let state =
+                    DeviceState::Retired { at: dated.at, retirement: why.clone(), schedule, clocks: *clocks };
+                self.retire_device(device, state).ok_or_else(|| missing("a device"))?;
             }
             Event::KeyClaimed { key, place, past } => {
                 self.dating(dated, |o| o.claim_key(key, place, *past, dated))

@@ -2,9 +2,7 @@
 
 use super::{add_units, take_units};
 use crate::id::{DeviceId, SiteId};
-use crate::licensing::clock::Clocks;
 use crate::licensing::device::{Device, DeviceState, Trial};
-use crate::licensing::event::Retirement;
 use crate::licensing::name::Name;
 use crate::licensing::organization::{Due, Organization};
 use crate::licensing::site::{Home, Place, Site};
@@ -148,13 +146,7 @@ impl Organization {
         Some(())
     }
 
-    pub(super) fn retire_device(
-        &mut self,
-        id: &DeviceId,
-        why: &Retirement,
-        clocks: Clocks,
-        at: Timestamp,
-    ) -> Option<()> {
+    pub(super) fn retire_device(&mut self, id: &DeviceId, retired: DeviceState) -> Option<()> {
         if let Some(trial) = self.trial_of(id) {
             self.set_due(Due::Trial(id.clone()), Some(trial.ends_at), None);
         }
@@ -162,7 +154,7 @@ impl Organization {
         if self.devices.get(id)?.is_active() {
             self.sites.get_mut(&site)?.devices.remove_mut(id);
         }
-        self.change_state(id, DeviceState::Retired { at, retirement: why.clone(), clocks })
+        self.change_state(id, retired)
     }
 
     fn trial_of(&self, id: &DeviceId) -> Option<Trial> {

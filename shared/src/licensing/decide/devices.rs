@@ -159,7 +159,7 @@ fn check_return(draft: &Draft<'_>, device: &Device, site: SiteId, findings: &mut
         )),
         // As long out of use as a group must be compliant: its clocks start anew.
         DeviceState::Retired { at, .. } if draft.now.since(*at) >= draft.limits.clock_reset_secs => {}
-        DeviceState::Retired { at, retirement: Retirement::Retired, clocks } => {
+        DeviceState::Retired { at, retirement: Retirement::Retired, clocks, .. } => {
             if clocks.is_fresh() {
                 let what = format!("device {}", device.id);
                 let new_at = Some(at.saturating_add(draft.limits.clock_reset_secs));
@@ -338,7 +338,8 @@ fn retire(draft: &mut Draft<'_>, device: &Device, why: Retirement) -> Result<(),
         draft.watch(group, Occasion { departures, ..Occasion::default() });
     }
     draft.touch_device(&device.id);
-    draft.push(Event::DeviceRetired { device: device.id.clone(), why, clocks })
+    let schedule = draft.after.farewell(&device.id, draft.now);
+    draft.push(Event::DeviceRetired { device: device.id.clone(), why, schedule, clocks })
 }
 
 fn in_use<'a>(draft: &'a Draft<'_>, id: &DeviceId) -> Result<&'a Device, Refusals> {

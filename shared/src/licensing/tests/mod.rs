@@ -13,6 +13,7 @@ mod evasions;
 mod evasions_of_credit;
 mod evasions_of_time;
 mod explain;
+mod farewell;
 mod figures;
 mod histories;
 mod histories_of_places;

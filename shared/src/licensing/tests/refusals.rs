@@ -167,7 +167,12 @@ fn a_damaged_log_is_reported_not_patched_over() {
     let world = World::new("2026-01-01T00:00:00Z");
     let retired = Dated {
         at: world.now,
-        event: Event::DeviceRetired { device: device(1), why: Retirement::Retired, clocks: Clocks::FRESH },
+        event: Event::DeviceRetired {
+            device: device(1),
+            why: Retirement::Retired,
+            schedule: None,
+            clocks: Clocks::FRESH,
+        },
     };
     assert!(Organization::open(&retired).is_err());
     let mut organization = world.organization.clone();
