@@ -168,13 +168,12 @@ pub const RULES: &[Rule] = &[
         sentence: "the units of a retired device are not free",
         edits: &[Edit {
             file: "shared/src/licensing/apply/places.rs",
-            from: "self.change_state(id, DeviceState::Retired { at, retirement: why.clone(), clocks })",
-            to: "let state = DeviceState::Retired { at, retirement: why.clone(), clocks };\n        \
-                 if crate::planted::is(\"retired-counted\") {\n            \
+            from: "self.change_state(id, retired)",
+            to: "if crate::planted::is(\"retired-counted\") {\n            \
                  self.count_in_organization(id, false)?;\n            \
-                 self.devices.get_mut(id)?.state = state;\n            \
+                 self.devices.get_mut(id)?.state = retired;\n            \
                  return Some(());\n        }\n        \
-                 self.change_state(id, state)",
+                 self.change_state(id, retired)",
         }],
     },
     Rule {
