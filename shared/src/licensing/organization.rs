@@ -1,8 +1,8 @@
 //! The organization: state and questions about it. How it changes is in [`super::apply`]; what may change, in
 //! [`super::decide`].
 //!
-//! All collections are persistent maps, so a clone costs a few pointers: a preview works on a clone, and readers keep
-//! a consistent snapshot while the writer goes on.
+//! All collections are persistent maps behind one shared pointer, so a clone costs next to nothing: a preview works on a
+//! clone, and readers keep a consistent snapshot while the writer goes on.
 
 use super::ahead::Ahead;
 use super::device::Device;
@@ -17,16 +17,22 @@ use crate::enforcement::Schedule;
 use crate::id::{DeviceId, GroupId, HeldId, KeyId, OrganizationId, SiteId};
 use crate::time::Timestamp;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Bound;
+use core::ops::{Bound, Deref, DerefMut};
 use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// An organization: the tenant (domain §1).
 ///
-/// `Clone` costs a few pointers. Serialized, it is a snapshot; the events are the truth.
+/// `Clone` costs one counter, and the first change after it a copy of what is no collection: whoever only reads, keeps or
+/// hands on an organization pays for none of it. Serialized, it is a snapshot; the events are the truth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organization(Arc<State>);
+
+/// What an organization consists of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Organization {
+pub struct State {
     pub(super) id: OrganizationId,
     pub(super) name: Name,
     pub(super) founded_at: Timestamp,
@@ -56,6 +62,39 @@ pub struct Organization {
     pub(super) safety: Safety,
 }
 
+impl Organization {
+    pub(super) fn new(state: State) -> Organization {
+        Organization(Arc::new(state))
+    }
+}
+
+impl Deref for Organization {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}
+
+/// What somebody else holds too is copied first.
+impl DerefMut for Organization {
+    fn deref_mut(&mut self) -> &mut State {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+impl Serialize for Organization {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Organization {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Organization, D::Error> {
+        State::deserialize(deserializer).map(Organization::new)
+    }
+}
+
 /// What can be due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -83,67 +122,67 @@ pub(super) const SITE_MAX_DEPTH: usize = 16;
 impl Organization {
     /// Its id.
     #[must_use]
-    pub const fn id(&self) -> OrganizationId {
+    pub fn id(&self) -> OrganizationId {
         self.id
     }
 
     /// Its name.
     #[must_use]
-    pub const fn name(&self) -> &Name {
+    pub fn name(&self) -> &Name {
         &self.name
     }
 
     /// When it was founded.
     #[must_use]
-    pub const fn founded_at(&self) -> Timestamp {
+    pub fn founded_at(&self) -> Timestamp {
         self.founded_at
     }
 
     /// The instant of its last event.
     #[must_use]
-    pub const fn as_of(&self) -> Timestamp {
+    pub fn as_of(&self) -> Timestamp {
         self.as_of
     }
 
     /// How many events made it.
     #[must_use]
-    pub const fn version(&self) -> u64 {
+    pub fn version(&self) -> u64 {
         self.version
     }
 
     /// Its settings.
     #[must_use]
-    pub const fn settings(&self) -> &Settings {
+    pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
     /// Its default group (domain G1).
     #[must_use]
-    pub const fn default_group(&self) -> GroupId {
+    pub fn default_group(&self) -> GroupId {
         self.default_group
     }
 
     /// Devices in use that are not on trial.
     #[must_use]
-    pub const fn active_devices(&self) -> u64 {
+    pub fn active_devices(&self) -> u64 {
         self.active_devices
     }
 
     /// Devices on trial.
     #[must_use]
-    pub const fn trial_devices(&self) -> u64 {
+    pub fn trial_devices(&self) -> u64 {
         self.trial_devices
     }
 
     /// Whether license groups are enabled (domain G1).
     #[must_use]
-    pub const fn groups_enabled(&self) -> bool {
+    pub fn groups_enabled(&self) -> bool {
         self.groups_enabled
     }
 
     /// Claim codes, and who came with them.
     #[must_use]
-    pub const fn enrolment(&self) -> &Enrolment {
+    pub fn enrolment(&self) -> &Enrolment {
         &self.enrolment
     }
 
@@ -249,14 +288,17 @@ impl Organization {
 
     /// The organization's own freeze, ended or not (domain E6).
     #[must_use]
-    pub const fn freeze(&self) -> Option<&Freeze> {
+    pub fn freeze(&self) -> Option<&Freeze> {
         self.safety.freeze()
     }
 
     /// The same organization as it is under a freeze of everything, which is not in its own books (domain E6).
     #[must_use]
     pub fn under(mut self, platform: Option<&Freeze>) -> Organization {
-        self.safety.set_platform_freeze(platform.cloned());
+        // Mostly there is none: nothing is copied then.
+        if self.safety.platform_freeze() != platform {
+            self.safety.set_platform_freeze(platform.cloned());
+        }
         self
     }
 

@@ -7,7 +7,7 @@ use crate::licensing::coterm::{ExactInstant, Pool, PoolLine};
 use crate::licensing::event::{Dated, SplitPart, Subject};
 use crate::licensing::group::{DateMoved, Group};
 use crate::licensing::license_key::{IssuedKey, KeyPast, KeyPlace, KeyState, LicenseKey};
-use crate::licensing::organization::{Due, Organization};
+use crate::licensing::organization::{Due, Organization, State};
 use crate::time::{Seconds, Timestamp};
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
@@ -119,7 +119,8 @@ impl Organization {
     }
 
     pub(super) fn end_term(&mut self, id: GroupId, dated: &Dated) -> Option<()> {
-        let group = self.groups.get_mut(&id)?;
+        let State { groups, keys: all, .. } = &mut **self;
+        let group = groups.get_mut(&id)?;
         if let Term::Running { coterm } = group.figures.term {
             group.figures.term = Term::Ended { coterm };
         }
@@ -127,7 +128,7 @@ impl Organization {
         group.pool = Pool::EMPTY;
         let keys = core::mem::replace(&mut group.keys, RedBlackTreeSetSync::new_sync());
         for key in keys.iter() {
-            let retired = self.keys.get_mut(key)?;
+            let retired = all.get_mut(key)?;
             retired.state = KeyState::Retired { group: Some(id), at: dated.at };
             group.line_count = group.line_count.saturating_sub(retired.line_count());
         }

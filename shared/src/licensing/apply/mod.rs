@@ -12,7 +12,7 @@ use super::enrolment::Enrolment;
 use super::event::{Dated, Event};
 use super::group::Group;
 use super::name::Name;
-use super::organization::{Due, Organization};
+use super::organization::{Due, Organization, State};
 use super::safety::{Safety, SafetyEvent};
 use super::settings::Overrides;
 use crate::id::GroupId;
@@ -56,7 +56,7 @@ impl Organization {
         else {
             return Err(ReplayError::NoFounding(dated.event.name()));
         };
-        let mut founded = Organization {
+        let mut founded = Organization::new(State {
             id: *organization,
             name: name.clone(),
             founded_at: dated.at,
@@ -79,7 +79,7 @@ impl Organization {
             trial_devices: 0,
             enrolment: Enrolment::default(),
             safety: Safety::default(),
-        };
+        });
         founded.add_group(Group::new(
             *default_group,
             default_group_name.clone(),
@@ -239,9 +239,13 @@ impl Organization {
     }
 
     fn rename_group(&mut self, id: GroupId, name: &Name) -> Option<()> {
-        let group = self.groups.get_mut(&id)?;
-        self.group_names.remove_mut(&group.name.folded());
-        self.group_names.insert_mut(name.folded());
+        let State { groups, group_names, .. } = &mut **self;
+        let group = groups.get_mut(&id)?;
+        let (old, new) = (group.name.folded(), name.folded());
+        if old != new {
+            group_names.remove_mut(&old);
+            group_names.insert_mut(new);
+        }
         group.name = name.clone();
         Some(())
     }

@@ -4,7 +4,7 @@ use super::{add_units, take_units};
 use crate::id::{DeviceId, SiteId};
 use crate::licensing::device::{Device, DeviceState, Trial};
 use crate::licensing::name::Name;
-use crate::licensing::organization::{Due, Organization};
+use crate::licensing::organization::{Due, Organization, State};
 use crate::licensing::site::{Home, Place, Site};
 use crate::time::Timestamp;
 use alloc::string::String;
@@ -44,12 +44,13 @@ impl Organization {
     }
 
     pub(super) fn rename_site(&mut self, id: SiteId, name: &Name) -> Option<()> {
-        let site = self.sites.get_mut(&id)?;
+        let State { sites, site_names, .. } = &mut **self;
+        let site = sites.get_mut(&id)?;
         let parent = site.parent();
         let old: (Option<SiteId>, String) = (parent, site.name.folded());
         site.name = name.clone();
-        self.site_names.remove_mut(&old);
-        self.site_names.insert_mut((parent, name.folded()));
+        site_names.remove_mut(&old);
+        site_names.insert_mut((parent, name.folded()));
         Some(())
     }
 
@@ -194,9 +195,10 @@ impl Organization {
     }
 
     fn count_in_organization(&mut self, id: &DeviceId, into: bool) -> Option<()> {
-        let counter = match self.devices.get(id)?.state {
-            DeviceState::Active => &mut self.active_devices,
-            DeviceState::Trial(_) => &mut self.trial_devices,
+        let State { devices, active_devices, trial_devices, .. } = &mut **self;
+        let counter = match devices.get(id)?.state {
+            DeviceState::Active => active_devices,
+            DeviceState::Trial(_) => trial_devices,
             DeviceState::Retired { .. } => return Some(()),
         };
         *counter = if into { counter.saturating_add(1) } else { counter.saturating_sub(1) };
