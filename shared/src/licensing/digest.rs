@@ -57,7 +57,8 @@ impl PreviewDigest {
         named.keys.iter().filter_map(|id| base.key(*id)).for_each(|key| part(&mut sha, key));
         named.sites.iter().filter_map(|id| base.site(*id)).for_each(|site| part(&mut sha, site));
         named.devices.iter().filter_map(|id| base.device(id)).for_each(|device| part(&mut sha, device));
-        PreviewDigest { asked: decision.asked, read: half(sha) }
+        let asked = decision.asked.as_ref().map(|command| Asked::of(base.id(), command));
+        PreviewDigest { asked: asked.unwrap_or_default(), read: half(sha) }
     }
 
     /// The digest of what this decision read together with that of another organization (domain K7, K8).

@@ -4,7 +4,7 @@
 //! see it, and it is kept for the log. Groups whose figures or settings an event may have changed are judged at the
 //! end, each once.
 
-use super::asked::Asked;
+use super::command::Command;
 use super::compliance::{Figures, Occasion, Term, assess};
 use super::event::{Dated, Event};
 use super::license_key::KeyPlace;
@@ -69,8 +69,8 @@ pub struct Decision {
     pub due_events: usize,
     /// The vendor's bounds it was decided under.
     pub limits: Limits,
-    /// Which change was asked for.
-    pub asked: Asked,
+    /// Which change was asked for, if it can be previewed with a digest.
+    pub(super) asked: Option<Box<Command>>,
     /// What it does to the devices in use, and whether that needs approval (domain E6).
     pub lockout: Lockout,
 }
@@ -232,7 +232,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Judges what was watched, and hands the change over.
-    pub(super) fn finish(mut self, asked: Asked) -> Result<Decision, Refusals> {
+    pub(super) fn finish(mut self, command: &Command) -> Result<Decision, Refusals> {
         let watched: Vec<GroupId> = self.open.keys().copied().collect();
         for group in watched {
             let now = self.now;
@@ -240,6 +240,8 @@ impl<'a> Draft<'a> {
         }
         let lockout = self.measured()?;
         let Draft { now: at, after, events, touched, base, due_events, limits, .. } = self;
+        // Its print costs more than all this, and hardly anybody asks for it.
+        let asked = Some(Box::new(command.clone()));
         Ok(Decision { at, events, after, touched, base, due_events, limits: *limits, asked, lockout })
     }
 

@@ -54,7 +54,8 @@ impl Name {
     /// are the same name.
     #[must_use]
     pub fn folded(&self) -> String {
-        plain(&self.0.to_lowercase())
+        // ASCII is plain already.
+        if self.0.is_ascii() { self.0.to_ascii_lowercase() } else { plain(&self.0.to_lowercase()) }
     }
 }
 

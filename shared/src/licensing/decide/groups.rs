@@ -166,9 +166,9 @@ fn new_group(
 
 pub(super) fn rename_group(draft: &mut Draft<'_>, id: GroupId, name: &str) -> Result<(), Refusals> {
     let group = draft.after.group(id).ok_or_else(|| group_not_found(id))?;
-    let parsed = super::group_name(name)?;
-    let same_but_case = parsed.folded() == group.name.folded();
-    let name = if same_but_case { parsed } else { free_group_name(&draft.after, name)? };
+    let name = super::group_name(name)?;
+    let same_but_case = name.folded() == group.name.folded();
+    let name = if same_but_case { name } else { super::free(&draft.after, name)? };
     draft.push(Event::GroupRenamed { group: id, name })
 }
 

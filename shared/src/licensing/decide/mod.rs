@@ -13,7 +13,6 @@ mod safety;
 mod sites;
 mod split;
 
-use super::asked::Asked;
 use super::command::{ClaimMode, Command, FoundOrganization};
 use super::draft::{Decision, Draft, Touched};
 use super::event::{Dated, Event};
@@ -63,8 +62,6 @@ pub fn found(command: &FoundOrganization, context: &Context) -> Result<Decision,
     let touched = Touched { groups: core::iter::once(command.default_group).collect(), ..Touched::default() };
     // Nothing was there before: its first state stands for it.
     let base = after.clone();
-    // Founding has no preview with a digest.
-    let asked = Asked::default();
     Ok(Decision {
         at: context.now,
         events: Vec::from([dated]),
@@ -73,7 +70,8 @@ pub fn found(command: &FoundOrganization, context: &Context) -> Result<Decision,
         base,
         due_events: 0,
         limits: *limits,
-        asked,
+        // Founding has no preview with a digest.
+        asked: None,
         lockout: Lockout::default(),
     })
 }
@@ -90,7 +88,7 @@ pub fn decide(
     let mut draft = Draft::new(organization, &context.limits, context.now);
     draft.materialize()?;
     dispatch(&mut draft, command)?;
-    draft.finish(Asked::of(organization.id(), command))
+    draft.finish(command)
 }
 
 /// Drafts a command.
@@ -160,7 +158,10 @@ impl Organization {
 }
 
 fn free_group_name(organization: &Organization, name: &str) -> Result<Name, Refusal> {
-    let name = group_name(name)?;
+    free(organization, group_name(name)?)
+}
+
+fn free(organization: &Organization, name: Name) -> Result<Name, Refusal> {
     if organization.has_group_named(&name) { Err(name_taken("group", &name)) } else { Ok(name) }
 }
 
