@@ -19,11 +19,11 @@ pub(super) fn import(
     lines: impl FnOnce(Vec<IssuedKey>) -> Import,
 ) -> Result<Plan, BooksError> {
     let platform = view.platform();
-    let context = Context { now, limits: mode.limits(&platform) };
+    let context = Context { now, limits: mode.limits(platform) };
     let (keys, entry) = if orders.is_empty() {
         (Vec::new(), None)
     } else {
-        let (keys, decision) = platform::enter_orders(&platform, orders, now)?;
+        let (keys, decision) = platform::enter_orders(platform, orders, now)?;
         (keys, Some(PlatformPlan { before: platform.version(), decision }))
     };
     let organization = on_organization(view, id, &Command::Import(lines(keys)), &context)?;
@@ -45,6 +45,6 @@ pub(super) fn licenses_along(
     mode: Mode,
 ) -> Result<LicensePlan, BooksError> {
     let organization = view.organization(id).ok_or_else(|| missing(id))?;
-    let context = Context { now, limits: mode.limits(&view.platform()) };
+    let context = Context { now, limits: mode.limits(view.platform()) };
     Ok(licensing::licenses_along(&organization, of, &context)?)
 }

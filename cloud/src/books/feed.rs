@@ -5,7 +5,8 @@
 
 use coterm_shared::id::{DeviceId, GroupId, OrganizationId};
 use coterm_shared::licensing::Touched;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Notify;
 
@@ -27,13 +28,13 @@ pub enum Touch {
 }
 
 impl Touch {
-    fn merge(&mut self, more: &Touch) {
+    fn merge(&mut self, more: Touch) {
         match (&mut *self, more) {
             (Touch::Everything, _) => {}
             (Touch::Some { .. }, Touch::Everything) => *self = Touch::Everything,
             (Touch::Some { groups, devices }, Touch::Some { groups: more_groups, devices: more_devices }) => {
                 groups.extend(more_groups);
-                devices.extend(more_devices.iter().cloned());
+                devices.extend(more_devices);
                 if groups.len().saturating_add(devices.len()) > MAX_ENTRIES {
                     *self = Touch::Everything;
                 }
@@ -42,15 +43,12 @@ impl Touch {
     }
 }
 
-impl From<&Touched> for Touch {
-    fn from(touched: &Touched) -> Touch {
+impl From<Touched> for Touch {
+    fn from(touched: Touched) -> Touch {
         if touched.everything || touched.groups.len().saturating_add(touched.devices.len()) > MAX_ENTRIES {
             return Touch::Everything;
         }
-        Touch::Some {
-            groups: touched.groups.iter().copied().collect(),
-            devices: touched.devices.iter().cloned().collect(),
-        }
+        Touch::Some { groups: touched.groups, devices: touched.devices }
     }
 }
 
@@ -109,7 +107,7 @@ impl Feeds {
         let feeds = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for pending in feeds.iter().filter_map(Weak::upgrade) {
             let mut kept = pending.touches.lock().unwrap_or_else(PoisonError::into_inner);
-            merge(&mut kept, touches);
+            merge(&mut kept, touches.clone());
             drop(kept);
             pending.wake.notify_one();
         }
@@ -117,10 +115,12 @@ impl Feeds {
 }
 
 /// Adds touches to others.
-pub(super) fn merge(into: &mut Touches, more: &Touches) {
+pub(super) fn merge(into: &mut Touches, more: impl IntoIterator<Item = (OrganizationId, Touch)>) {
     for (id, touch) in more {
-        let empty = || Touch::Some { groups: BTreeSet::new(), devices: BTreeSet::new() };
-        into.entry(*id).or_insert_with(empty).merge(touch);
+        match into.entry(id) {
+            Entry::Vacant(none) => drop(none.insert(touch)),
+            Entry::Occupied(mut some) => some.get_mut().merge(touch),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 use super::feed::{Touch, Touches, merge};
 use super::ledger::{Ledger, Overlay, Tail};
 use super::names;
-use super::plan::{OrganizationPlan, Plan};
+use super::plan::{Encoded, Plan};
 use super::request::{BooksError, Committed, Held, Request, StoredResponse};
 use super::rules::{self, Mode, View};
 use super::tell;
@@ -98,10 +98,10 @@ pub(super) fn carry_out(
         } else {
             (plan, Vec::new(), None)
         };
-        let mut committed = committed(&view, &plan, now);
+        let Encoded { appends, names: reservations, changed } = plan.written()?;
+        let mut committed = committed(&view, &mut plan, now);
         committed.held = held;
         committed.response = respond.map(|respond| respond(&committed));
-        let (appends, reservations) = plan.written()?;
         let idempotency = idempotency.map(|key| {
             let (status, body) = committed
                 .response
@@ -116,9 +116,9 @@ pub(super) fn carry_out(
             }
         });
         let changes = ChangeSet { recorded_at: now, actor, request_id, appends, reservations, idempotency };
-        Ok((plan, names, committed, changes))
+        Ok((plan, names, committed, changes, changed))
     }));
-    let (plan, names, committed, changes) = match planned {
+    let (plan, names, committed, changes, changed) = match planned {
         Ok(Ok(planned)) => planned,
         Ok(Err(error)) => return Ok(Err(error)),
         Err(_) => return Ok(Err(BooksError::Internal)),
@@ -137,17 +137,16 @@ pub(super) fn carry_out(
                 tell::tell_buyer(tx, buyer, key, now)?;
                 group.told = group.told.saturating_add(1);
             }
-            group.tail.take(&plan);
-            if plan.freezes() {
+            let freezes = plan.freezes();
+            let touched = group.tail.take(plan);
+            merge(&mut group.touches, touched.map(|(id, touched)| (id, touched.into())));
+            if freezes {
                 let everyone = ledger.organizations.keys().chain(group.tail.organizations.keys());
-                let everything = everyone.map(|id| (*id, Touch::Everything)).collect();
-                merge(&mut group.touches, &everything);
+                merge(&mut group.touches, everyone.map(|id| (*id, Touch::Everything)));
             }
-            for plan in plan.organizations() {
-                let touch = Touch::from(&plan.decision.touched);
-                merge(&mut group.touches, &Touches::from([(plan.id, touch)]));
+            for (id, more) in changed {
+                group.changed.entry(id).or_default().extend(more);
             }
-            plan.add_changed(&mut group.changed);
             Ok(Ok(committed))
         }
         Err(Conflict::Version { expected, actual, .. }) => {
@@ -176,21 +175,20 @@ fn check_version(
     let Some(expected) = expected else { return Ok(()) };
     // Who read the organization saw it as of now, with what is due and not yet in the log.
     let present = id.and_then(|id| view.organization(id));
-    let present = present.map(|organization| rules::present(organization, &view.platform(), now, mode));
+    let present = present.map(|organization| rules::present(organization, view.platform(), now, mode));
     let actual = present.as_ref().map_or_else(|| version(view, id), Organization::version);
     if expected == actual { Ok(()) } else { Err(BooksError::VersionConflict { expected, actual }) }
 }
 
-fn committed(view: &impl View, of: &Plan, now: Timestamp) -> Committed {
+/// The answer to what is written already: the events go with it.
+fn committed(view: &impl View, plan: &mut Plan, now: Timestamp) -> Committed {
     let (response, replayed) = (None, None);
-    let plan = of;
-    // Of what was decided beside the writer there are none any more: nobody wants a copy of a million.
-    let copied = |plan: &OrganizationPlan| plan.decision.events.clone();
-    match (&plan.organization, &plan.platform) {
+    match (&mut plan.organization, &plan.platform) {
         (Some(plan), _) => Committed {
             at: now,
             version: plan.decision.after.version(),
-            events: copied(plan),
+            // Of what was decided beside the writer there are none any more.
+            events: std::mem::take(&mut plan.decision.events),
             held: None,
             organization: Some(plan.decision.after.clone()),
             response,

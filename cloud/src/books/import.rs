@@ -87,8 +87,8 @@ struct Snapshot {
 }
 
 impl View for Snapshot {
-    fn platform(&self) -> Platform {
-        self.platform.clone()
+    fn platform(&self) -> &Platform {
+        &self.platform
     }
 
     fn organization(&self, id: OrganizationId) -> Option<Organization> {

@@ -3,12 +3,12 @@
 //! Aggregates are persistent data structures, so a clone costs a few pointers: readers get a consistent snapshot, and
 //! the tail is an overlay of what the open transaction changed.
 
-use super::plan::Plan;
+use super::plan::{OrganizationPlan, Plan, PlatformPlan};
 use super::replay::Replay;
 use super::rules::View;
 use crate::store::{Reads, Snapshot, StoreError, StreamId};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::Organization;
+use coterm_shared::licensing::{Organization, Touched};
 use coterm_shared::platform::Platform;
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,8 +25,8 @@ pub(super) struct Ledger {
 }
 
 impl View for Ledger {
-    fn platform(&self) -> Platform {
-        self.platform.clone()
+    fn platform(&self) -> &Platform {
+        &self.platform
     }
 
     fn organization(&self, id: OrganizationId) -> Option<Organization> {
@@ -154,14 +154,22 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Takes over what a plan comes to.
-    pub(super) fn take(&mut self, plan: &Plan) {
-        if let Some(plan) = &plan.platform {
-            self.platform = Some(plan.decision.after.clone());
+    /// Takes over what a plan comes to; returns what it touched, by organization.
+    pub(super) fn take(&mut self, plan: Plan) -> impl Iterator<Item = (OrganizationId, Touched)> + use<> {
+        let Plan { organization, receiver, platform, .. } = plan;
+        if let Some(PlatformPlan { decision, .. }) = platform {
+            self.platform = Some(decision.after);
         }
-        for plan in plan.organizations() {
-            self.organizations.insert(plan.id, plan.decision.after.clone());
-        }
+        // In the order of the changes: that of a receiver comes after that of who gave.
+        [organization, receiver]
+            .map(|plan| {
+                plan.map(|OrganizationPlan { id, decision, .. }| {
+                    self.organizations.insert(id, decision.after);
+                    (id, decision.touched)
+                })
+            })
+            .into_iter()
+            .flatten()
     }
 }
 
@@ -172,8 +180,8 @@ pub(super) struct Overlay<'a> {
 }
 
 impl View for Overlay<'_> {
-    fn platform(&self) -> Platform {
-        self.tail.platform.clone().unwrap_or_else(|| self.ledger.platform())
+    fn platform(&self) -> &Platform {
+        self.tail.platform.as_ref().unwrap_or(&self.ledger.platform)
     }
 
     fn organization(&self, id: OrganizationId) -> Option<Organization> {

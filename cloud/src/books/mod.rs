@@ -141,8 +141,8 @@ impl fmt::Debug for Books {
 struct Present<'a>(Platform, &'a Books, Timestamp);
 
 impl View for Present<'_> {
-    fn platform(&self) -> Platform {
-        self.0.clone()
+    fn platform(&self) -> &Platform {
+        &self.0
     }
 
     fn organization(&self, id: OrganizationId) -> Option<Organization> {
@@ -311,7 +311,7 @@ impl Books {
     /// A committed snapshot of what spans organizations.
     #[must_use]
     pub fn platform(&self) -> Platform {
-        self.shared.read(View::platform)
+        self.shared.read(|ledger| ledger.platform.clone())
     }
 
     /// The version of what spans organizations.

@@ -43,18 +43,19 @@ pub(super) struct Plan {
     pub(super) platform: Option<PlatformPlan>,
     /// What is written down if it has to wait for the vendor (domain E6).
     pub(super) command: Option<HeldCommand>,
-    /// What is written of it, if it was decided beside the writer; its decisions then hold no events any more.
+    /// What is written of it, if it was decided beside the writer; its decisions then hold no events any more: a million
+    /// are kept once.
     pub(super) encoded: Option<Encoded>,
 }
 
-/// What is written of a plan that was decided beside the writer: a million events are kept once.
+/// What is written of a plan.
 pub(super) struct Encoded {
     /// Its events as the store takes them.
-    appends: Vec<Append>,
+    pub(super) appends: Vec<Append>,
     /// The names they take and give back, each name's in order.
-    names: Vec<Reservation>,
+    pub(super) names: Vec<Reservation>,
     /// What they touch, as far as notices go.
-    changed: BTreeMap<OrganizationId, Changed>,
+    pub(super) changed: BTreeMap<OrganizationId, Changed>,
 }
 
 /// The refusal of an approval of what nobody says to have looked at (domain E6).
@@ -194,29 +195,34 @@ impl Plan {
         self.organization.iter().chain(&self.receiver)
     }
 
-    /// The events as the store takes them, and the names they take and give back.
-    pub(super) fn written(&mut self) -> Result<(Vec<Append>, Vec<Reservation>), BooksError> {
-        match &mut self.encoded {
-            Some(encoded) => Ok((std::mem::take(&mut encoded.appends), std::mem::take(&mut encoded.names))),
-            None => Ok((self.encodings()?, self.reservations())),
+    /// What is written of it.
+    pub(super) fn written(&mut self) -> Result<Encoded, BooksError> {
+        match self.encoded.take() {
+            Some(encoded) => Ok(encoded),
+            None => Ok(Encoded {
+                appends: self.encodings()?,
+                names: self.reservations(),
+                changed: self.changed(),
+            }),
         }
     }
 
     /// What it touches, as far as notices go.
-    pub(super) fn add_changed(&self, changed: &mut BTreeMap<OrganizationId, Changed>) {
+    fn changed(&self) -> BTreeMap<OrganizationId, Changed> {
+        let mut all = BTreeMap::<OrganizationId, Changed>::new();
         for plan in self.organizations() {
-            let changed = changed.entry(plan.id).or_default();
+            let mut changed = Changed::default();
             plan.decision.events.iter().for_each(|dated| changed.add(&dated.event));
+            if !changed.is_empty() {
+                all.entry(plan.id).or_default().extend(changed);
+            }
         }
-        for (id, more) in self.encoded.iter().flat_map(|encoded| &encoded.changed) {
-            changed.entry(*id).or_default().extend(more.clone());
-        }
+        all
     }
 
     /// Encodes its events, so that the writer need not, and lets go of them. `names` are those it takes.
     pub(super) fn encode(&mut self, mut names: Vec<Reservation>) -> Result<(), BooksError> {
-        let mut changed = BTreeMap::new();
-        self.add_changed(&mut changed);
+        let changed = self.changed();
         // Side by side in the index; what is done with one name stays in order.
         names.sort_by(|one, other| (&one.kind, &one.value).cmp(&(&other.kind, &other.value)));
         let mut appends = Vec::with_capacity(2);

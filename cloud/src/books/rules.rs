@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 /// A state to decide on.
 pub(super) trait View {
     /// What spans organizations.
-    fn platform(&self) -> Platform;
+    fn platform(&self) -> &Platform;
     /// One organization.
     fn organization(&self, id: OrganizationId) -> Option<Organization>;
 }
@@ -70,28 +70,28 @@ pub(super) fn plan(
     mode: Mode,
 ) -> Result<Plan, BooksError> {
     let platform = view.platform();
-    let context = Context { now, limits: mode.limits(&platform) };
+    let context = Context { now, limits: mode.limits(platform) };
     match change {
         Change::FoundOrganization(founding) => {
             let name = founding.name.clone();
             let command = PlatformCommand::RegisterOrganization { id: founding.id, name };
-            let entry = decide_platform(&platform, &command, now)?;
+            let entry = decide_platform(platform, &command, now)?;
             let decision = licensing::found(founding, &context)?;
             let organization = OrganizationPlan { id: founding.id, before: None, decision };
             let (organization, platform) = (Some(organization), Some(entry));
             Ok(Plan { organization, receiver: None, platform, command: None, encoded: None })
         }
-        Change::Organization { id, command } => Plan::of(view, *id, command, &platform, &context),
+        Change::Organization { id, command } => Plan::of(view, *id, command, platform, &context),
         Change::ClaimKey { organization, code, group, mode } => {
             let key = platform.key_by_code_hash(&code.hash()).cloned().ok_or_else(not_claimable)?;
             let command = Command::ClaimKey { key: Box::new(key), group: *group, mode: *mode };
-            Plan::of(view, *organization, &command, &platform, &context)
+            Plan::of(view, *organization, &command, platform, &context)
         }
         Change::SplitKey { organization, key, parts } => {
             let requests = Box::new(parts.each_ref().map(|part| part.request.clone()));
             let codes = parts.iter().map(|part| (part.request.id, part.code_hash)).collect();
             let command = HeldCommand::with_codes(Command::SplitKey { id: *key, parts: requests }, codes);
-            Plan::of_held(view, *organization, command, &platform, &context)
+            Plan::of_held(view, *organization, command, platform, &context)
         }
         Change::WithLicenses { organization, of, keys, proven_smallest, code_hashes } => {
             let command = Command::WithLicenses {
@@ -100,16 +100,16 @@ pub(super) fn plan(
                 proven_smallest: *proven_smallest,
             };
             let command = HeldCommand::with_codes(command, code_hashes.clone());
-            Plan::of_held(view, *organization, command, &platform, &context)
+            Plan::of_held(view, *organization, command, platform, &context)
         }
         Change::TransferKey { organization, key, to } => {
             let command = Command::TransferKey { id: *key, to: *to };
-            Plan::of(view, *organization, &command, &platform, &context)
+            Plan::of(view, *organization, &command, platform, &context)
         }
         Change::Platform(command) => Ok(Plan {
             organization: None,
             receiver: None,
-            platform: Some(decide_platform(&platform, command, now)?),
+            platform: Some(decide_platform(platform, command, now)?),
             command: None,
             encoded: None,
         }),

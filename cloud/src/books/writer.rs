@@ -263,7 +263,7 @@ impl<S: EventStore> Writer<S> {
         let mut group = Group::at(now, self.shared.mode);
         // Another writer may have committed; under the write lock nobody can any more.
         if let Some(tail) = ledger.beyond(tx.reads())? {
-            merge(&mut group.touches, &everything(&tail));
+            merge(&mut group.touches, everything(&tail));
             // What they did is not known, so all of it is looked at.
             let changed = Changed { everything: true, ..Changed::default() };
             group.changed = tail.organizations.keys().map(|id| (*id, changed.clone())).collect();
@@ -289,7 +289,7 @@ impl<S: EventStore> Writer<S> {
     /// Makes committed changes visible to readers, and to watches and snapshots.
     fn swap(&mut self, tail: Tail, looked: &[Looked], now: Timestamp) {
         looked.iter().for_each(|looked| self.watches.told(looked, now));
-        let known = self.shared.read(View::platform);
+        let known = self.shared.read(|ledger| ledger.platform.clone());
         let platform = tail.platform.as_ref().unwrap_or(&known);
         let retry_at = now.saturating_add(RETRY);
         for (id, organization) in &tail.organizations {
@@ -317,7 +317,8 @@ impl<S: EventStore> Writer<S> {
     /// Whoever was woken and had nothing to do rests until its next date.
     fn rest(&mut self, woken: &[OrganizationId], now: Timestamp) {
         for id in woken {
-            let (state, platform) = self.shared.read(|ledger| (ledger.organization(*id), ledger.platform()));
+            let (state, platform) =
+                self.shared.read(|ledger| (ledger.organization(*id), ledger.platform.clone()));
             match state {
                 Some(organization) => self.watches.rests(&organization.under(platform.freeze()), now),
                 None => self.watches.forget(*id),
