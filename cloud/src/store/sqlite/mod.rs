@@ -6,6 +6,7 @@
 //! **Deliberately absent:** repair. A damaged file is reported, never rewritten.
 
 mod copy;
+mod heads;
 mod migrations;
 mod outbox;
 mod read;
@@ -14,6 +15,8 @@ mod write;
 pub use write::SqliteTransaction;
 
 use super::{EventStore, Result, StoreError};
+use heads::Heads;
+
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -60,6 +63,7 @@ enum Place {
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    heads: Heads,
     place: Place,
     /// Held for as long as the store lives; `None` in memory and for a second writer on purpose.
     _lock: Option<File>,
@@ -116,7 +120,7 @@ impl SqliteStore {
         connection.execute_batch("PRAGMA synchronous = FULL")?;
         connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE_KIB}"))?;
         migrations::run(&mut connection)?;
-        Ok(SqliteStore { connection, place, _lock: None })
+        Ok(SqliteStore { connection, heads: Heads::default(), place, _lock: None })
     }
 
     /// Lets the database grow to so many pages at most, as a full disk would.
@@ -154,7 +158,7 @@ impl EventStore for SqliteStore {
     }
 
     fn begin(&mut self) -> Result<SqliteTransaction<'_>> {
-        SqliteTransaction::begin(&self.connection)
+        SqliteTransaction::begin(&self.connection, &mut self.heads)
     }
 }
 

@@ -5,6 +5,7 @@
 //! written, so there is nothing to undo and no savepoint; where a stream ends is read once and written once, at commit.
 //! What is left for each event is its row.
 
+use super::heads::Heads;
 use super::read::integer;
 use crate::store::chain::{self, Link};
 use crate::store::{
@@ -29,6 +30,8 @@ pub struct SqliteTransaction<'a> {
     transaction: rusqlite::Transaction<'a>,
     /// The latest instant written, recorded once at commit.
     latest: Option<Timestamp>,
+    /// Where the streams ended before it.
+    before: &'a mut Heads,
     /// Where the streams end that were looked at; under the write lock nobody else moves them.
     heads: BTreeMap<StreamId, End>,
     /// The last sequence allocated or recorded for each organization looked at, written once at commit.
@@ -50,13 +53,15 @@ impl fmt::Debug for SqliteTransaction<'_> {
 }
 
 impl<'a> SqliteTransaction<'a> {
-    pub(super) fn begin(connection: &'a Connection) -> Result<SqliteTransaction<'a>> {
+    pub(super) fn begin(connection: &'a Connection, before: &'a mut Heads) -> Result<SqliteTransaction<'a>> {
         let behavior = TransactionBehavior::Immediate;
         let transaction = rusqlite::Transaction::new_unchecked(connection, behavior)?;
+        before.check(connection)?;
         Ok(SqliteTransaction {
             insert: None,
             connection,
             transaction,
+            before,
             latest: None,
             heads: BTreeMap::new(),
             sequences: BTreeMap::new(),
@@ -68,7 +73,10 @@ impl<'a> SqliteTransaction<'a> {
         if let Some(end) = self.heads.get(&stream) {
             return Ok(end.head);
         }
-        let head = self.transaction.head(stream)?;
+        let head = match self.before.get(stream) {
+            Some(head) => head,
+            None => self.transaction.head(stream)?,
+        };
         self.heads.insert(stream, End { head, moved: false });
         Ok(head)
     }
@@ -328,7 +336,9 @@ impl Transaction for SqliteTransaction<'_> {
                 )?
                 .execute([integer(latest.as_secs())?])?;
         }
-        self.transaction.commit()?;
+        let SqliteTransaction { transaction, before, heads, .. } = self;
+        transaction.commit().inspect_err(|_| before.forget())?;
+        before.extend(heads.into_iter().map(|(stream, end)| (stream, end.head)));
         Ok(())
     }
 }
