@@ -16,7 +16,8 @@ use crate::clock::{Tick, TimeDoubt};
 use crate::store::outbox::{OutboxChange, OutboxReads, OutboxWrites};
 use crate::store::{DeviceStatus, EventStore, NoteChange, Reads, StoreError, Transaction};
 use coterm_shared::id::OrganizationId;
-use coterm_shared::licensing::{Changed, Command};
+use coterm_shared::licensing::{Changed, Command, Organization};
+use coterm_shared::platform::Platform;
 use coterm_shared::time::{Seconds, Timestamp};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -43,6 +44,16 @@ const FORGET_LIMIT: u32 = 1000;
 const MARKS_EVERY: Seconds = Seconds::days(1);
 /// The actor of what time alone does.
 const CLOCK_ACTOR: &str = "system:clock";
+
+/// What readers see since the last commit.
+struct Shown {
+    /// The organizations that changed, and whether each was not there before.
+    organizations: Vec<(Organization, bool)>,
+    /// The platform before and after.
+    before: Platform,
+    after: Platform,
+    platform_changed: bool,
+}
 
 /// The single writer.
 pub(super) struct Writer<S> {
@@ -222,8 +233,7 @@ impl<S: EventStore> Writer<S> {
                 let refused = answers.iter().filter(|answer| answer.is_err()).count() as u64;
                 let changes = (answers.len() as u64).saturating_sub(refused);
                 self.shared.meters.committed(changes, refused, started.elapsed());
-                self.swap(tail, &looked, now);
-                self.rest(woken, now);
+                let shown = self.show(tail, now);
                 if count > 0 {
                     self.shared.told.notify_one();
                 }
@@ -235,6 +245,8 @@ impl<S: EventStore> Writer<S> {
                         None => report(&answer),
                     }
                 }
+                self.note(shown, &looked, now);
+                self.rest(woken, now);
             }
             Err(error) => {
                 // Who came in meanwhile would have been in this group.
@@ -286,32 +298,39 @@ impl<S: EventStore> Writer<S> {
         Ok((group, told))
     }
 
-    /// Makes committed changes visible to readers, and to watches and snapshots.
-    fn swap(&mut self, tail: Tail, looked: &[Looked], now: Timestamp) {
+    /// Makes committed changes visible to readers.
+    fn show(&self, tail: Tail, now: Timestamp) -> Shown {
+        self.shared.floor_secs.fetch_max(now.as_secs(), Ordering::AcqRel);
+        let mut ledger = self.shared.ledger.write().unwrap_or_else(PoisonError::into_inner);
+        let is_new = |id| !ledger.organizations.contains_key(id);
+        let organizations =
+            tail.organizations.iter().map(|(id, after)| (after.clone(), is_new(id))).collect();
+        let before = ledger.platform.clone();
+        let platform_changed = tail.platform.is_some();
+        ledger.take(tail);
+        Shown { organizations, before, after: ledger.platform.clone(), platform_changed }
+    }
+
+    /// Tells watches and snapshots of what readers see now; nobody waits for that.
+    fn note(&mut self, shown: Shown, looked: &[Looked], now: Timestamp) {
         looked.iter().for_each(|looked| self.watches.told(looked, now));
-        let known = self.shared.read(|ledger| ledger.platform.clone());
-        let platform = tail.platform.as_ref().unwrap_or(&known);
+        let Shown { organizations, before, after, platform_changed } = shown;
         let retry_at = now.saturating_add(RETRY);
-        for (id, organization) in &tail.organizations {
-            self.snapshots.consider(Subject::Organization(organization.clone()));
-            let under = organization.clone().under(platform.freeze());
-            if self.shared.read(|ledger| !ledger.organizations.contains_key(id)) {
+        for (organization, is_new) in organizations {
+            let under = organization.clone().under(after.freeze());
+            if is_new {
                 self.watches.add(&under, now);
             }
             self.watches.changed(&under, now, retry_at);
+            self.snapshots.consider(Subject::Organization(organization));
         }
-        if platform.freeze() != known.freeze() {
+        if after.freeze() != before.freeze() {
             // Every date has moved: each is looked at once more, some with every tick (domain E6).
-            self.shared.read(|ledger| {
-                let all = ledger.organizations.keys().chain(tail.organizations.keys());
-                self.watches.look_at_all(all, now);
-            });
+            self.shared.read(|ledger| self.watches.look_at_all(ledger.organizations.keys(), now));
         }
-        if let Some(platform) = &tail.platform {
-            self.snapshots.consider(Subject::Platform(platform.clone()));
+        if platform_changed {
+            self.snapshots.consider(Subject::Platform(after));
         }
-        self.shared.floor_secs.fetch_max(now.as_secs(), Ordering::AcqRel);
-        self.shared.ledger.write().unwrap_or_else(PoisonError::into_inner).take(tail);
     }
 
     /// Whoever was woken and had nothing to do rests until its next date.
@@ -333,7 +352,8 @@ impl<S: EventStore> Writer<S> {
             let recorded = self.store.reads().last_event_at()?.unwrap_or(Timestamp::EPOCH);
             let now = self.shared.now().max(recorded);
             let changed: Vec<OrganizationId> = tail.organizations.keys().copied().collect();
-            self.swap(tail, &[], now);
+            let shown = self.show(tail, now);
+            self.note(shown, &[], now);
             // What they did is not known, so all of it is looked at.
             self.watches.look_at_all(changed.iter(), now);
             self.shared.feeds.publish(&touches);
