@@ -22,6 +22,9 @@ const INSERT_EVENT: &str =
     "INSERT INTO events (stream, version, at, recorded_at, actor, request_id, event, hash)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
+const WRITE_HEAD: &str = "INSERT INTO streams (stream, version, hash) VALUES ($1, $2, $3)
+    ON CONFLICT (stream) DO UPDATE SET version = excluded.version, hash = excluded.hash";
+
 /// A transaction on the SQLite file.
 pub struct SqliteTransaction<'a> {
     /// Kept at hand for all events of the transaction; it ends before the transaction does.
@@ -155,12 +158,11 @@ impl<'a> SqliteTransaction<'a> {
     }
 
     fn write_head(&self, stream: StreamId, head: Head) -> Result<()> {
-        self.transaction
-            .prepare_cached(
-                "INSERT INTO streams (stream, version, hash) VALUES ($1, $2, $3)
-                 ON CONFLICT (stream) DO UPDATE SET version = excluded.version, hash = excluded.hash",
-            )?
-            .execute((stream.as_bytes(), integer(head.version)?, head.hash))?;
+        self.transaction.prepare_cached(WRITE_HEAD)?.execute((
+            stream.as_bytes(),
+            integer(head.version)?,
+            head.hash,
+        ))?;
         Ok(())
     }
 
@@ -317,9 +319,11 @@ impl Transaction for SqliteTransaction<'_> {
 
     fn commit(mut self) -> Result<()> {
         self.insert = None;
-        for (stream, end) in self.heads.iter().filter(|(_, end)| end.moved) {
-            self.write_head(*stream, end.head)?;
+        let mut write = self.transaction.prepare_cached(WRITE_HEAD)?;
+        for (stream, End { head, .. }) in self.heads.iter().filter(|(_, end)| end.moved) {
+            write.execute((stream.as_bytes(), integer(head.version)?, head.hash))?;
         }
+        drop(write);
         for (organization, last_seq) in &self.sequences {
             self.transaction
                 .prepare_cached(
