@@ -44,3 +44,59 @@ impl Heads {
         *self = Heads::default();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::SqliteStore;
+    use crate::store::chain::verify_chain;
+    use crate::store::{Append, ChangeSet, Conflict, EventStore, NewEvent, Result, StreamId, Transaction};
+    use coterm_shared::time::Timestamp;
+
+    const STREAM: StreamId = StreamId::from_bytes([1; 16]);
+
+    fn changes(expected_version: u64) -> ChangeSet {
+        let event = NewEvent { at: Timestamp::EPOCH, event: b"{}".to_vec() };
+        ChangeSet {
+            recorded_at: Timestamp::EPOCH,
+            actor: "ada".to_owned(),
+            request_id: "req-1".to_owned(),
+            appends: vec![Append { stream: STREAM, expected_version, events: vec![event] }],
+            reservations: Vec::new(),
+            idempotency: None,
+        }
+    }
+
+    fn append(store: &mut SqliteStore, expected_version: u64) -> Result<std::result::Result<(), Conflict>> {
+        let mut tx = store.begin()?;
+        let outcome = tx.apply(&changes(expected_version))?;
+        tx.commit()?;
+        Ok(outcome)
+    }
+
+    #[test]
+    fn t1_what_another_writer_appended_is_seen_though_the_end_was_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("books.db");
+        let mut ours = SqliteStore::open(&path).unwrap();
+        let mut theirs = SqliteStore::open_unowned(&path).unwrap();
+        append(&mut ours, 0).unwrap().unwrap();
+        append(&mut ours, 1).unwrap().unwrap();
+        append(&mut theirs, 2).unwrap().unwrap();
+        let refused = append(&mut ours, 2).unwrap().unwrap_err();
+        assert_eq!(refused, Conflict::Version { stream: STREAM, expected: 2, actual: 3 });
+        append(&mut ours, 3).unwrap().unwrap();
+        append(&mut theirs, 4).unwrap().unwrap();
+        assert_eq!(verify_chain(ours.reads(), STREAM).unwrap().unwrap().entries, 5);
+    }
+
+    #[test]
+    fn t1_what_was_not_committed_is_no_end() {
+        let mut store = SqliteStore::in_memory("heads-rolled-back").unwrap();
+        append(&mut store, 0).unwrap().unwrap();
+        let mut tx = store.begin().unwrap();
+        tx.apply(&changes(1)).unwrap().unwrap();
+        drop(tx);
+        append(&mut store, 1).unwrap().unwrap();
+        assert_eq!(verify_chain(store.reads(), STREAM).unwrap().unwrap().entries, 2);
+    }
+}

@@ -387,6 +387,8 @@ proptest! {
         for dated in &world.log[1..] {
             let before = replayed.clone();
             replayed.apply(dated).unwrap();
+            // A group that is made anew with the id of one that was deleted has no past.
+            moved.retain(|id, _| replayed.group(*id).is_some());
             for group in replayed.groups() {
                 let date = |of: &Organization| of.group(group.id).and_then(|group| group.figures.term.coterm());
                 let (from, to) = (date(&before), date(&replayed));
