@@ -1,4 +1,5 @@
-//! What the line to the broker is made of that needs no socket: what waits to be sent, and when to connect again.
+//! What the line to the broker is made of that needs no socket: what waits to be sent, for how long a
+//! report may wait, and when to connect again.
 
 pub use crate::mqtt::backoff::{Backoff, HEALTHY};
-pub use crate::mqtt::{Outbox, Slot};
+pub use crate::mqtt::{Outbox, Slot, report_pause};

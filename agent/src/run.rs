@@ -98,6 +98,7 @@ pub(crate) async fn run(config: &Config) -> anyhow::Result<()> {
         unacknowledged: BTreeMap::new(),
         tickets: 0,
         wake_at: Instant::now(),
+        speak_at: None,
         link_state: LinkState {
             broker: format!("{}:{}", config.broker.host, config.broker.port),
             message: "connecting".to_owned(),
@@ -135,6 +136,8 @@ struct Agent<'a> {
     unacknowledged: BTreeMap<u64, Message>,
     tickets: u64,
     wake_at: Instant,
+    /// When a report that waits is asked for.
+    speak_at: Option<Instant>,
     link_state: LinkState,
 }
 
@@ -155,7 +158,7 @@ impl Agent<'_> {
         self.notify(&[NotifyState::Ready]);
         loop {
             let pause = watchdog.map(|pause| Instant::now() + pause);
-            let wake_at = pause.map_or(self.wake_at, |pause| pause.min(self.wake_at));
+            let wake_at = [pause, self.speak_at].into_iter().flatten().fold(self.wake_at, Instant::min);
             tokio::select! {
                 event = next_event(&mut link) => match event {
                     Some(event) => self.line(event)?,
@@ -169,6 +172,9 @@ impl Agent<'_> {
                 () = tokio::time::sleep_until(wake_at) => {
                     if Instant::now() >= self.wake_at {
                         self.feed(Input::Tick)?;
+                    }
+                    if self.speak_at.is_some_and(|at| Instant::now() >= at) {
+                        self.speak()?;
                     }
                     self.notify(&[NotifyState::Watchdog]);
                 }
@@ -321,8 +327,16 @@ impl Agent<'_> {
             self.outbox.put(Slot::Report, report);
         }
         self.pump();
+        if effects.report_waits && self.speak_at.is_none() {
+            self.speak_at = Some(Instant::now() + self.clock.real(mqtt::report_pause(random())));
+        }
         let wake_in = self.clock.real(Duration::from_secs(effects.wake_in.0));
         self.wake_at = Instant::now() + wake_in.max(Duration::from_millis(1));
+    }
+
+    fn speak(&mut self) -> anyhow::Result<()> {
+        self.speak_at = None;
+        self.feed(Input::Speak)
     }
 
     fn pump(&mut self) {
@@ -342,6 +356,7 @@ impl Agent<'_> {
     async fn end(&mut self, mut link: Option<mqtt::Link>) -> anyhow::Result<()> {
         tracing::info!("ending; the device stays in its mode");
         self.notify(&[NotifyState::Stopping]);
+        self.speak()?;
         self.driver.handle(Input::Ending, self.clock.reading()?);
         if let Some(session) = &self.session {
             session.disconnect();

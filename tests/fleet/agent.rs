@@ -6,7 +6,7 @@
 use crate::tally::Tally;
 use coterm_agent::actuator::worker::Outcome;
 use coterm_agent::driver::{Driver, Effects, Identity, Input};
-use coterm_agent::line::{Backoff, Outbox, Slot as Outgoing};
+use coterm_agent::line::{Backoff, Outbox, Slot as Outgoing, report_pause};
 use coterm_agent::state_file::{Medium, Slot, TwoSlots};
 use coterm_shared::enforcement::{BootId, ClockPolicy, ClockReading, DeviceClass, ModeCap, OperatingMode};
 use coterm_shared::id::DeviceId;
@@ -97,6 +97,8 @@ pub(crate) struct Agent {
     next_root: u64,
     born: Instant,
     wake_at: tokio::time::Instant,
+    /// When a report that waits is asked for.
+    speak_at: Option<tokio::time::Instant>,
     tally: Arc<Tally>,
 }
 
@@ -134,6 +136,7 @@ pub(crate) async fn run(n: usize, kit: Arc<Kit>, hang_up: Arc<Notify>, tally: Ar
         next_root,
         born,
         wake_at: tokio::time::Instant::now(),
+        speak_at: None,
         tally: Arc::clone(&tally),
     };
     agent.feed(Input::Tick);
@@ -145,7 +148,7 @@ pub(crate) async fn run(n: usize, kit: Arc<Kit>, hang_up: Arc<Notify>, tally: Ar
                 Some(event) => agent.line(event),
                 None => break,
             },
-            () = tokio::time::sleep_until(agent.wake_at) => agent.feed(Input::Tick),
+            () = tokio::time::sleep_until(agent.next_at()) => agent.time(),
         }
     }
     connection.abort();
@@ -180,6 +183,21 @@ impl Agent {
                 self.outbox.acknowledged();
                 self.pump();
             }
+        }
+    }
+
+    fn next_at(&self) -> tokio::time::Instant {
+        self.speak_at.map_or(self.wake_at, |at| at.min(self.wake_at))
+    }
+
+    fn time(&mut self) {
+        let now = tokio::time::Instant::now();
+        if self.speak_at.is_some_and(|at| now >= at) {
+            self.speak_at = None;
+            self.feed(Input::Speak);
+        }
+        if now >= self.wake_at {
+            self.feed(Input::Tick);
         }
     }
 
@@ -218,6 +236,9 @@ impl Agent {
             self.next_root = root;
         }
         self.pump();
+        if effects.report_waits && self.speak_at.is_none() {
+            self.speak_at = Some(tokio::time::Instant::now() + report_pause(random()));
+        }
         let pause = Duration::from_secs(effects.wake_in.0).max(Duration::from_millis(1));
         self.wake_at = tokio::time::Instant::now() + pause;
         driven

@@ -511,6 +511,10 @@ impl World {
         self.after(wait, Event::Wake { device, wake });
         self.follow_root(device);
         self.pump(device);
+        // The pause before that is shorter than anything that matters here.
+        if effects.report_waits {
+            self.feed(device, Input::Speak);
+        }
     }
 
     fn dies_between(&mut self, device: usize) {

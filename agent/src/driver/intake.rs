@@ -1,7 +1,7 @@
 //! Messages: verified by `shared`, or counted and dropped.
 
 use super::saved::{Candidate, Pair, SaveError};
-use super::{Driver, Unsaved, Waiting};
+use super::{Driver, Haste, Unsaved, Waiting};
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::ClockReading;
 use coterm_shared::protocol::Topic;
@@ -66,7 +66,7 @@ impl<S: StateStore> Driver<S> {
         // The one that is held, which brokers send again with every session: it was verified when it came, and what would
         // be verified again is the same. The cloud believes this device has not got it: say so again.
         if self.is_held(payload, keyring) {
-            self.report_wanted = true;
+            self.want_report(Haste::AtOnce);
             return Fate::Done;
         }
         let nonce = self.outstanding().map(|outstanding| &outstanding.nonce);
@@ -98,7 +98,7 @@ impl<S: StateStore> Driver<S> {
             }
             // The cloud believes this device has not got it: say so again.
             Ok(Accepted::Duplicate(_)) if self.token.is_some() => {
-                self.report_wanted = true;
+                self.want_report(Haste::AtOnce);
                 Fate::Done
             }
             // A duplicate of one that could not be opened again at the start is as good as new.
@@ -127,7 +127,7 @@ impl<S: StateStore> Driver<S> {
         }
         tracing::info!(%version, fresh = round_trip.is_some(), "accepted a license state");
         self.early = None;
-        self.report_wanted = true;
+        self.want_report(Haste::Soon);
         Fate::Done
     }
 
@@ -180,7 +180,7 @@ impl<S: StateStore> Driver<S> {
         adopt(&mut candidate, keyring, before.as_ref(), &self.identity.expected, &self.reading);
         self.commit(candidate)?;
         tracing::info!(root = versions.0, version = versions.1, "accepted a keyring");
-        self.report_wanted = true;
+        self.want_report(Haste::Soon);
         self.early_keyring = None;
         if let Some(early) = self.early.take() {
             self.token_bytes(&early);
@@ -223,7 +223,7 @@ impl<S: StateStore> Driver<S> {
         self.refused.last_code = code.parse().ok();
         if self.reading.boot_secs >= self.next_refusal_report_boot_secs {
             self.next_refusal_report_boot_secs = self.reading.boot_secs.saturating_add(REFUSAL_REPORT_SECS);
-            self.report_wanted = true;
+            self.want_report(Haste::AtOnce);
             tracing::warn!(code, count = self.refused.count, "refused a message: {sentence}");
         } else {
             // An attacker must not fill the log; who looks for him can.

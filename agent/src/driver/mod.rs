@@ -69,10 +69,21 @@ pub enum Input {
     Disconnected,
     /// Time passed.
     Tick,
+    /// The pause before a report that could wait is over.
+    Speak,
     /// The actuators were driven.
     Driven(Outcome),
     /// The agent is ending.
     Ending,
+}
+
+/// How soon a report is to be with the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Haste {
+    /// About what a whole fleet may have done in the same moment: once that moment is over.
+    Soon,
+    /// About what somebody waits for, or what concerns this device alone.
+    AtOnce,
 }
 
 /// What is to be done now, in this order.
@@ -86,6 +97,9 @@ pub struct Effects {
     pub public_state: Option<PublicState>,
     /// What to tell the cloud.
     pub report: Option<Vec<u8>>,
+    /// Whether a report waits to be asked for with [`Input::Speak`], after `line::report_pause`: it is about what this
+    /// device was told to do, as many others may have been in the same moment.
+    pub report_waits: bool,
     /// A request for a fresh token.
     pub request: Option<Vec<u8>>,
     /// When to come back at the latest, in device time.
@@ -158,7 +172,7 @@ pub struct Driver<S> {
     ordered_for: Option<Grounds>,
     outcome: Option<Outcome>,
     ordered_boot_secs: u64,
-    report_wanted: bool,
+    report_wanted: Option<Haste>,
     /// The next report shows the token held.
     proof_wanted: bool,
     next_report_boot_secs: u64,
@@ -184,12 +198,14 @@ impl<S: StateStore> Driver<S> {
             }
             Input::Connected => {
                 self.connected = true;
-                self.report_wanted = true;
+                self.want_report(Haste::AtOnce);
                 // Tickets of an old session mean nothing in this one; the broker sends again what it still has.
                 self.waiting = None;
             }
             Input::Disconnected => self.connected = false,
             Input::Tick => {}
+            // One that went with something else in the meantime is not wanted again.
+            Input::Speak => self.report_wanted = self.report_wanted.map(|_| Haste::AtOnce),
             Input::Driven(outcome) => {
                 let changed = self.outcome.as_ref().is_none_or(|before| before.faults != outcome.faults);
                 self.outcome = Some(outcome);
@@ -225,7 +241,7 @@ impl<S: StateStore> Driver<S> {
         let decision = self.decide();
         let mode_is_new = self.saved.record.mode.is_none_or(|saved| saved.mode != decision.mode);
         if mode_is_new {
-            self.report_wanted = true;
+            self.want_report(Haste::Soon);
         }
         // Right after the start the last verdict comes first, and its tick in the round after.
         if mode_is_new || self.order.is_some() {
@@ -235,6 +251,7 @@ impl<S: StateStore> Driver<S> {
         effects.public_state = self.new_public_state(&decision);
         effects.request = self.new_request();
         effects.report = self.new_report(&decision);
+        effects.report_waits = self.connected && self.report_wanted == Some(Haste::Soon);
         effects.wake_in = self.wake_in(&decision);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::intake::adopt;
 use super::saved::{Pair, Saved, license_of, pin_of};
-use super::{Driver, Identity, StoreHealth};
+use super::{Driver, Haste, Identity, StoreHealth};
 use crate::state_file::{StateStore, StoreError};
 use coterm_shared::enforcement::{ClockPolicy, ClockReading, RecordError, TrustedClock};
 use coterm_shared::token::{Keyring, Root, TrustRefusal, VerifiedToken, reopen_stored};
@@ -97,7 +97,7 @@ impl<S: StateStore> Driver<S> {
             ordered_for: None,
             outcome: None,
             ordered_boot_secs: boot_secs,
-            report_wanted: true,
+            report_wanted: Some(Haste::AtOnce),
             proof_wanted: false,
             next_report_boot_secs: boot_secs,
             next_fault_report_boot_secs: boot_secs,

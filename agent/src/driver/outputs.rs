@@ -1,6 +1,6 @@
 //! What follows from the state: order, public state, request, report, and when to look again.
 
-use super::{Driver, Effects, LONGEST_WAIT, Outstanding};
+use super::{Driver, Effects, Haste, LONGEST_WAIT, Outstanding};
 use crate::actuator::Order;
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::{
@@ -152,25 +152,33 @@ impl<S: StateStore> Driver<S> {
         request.to_payload().ok()
     }
 
+    /// Wants a report, no later than one that is wanted already.
+    pub(super) fn want_report(&mut self, haste: Haste) {
+        self.report_wanted = self.report_wanted.max(Some(haste));
+    }
+
     /// Wants a report about the actuators: at once, or within a minute of the last one if they come and go.
     pub(super) fn report_faults(&mut self) {
         if self.reading.boot_secs >= self.next_fault_report_boot_secs {
             self.next_fault_report_boot_secs = self.reading.boot_secs.saturating_add(FAULT_REPORT_SECS);
-            self.report_wanted = true;
+            self.want_report(Haste::AtOnce);
         } else {
             self.next_report_boot_secs = self.next_report_boot_secs.min(self.next_fault_report_boot_secs);
         }
     }
 
-    /// A report, if one is wanted and the device has had its chance to obey.
+    /// A report, if one is wanted now and the device has had its chance to obey.
     pub(super) fn new_report(&mut self, decision: &Decision) -> Option<Vec<u8>> {
         let now = self.reading.boot_secs;
-        self.report_wanted |= now >= self.next_report_boot_secs;
-        if !self.connected || !self.report_wanted || (self.is_driving() && !self.driving_is_overdue()) {
+        if now >= self.next_report_boot_secs {
+            self.want_report(Haste::AtOnce);
+        }
+        let due = self.connected && self.report_wanted == Some(Haste::AtOnce);
+        if !due || (self.is_driving() && !self.driving_is_overdue()) {
             return None;
         }
         let report = self.report(decision).to_payload();
-        self.report_wanted = false;
+        self.report_wanted = None;
         self.proof_wanted = false;
         self.next_report_boot_secs = now.saturating_add(self.heartbeat());
         report.inspect_err(|error| tracing::error!(%error, "the report cannot be sent")).ok()
@@ -244,7 +252,7 @@ impl<S: StateStore> Driver<S> {
             if self.wants_time() {
                 due.push(self.next_nonce_boot_secs);
             }
-            if self.report_wanted && self.is_driving() {
+            if self.report_wanted.is_some() && self.is_driving() {
                 due.push(self.ordered_boot_secs.saturating_add(ACTUATOR_PATIENCE_SECS));
             }
         }

@@ -7,7 +7,7 @@
 //! This frame has no number of its own: whoever changes it raises the format of the slot (`state_file`), so that an older
 //! version refuses it instead of forgetting what is in it.
 
-use super::{Driver, Outstanding};
+use super::{Driver, Haste, Outstanding};
 use crate::state_file::{StateStore, StoreError};
 use coterm_shared::enforcement::{
     ClockRecord, Inputs, LicenseState, Record, RecordError, TrustedClock, step,
@@ -200,13 +200,15 @@ impl<S: StateStore> Driver<S> {
             self.health.failures = self.health.failures.saturating_add(1);
             let pause = 5_u64 << self.health.failures.min(5);
             self.health.retry_boot_secs = self.reading.boot_secs.saturating_add(pause);
-            self.report_wanted |= self.health.failures == 1;
+            if self.health.failures == 1 {
+                self.want_report(Haste::AtOnce);
+            }
             tracing::error!(%error, failures = self.health.failures, "the state is not on disk; the device goes on with the last one that is");
             return Err(error);
         }
         if self.health.failures > 0 {
             tracing::info!("the state is on disk again");
-            self.report_wanted = true;
+            self.want_report(Haste::AtOnce);
         }
         self.health = super::StoreHealth::default();
         candidate.clock.persisted(&candidate.saved.record.clock);

@@ -12,9 +12,11 @@ pub(crate) mod backoff;
 #[cfg(feature = "daemon")]
 mod link;
 mod outbox;
+mod pause;
 #[cfg(feature = "daemon")]
 pub(crate) mod tls;
 
 #[cfg(feature = "daemon")]
 pub(crate) use link::{Link, LinkEvent, Message, Session, start};
 pub use outbox::{Outbox, Slot};
+pub use pause::report_pause;

@@ -7,6 +7,7 @@ use crate::driver::Input;
 use crate::test_support::*;
 use coterm_shared::enforcement::OperatingMode::{Full, ManagementLocked, Stopped};
 use coterm_shared::enforcement::{DeviceClass, TimeSource};
+use coterm_shared::protocol::Report;
 use coterm_shared::token::{Claims, TokenVersion};
 
 #[test]
@@ -210,6 +211,42 @@ fn an_answered_nonce_proves_the_time_and_an_old_one_does_not() {
     assert_eq!(late.requests.len(), 1, "requests are rate-limited, also over reconnects");
     late.pass(300);
     assert_eq!(late.requests.len(), 2);
+}
+
+/// Protocol §3: what a whole fleet may be told in one moment is not answered in one moment.
+#[test]
+fn a_report_about_what_it_was_told_waits_and_is_one_for_all_that_came() {
+    let mut world = World::connected();
+    // What it does when it is told something, and obeys.
+    let told = |world: &mut World, ticket: u64| {
+        let (topic, payload) = (super::world::TOKEN_TOPIC.to_owned(), token(&claims(ISSUED + ticket)));
+        let effects = world.handle(Input::Message { ticket, topic, payload });
+        assert!(effects.report.is_none());
+        match effects.order {
+            Some(order) => world.handle(Input::Driven(Outcome { serial: ticket, order, faults: vec![] })),
+            None => effects,
+        }
+    };
+    let held = |report: &[u8]| Report::parse(report).unwrap().held;
+    for ticket in [1, 2] {
+        let effects = told(&mut world, ticket);
+        assert!(effects.report_waits && effects.report.is_none());
+    }
+    let effects = world.handle(Input::Speak);
+    assert_eq!(held(&effects.report.unwrap()), Some(claims(ISSUED + 2).version));
+    assert!(!effects.report_waits);
+    assert!(world.handle(Input::Speak).report.is_none(), "it is said once");
+    // What concerns this device alone is said at once, with what waited.
+    assert!(told(&mut world, 3).report_waits);
+    let refused = Input::Message { ticket: 9, topic: KEYRING_TOPIC.to_owned(), payload: vec![] };
+    let effects = world.handle(refused);
+    assert_eq!(held(&effects.report.unwrap()), Some(claims(ISSUED + 3).version));
+    assert!(!effects.report_waits);
+    // Nobody listens to a device without a line; its next one begins with a report.
+    world.handle(Input::Disconnected);
+    assert!(!told(&mut world, 4).report_waits);
+    let effects = world.handle(Input::Connected);
+    assert_eq!(held(&effects.report.unwrap()), Some(claims(ISSUED + 4).version));
 }
 
 #[test]

@@ -167,6 +167,9 @@ impl World {
         if let Some(order) = effects.order {
             self.obey(order);
         }
+        if effects.report_waits {
+            self.feed(Input::Speak);
+        }
     }
 
     pub(super) fn obey(&mut self, order: Order) {

@@ -260,6 +260,9 @@ impl Device {
                 self.waiting = Some(order);
             }
         }
+        if effects.report_waits {
+            self.feed(Input::Speak);
+        }
     }
 
     /// One round of the actuators' thread.
