@@ -6,7 +6,7 @@
 //! **Deliberately absent:** a shell. Nothing is quoted, split or expanded.
 
 use super::process::{self, Waited};
-use super::{Actuator, ActuatorError, Observation, Order};
+use super::{Actuator, ActuatorError, Environment, Observation, Order};
 use crate::config::HookConfig;
 use coterm_shared::enforcement::OperatingMode;
 use std::io::Read;
@@ -21,12 +21,12 @@ const MAX_ANSWER_BYTES: u64 = 256;
 pub(crate) struct Hook {
     config: HookConfig,
     /// The last order, so that `observe` sees the same environment as `set`.
-    environment: Vec<(&'static str, String)>,
+    environment: Environment,
 }
 
 impl Hook {
     pub(crate) fn new(config: HookConfig) -> Hook {
-        Hook { config, environment: Vec::new() }
+        Hook { config, environment: Environment::default() }
     }
 
     fn run(&self, verb: &'static str, mode: Option<OperatingMode>) -> Result<String, ActuatorError> {
@@ -88,7 +88,7 @@ impl Actuator for Hook {
     }
 
     fn set(&mut self, order: &Order) -> Result<(), ActuatorError> {
-        self.environment.clone_from(&order.environment);
+        self.environment = Environment::clone(&order.environment);
         self.run(SET, Some(order.mode)).map(drop)
     }
 }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn order(mode: OperatingMode) -> Order {
-        Order { mode, environment: vec![("COTERM_MODE", mode.name().to_owned())] }
+        Order { mode, environment: [("COTERM_MODE", mode.name().to_owned())].into() }
     }
 
     #[test]

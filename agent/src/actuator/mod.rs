@@ -25,6 +25,10 @@ use std::io;
 #[cfg(feature = "daemon")]
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Variables for hooks and workload; an order is handed on and compared more often than it is made.
+pub type Environment = Arc<[(&'static str, String)]>;
 
 /// What the device is to be, with what its own programs may want to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +36,7 @@ pub struct Order {
     /// The mode to drive the device to.
     pub mode: OperatingMode,
     /// `COTERM_…` variables for hooks and workload: state, reason, instants. Never secrets.
-    pub environment: Vec<(&'static str, String)>,
+    pub environment: Environment,
 }
 
 /// What an actuator sees.

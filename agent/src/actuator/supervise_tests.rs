@@ -4,7 +4,7 @@ use super::*;
 use coterm_shared::enforcement::OperatingMode;
 
 fn order(mode: OperatingMode) -> Order {
-    Order { mode, environment: vec![("COTERM_MODE", mode.name().to_owned())] }
+    Order { mode, environment: [("COTERM_MODE", mode.name().to_owned())].into() }
 }
 
 fn supervisor(dir: &Path, script: &str) -> Supervise {

@@ -147,7 +147,7 @@ mod tests {
         let at = Arc::new(Mutex::new(OperatingMode::Full));
         let device = Stubborn { at: Arc::clone(&at), failures: 2 };
         let mut worker = Worker::start(vec![Box::new(device)], Duration::from_millis(5)).unwrap();
-        let order = Order { mode: OperatingMode::ManagementLocked, environment: vec![] };
+        let order = Order { mode: OperatingMode::ManagementLocked, environment: [].into() };
         let serial = worker.order(order.clone());
         let first = worker.outcome().await.unwrap();
         assert_eq!((first.serial, first.order.clone()), (serial, order));

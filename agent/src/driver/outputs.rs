@@ -1,7 +1,7 @@
 //! What follows from the state: order, public state, request, report, and when to look again.
 
 use super::{Driver, Effects, Haste, LONGEST_WAIT, Outstanding};
-use crate::actuator::Order;
+use crate::actuator::{Environment, Order};
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::{
     Decision, EnforcementState, Facts, NextChange, OperatingMode, PublicState, Reason, Schedule, TimeSource,
@@ -69,11 +69,11 @@ impl<S: StateStore> Driver<S> {
         Some(order)
     }
 
-    fn environment(&self, decision: &Decision) -> Vec<(&'static str, String)> {
+    fn environment(&self, decision: &Decision) -> Environment {
         let at = |at: Option<Timestamp>| at.map(|at| at.to_string()).unwrap_or_default();
         let schedule = self.license.as_ref().map(|license| license.schedule).unwrap_or_default();
         let next = decision.next_change;
-        vec![
+        Environment::from([
             ("COTERM_DEVICE", self.identity.expected.device.to_string()),
             ("COTERM_MODE", decision.mode.name().to_owned()),
             ("COTERM_STATE", decision.state.name().to_owned()),
@@ -84,7 +84,7 @@ impl<S: StateStore> Driver<S> {
             ("COTERM_GRACE_BEGINS_AT", at(schedule.grace_begins_at)),
             ("COTERM_LOCK_AT", at(schedule.lock_at)),
             ("COTERM_STOP_AT", at(schedule.stop_at)),
-        ]
+        ])
     }
 
     /// The public state, if it says something new or its tick is old.
