@@ -25,6 +25,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 /// Devices looked at, and tokens issued in one transaction, before anything else gets its turn.
 const BATCH: usize = 500;
+/// The same for the first batch after a pause; each that follows is twice as large. The first devices of a fleet have their
+/// tokens while those of the last are still signed.
+const FIRST_BATCH: usize = 64;
 /// Things said that are written to the books in one transaction.
 const STATUS_BATCH: usize = 2_048;
 /// How long things said may wait to be written.
@@ -98,7 +101,7 @@ impl Engine {
                 _ = ticks.tick() => self.tick().await,
                 touched = self.ledger.changes() => self.touched(touched),
                 () = self.inbox.arrived() => self.heard(),
-                done = self.publisher.done() => self.sent(&done),
+                done = self.publisher.done() => done.iter().for_each(|done| self.sent(done)),
                 raised = self.documents.step() => {
                     if raised {
                         tracing::warn!(epoch = self.documents.epoch(), "the epoch was raised: every token is issued anew");
@@ -257,7 +260,10 @@ impl Engine {
             self.whole_next();
         }
         // Never of both: a device that is in both would get two tokens at once.
-        let mut batch = self.work.touched.take(BATCH);
+        let mut batch = self.work.touched.take();
+        if self.work.touched.is_empty() && self.work.whole.is_empty() {
+            self.work.touched.taken = 0;
+        }
         if batch.is_empty() {
             if self.work.swept.is_empty() {
                 self.sweep_next();
@@ -451,7 +457,7 @@ impl Engine {
         let settle = async {
             while !self.publisher.is_idle() {
                 let done = self.publisher.done().await;
-                self.sent(&done);
+                done.iter().for_each(|done| self.sent(done));
             }
         };
         // What is cut off here is found missing after the next start.
@@ -489,6 +495,8 @@ fn say_halted(device: &DeviceId) {
 struct DeviceQueue {
     order: VecDeque<DeviceId>,
     known: HashSet<DeviceId>,
+    /// The size of the last batch, nothing after a pause.
+    taken: usize,
 }
 
 impl DeviceQueue {
@@ -498,8 +506,9 @@ impl DeviceQueue {
         }
     }
 
-    fn take(&mut self, limit: usize) -> Vec<DeviceId> {
-        let taken: Vec<DeviceId> = self.order.drain(..limit.min(self.order.len())).collect();
+    fn take(&mut self) -> Vec<DeviceId> {
+        self.taken = self.taken.saturating_mul(2).clamp(FIRST_BATCH, BATCH);
+        let taken: Vec<DeviceId> = self.order.drain(..self.taken.min(self.order.len())).collect();
         taken.iter().for_each(|device| {
             self.known.remove(device);
         });

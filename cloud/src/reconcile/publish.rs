@@ -1,4 +1,7 @@
 //! Sends tokens: so many at once, each with a deadline, so that one slow device holds up nobody.
+//!
+//! A broker in this process takes a message without waiting for anybody. So each publish is begun where it is asked for, and
+//! becomes a task only if it has to wait: a whole fleet's tokens would cost as many tasks, and each its way back.
 
 use super::counters::Counters;
 use super::ports::{Ledger, Stored};
@@ -7,9 +10,15 @@ use coterm_shared::id::DeviceId;
 use coterm_shared::protocol::Topic;
 use coterm_shared::token::TokenVersion;
 use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::task::coop::unconstrained;
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 /// A token to send.
 #[derive(Debug)]
@@ -57,6 +66,8 @@ pub(super) struct Publisher {
     deadline: Duration,
     waiting: VecDeque<Job>,
     running: JoinSet<Done>,
+    /// Ended and not told yet.
+    ended: Vec<Done>,
 }
 
 impl Publisher {
@@ -68,8 +79,8 @@ impl Publisher {
         limit: usize,
         deadline: Duration,
     ) -> Publisher {
-        let (waiting, running) = (VecDeque::new(), JoinSet::new());
-        Publisher { broker, ledger, counters, retain, limit, deadline, waiting, running }
+        let (waiting, running, ended) = (VecDeque::new(), JoinSet::new(), Vec::new());
+        Publisher { broker, ledger, counters, retain, limit, deadline, waiting, running, ended }
     }
 
     /// Whether there are so many waiting that no more should be issued for now.
@@ -79,7 +90,7 @@ impl Publisher {
 
     /// Whether nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
+        self.waiting.is_empty() && self.running.is_empty() && self.ended.is_empty()
     }
 
     /// Sends now or as soon as others are done.
@@ -88,19 +99,20 @@ impl Publisher {
         self.fill();
     }
 
-    /// Waits for the end of one; never returns while nothing is under way. Dropping the future loses none.
-    pub(super) async fn done(&mut self) -> Done {
-        loop {
+    /// Waits until some have ended, one at least; never returns while nothing is under way. Dropping the future loses none.
+    pub(super) async fn done(&mut self) -> Vec<Done> {
+        while self.ended.is_empty() {
             match self.running.join_next().await {
                 Some(Ok(done)) => {
+                    self.ended.push(done);
                     self.fill();
-                    return done;
                 }
                 // A publish that panicked says nothing; the sweep finds the device again.
                 Some(Err(_)) => self.fill(),
                 None => std::future::pending().await,
             }
         }
+        std::mem::take(&mut self.ended)
     }
 
     fn fill(&mut self) {
@@ -109,27 +121,42 @@ impl Publisher {
             let (broker, ledger) = (Arc::clone(&self.broker), Arc::clone(&self.ledger));
             let (counters, deadline) = (Arc::clone(&self.counters), self.deadline);
             let retain = self.retain && job.keep;
-            self.running.spawn(async move {
-                let end = match tokio::time::timeout(deadline, send(&*broker, &*ledger, &counters, retain, &job)).await {
-                    Ok(Ok(())) => End::Taken,
-                    Ok(Err(NotSent::Outdated)) => {
-                        tracing::debug!(device = %job.device, "the token's key is gone; another is issued");
-                        End::Outdated
-                    }
-                    Ok(Err(NotSent::Failed(reason))) => {
-                        tracing::debug!(device = %job.device, reason, "token not delivered; tried again later");
-                        End::Failed
-                    }
-                    Err(_) => {
-                        tracing::debug!(device = %job.device, "token not taken in time; tried again later");
-                        End::Failed
-                    }
-                };
+            // Whether it has to wait is for the broker to say, not for the runtime, which wants others to have a turn.
+            let mut attempt = Box::pin(unconstrained(async move {
+                let sending = timeout(deadline, send(&*broker, &*ledger, &counters, retain, &job));
+                let end = ended(&job, sending.await);
                 if end == End::Failed {
                     counters.publish_failures.add(1);
                 }
                 Done { device: job.device, version: job.version, end }
-            });
+            }));
+            let mut nobody = Context::from_waker(Waker::noop());
+            match catch_unwind(AssertUnwindSafe(|| attempt.as_mut().poll(&mut nobody))) {
+                Ok(Poll::Ready(done)) => self.ended.push(done),
+                // As a task it is asked again, and waited for.
+                Ok(Poll::Pending) => drop(self.running.spawn(attempt)),
+                // As if the task had panicked.
+                Err(_) => {}
+            }
+        }
+    }
+}
+
+/// What became of a token, and why in the log.
+fn ended(job: &Job, sent: Result<Result<(), NotSent>, Elapsed>) -> End {
+    match sent {
+        Ok(Ok(())) => End::Taken,
+        Ok(Err(NotSent::Outdated)) => {
+            tracing::debug!(device = %job.device, "the token's key is gone; another is issued");
+            End::Outdated
+        }
+        Ok(Err(NotSent::Failed(reason))) => {
+            tracing::debug!(device = %job.device, reason, "token not delivered; tried again later");
+            End::Failed
+        }
+        Err(_) => {
+            tracing::debug!(device = %job.device, "token not taken in time; tried again later");
+            End::Failed
         }
     }
 }
