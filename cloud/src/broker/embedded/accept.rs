@@ -59,6 +59,7 @@ pub enum StartError {
 pub(super) struct Shared {
     config: EmbeddedConfig,
     acceptor: TlsAcceptor,
+    handshakes: Handle,
     gate: Arc<Gate>,
     pub(super) server_certificate: Arc<ServerCertificate>,
     pub(super) registry: Arc<Registry>,
@@ -73,11 +74,13 @@ impl Shared {
         revoked: Revoked,
         inbox: Arc<dyn Inbox>,
         owners: Arc<dyn Owners>,
+        handshakes: Handle,
     ) -> Result<Shared, StartError> {
         let (tls, server_certificate) =
             server_config(identity, client_authorities, Arc::clone(&config.time), config.allow_tls12)?;
         Ok(Shared {
             acceptor: TlsAcceptor::from(tls),
+            handshakes,
             gate: Gate::new(config.max_devices, config.max_pending, config.max_connections_per_address),
             server_certificate,
             registry: Arc::new(Registry::new(config.max_devices, revoked, inbox, owners)),
@@ -178,8 +181,14 @@ fn admit(
     };
     let shared = Arc::clone(shared);
     connections.spawn(async move {
+        // On threads of their own; a set ends what is in it when it is dropped.
+        let mut handshakes = JoinSet::new();
+        handshakes.spawn_on(shake_hands(Arc::clone(&shared), socket), &shared.handshakes);
         let handshake = tokio::select! {
-            handshake = shake_hands(&shared, socket) => handshake,
+            handshake = handshakes.join_next() => match handshake {
+                Some(Ok(handshake)) => handshake,
+                Some(Err(_)) | None => Err("the handshake crashed".to_owned()),
+            },
             () = asked_to_stop(&mut stop) => return,
         };
         let ended = match handshake {
@@ -195,7 +204,7 @@ fn admit(
     });
 }
 
-async fn shake_hands(shared: &Shared, socket: TcpStream) -> Result<TlsStream<TcpStream>, String> {
+async fn shake_hands(shared: Arc<Shared>, socket: TcpStream) -> Result<TlsStream<TcpStream>, String> {
     tune(&socket).map_err(|error| error.to_string())?;
     match timeout(shared.config.handshake_timeout, shared.acceptor.accept(socket)).await {
         Ok(Ok(stream)) => {

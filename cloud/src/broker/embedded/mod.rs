@@ -5,7 +5,7 @@
 //! the library sees a byte; the library then speaks MQTT on that one stream, and asks that one device's authoriser about
 //! everything. What devices send goes to the [`Inbox`] and is never routed to anybody. The library opens no listener.
 //! The daemon publishes in process. Connections live on threads of their own: when thousands of devices come back at once,
-//! their handshakes take every core for a while, and an operator's request must not stand in line behind them.
+//! their handshakes take what cores they get for a while, and an operator's request must not stand in line behind them.
 //! **Deliberately absent:** persistence. The books are the truth; tokens are not retained, because a report of what a device
 //! holds brings the right one; only the keyring is.
 
@@ -100,11 +100,14 @@ impl EmbeddedBroker {
         inbox: Arc<dyn Inbox>,
         owners: Arc<dyn Owners>,
     ) -> Result<EmbeddedBroker, StartError> {
-        let shared = Arc::new(Shared::new(config, identity, client_authorities, revoked, inbox, owners)?);
         let (stop, stop_seen) = watch::channel(false);
         let (stopped_set, stopped) = watch::channel(false);
         let threads = Threads::start()?;
-        let address = accept::listen(Arc::clone(&shared), threads.handle(), stop_seen, stopped_set).await?;
+        let handshakes = threads.handshakes();
+        let shared = Shared::new(config, identity, client_authorities, revoked, inbox, owners, handshakes)?;
+        let shared = Arc::new(shared);
+        let address =
+            accept::listen(Arc::clone(&shared), threads.connections(), stop_seen, stopped_set).await?;
         Ok(EmbeddedBroker { shared, address, stop, stopped, _threads: threads })
     }
 
