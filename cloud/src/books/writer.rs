@@ -453,7 +453,8 @@ impl<S: EventStore> Writer<S> {
                 drop(tx);
             }
             self.forgot_at = now;
-        } else if let Some(place) = self.swept.take() {
+        }
+        if let Some(place) = self.swept.take() {
             self.swept = self.forget_marks(Some(place), now)?;
         } else if now.since(self.swept_at) >= MARKS_EVERY {
             self.swept_at = now;
