@@ -214,7 +214,7 @@ impl<S: StateStore> Driver<S> {
                 }
             }
             Input::Ending => {
-                self.save_time(true);
+                self.save_now();
                 return effects;
             }
         }
@@ -243,8 +243,12 @@ impl<S: StateStore> Driver<S> {
         if mode_is_new {
             self.want_report(Haste::Soon);
         }
-        // Right after the start the last verdict comes first, and its tick in the round after.
-        if mode_is_new || self.order.is_some() {
+        let order_is_new = self.order.as_ref().is_none_or(|order| order.mode != decision.mode);
+        if mode_is_new && order_is_new {
+            // A mode is on disk before it is ordered, also if saving has just failed: it may work again.
+            self.save_now();
+        } else if mode_is_new || self.order.is_some() {
+            // Right after the start the last verdict comes first, and its tick in the round after.
             self.save_time(mode_is_new);
         }
         effects.order = self.new_order(&decision);

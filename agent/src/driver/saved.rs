@@ -225,13 +225,18 @@ impl<S: StateStore> Driver<S> {
         Ok(())
     }
 
-    /// Saves time and mode if they are due (or `now`), unless saving has just failed.
-    pub(super) fn save_time(&mut self, now: bool) {
+    /// Saves time and mode if they are due (or `due`), unless saving has just failed.
+    pub(super) fn save_time(&mut self, due: bool) {
         let resting = self.health.failures > 0 && self.reading.boot_secs < self.health.retry_boot_secs;
-        if (now || self.clock.tick_due() || self.health.failures > 0) && !resting {
-            // A failure is logged and reported in there; time goes on all the same (see the header of `driver`).
-            let _ = self.commit(self.candidate());
+        if (due || self.clock.tick_due() || self.health.failures > 0) && !resting {
+            self.save_now();
         }
+    }
+
+    /// Saves time and mode, whatever came of the last attempt.
+    pub(super) fn save_now(&mut self) {
+        // A failure is logged and reported in there; time goes on all the same (see the header of `driver`).
+        let _ = self.commit(self.candidate());
     }
 
     /// The outstanding nonce, if its answer could still prove anything.

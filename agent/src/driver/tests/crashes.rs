@@ -1,7 +1,7 @@
 //! Kills between any two steps, and disks that are full.
 
 use super::world::{KEYRING_TOPIC, TOKEN_TOPIC, World};
-use crate::driver::{Effects, Input};
+use crate::driver::{Effects, Input, StoredState};
 use crate::test_support::*;
 use coterm_shared::enforcement::OperatingMode::{self, Full, ManagementLocked, Stopped};
 
@@ -126,6 +126,26 @@ fn a_full_disk_is_no_way_out_of_a_lock() {
     assert_eq!(world.mode, Some(Full));
     world.pass(2000);
     assert_eq!(world.mode, Some(Stopped));
+}
+
+/// Enforcement §1: a disk that has room again has the mode before the device is ordered into it, also if the last attempt to
+/// save failed a moment before and the next one is not due.
+#[test]
+fn a_new_mode_is_on_disk_before_it_is_ordered_as_soon_as_there_is_room() {
+    for room_after in (0..1000).step_by(20) {
+        let mut world = World::connected();
+        world.token(token(&ending(ISSUED, ISSUED + 1000, ISSUED + 2000)));
+        world.disk.0.borrow_mut().full = true;
+        world.pass(room_after);
+        world.disk.0.borrow_mut().full = false;
+        world.pass(999 - room_after);
+        assert_eq!(world.mode, Some(Full));
+        world.pass(1);
+        assert_eq!(world.mode, Some(ManagementLocked));
+        let stored = world.disk.0.borrow().content.clone().unwrap();
+        let record = StoredState::read(&stored).unwrap().into_record();
+        assert_eq!(record.mode.map(|saved| saved.mode), Some(ManagementLocked), "after {room_after} s");
+    }
 }
 
 #[test]
