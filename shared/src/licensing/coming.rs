@@ -160,7 +160,9 @@ impl Coming {
         // Trials beyond the bound are told apart below: those shown are the earliest of all.
         let mut walked = 0_usize;
         let mut apart: Timers<GroupId> = Timers::default();
-        books.groups().for_each(|group| apart.set(group.id, apart_after(&books, group, now)));
+        for group in books.groups().filter(|group| is_apart(&books, group)) {
+            apart.set(group.id, Ladders::of(&books, group).next_after(now).map(|step| step.at));
+        }
         let next = |books: &Organization, apart: &Timers<GroupId>| {
             books.next_due().into_iter().chain(apart.next()).min().filter(|at| *at <= until)
         };
@@ -177,12 +179,13 @@ impl Coming {
                     .iter()
                     .skip(before)
                     .any(|one| one.kind == ComingKind::TermEnds && one.group == Some(id));
-                let group = decision.after.group(id);
-                if let Some(group) = group {
-                    found.extend(steps(&decision.after, group, at, ended));
+                let next = decision.after.group(id).and_then(|group| {
+                    let ladders = Ladders::of(&decision.after, group);
+                    found.extend(steps(&ladders, group, at, ended));
                     found.extend(reset(&books, group, at));
-                }
-                apart.set(id, group.and_then(|group| apart_after(&decision.after, group, at)));
+                    ladders.next_after(at).filter(|_| is_apart(&decision.after, group))
+                });
+                apart.set(id, next.map(|step| step.at));
             }
             walked = walked.saturating_add(found.len().saturating_sub(before));
             books = decision.after;
@@ -283,17 +286,16 @@ fn of_site(after: &Organization, site: SiteId, at: Timestamp) -> Option<Found> {
     })
 }
 
-/// The next step after `now` of devices that follow another clock than their group's own, whose next step alone is a date of
-/// the books. While a group is compliant nothing comes before that date, and then it is judged.
-fn apart_after(books: &Organization, group: &Group, now: Timestamp) -> Option<Timestamp> {
-    let apart = !group.assessment.is_compliant() && !Ladders::are_alike(books, group);
-    if apart { Ladders::of(books, group).next_after(now).map(|step| step.at) } else { None }
+/// Whether devices of a group may follow another clock than its own, whose next step alone is a date of the books. While it is
+/// compliant nothing comes before that date, and then it is judged.
+fn is_apart(books: &Organization, group: &Group) -> bool {
+    !group.assessment.is_compliant() && !Ladders::are_alike(books, group)
 }
 
 /// The steps that the ladders of a group's devices reach at `at`.
-fn steps(after: &Organization, group: &Group, at: Timestamp, term_ended: bool) -> Vec<Found> {
+fn steps(ladders: &Ladders, group: &Group, at: Timestamp, term_ended: bool) -> Vec<Found> {
     let (all, name) = (group.figures.active_devices, &group.name);
-    let steps = Ladders::of(after, group).steps().into_iter().filter(|step| step.at == at);
+    let steps = ladders.steps().into_iter().filter(|step| step.at == at);
     let found = steps.filter_map(|step| match step.state {
         EnforcementState::Licensed => None,
         // The end of the term says so already.
