@@ -49,10 +49,10 @@ const CLOCK_ACTOR: &str = "system:clock";
 struct Shown {
     /// The organizations that changed, and whether each was not there before.
     organizations: Vec<(Organization, bool)>,
-    /// The platform before and after.
-    before: Platform,
-    after: Platform,
+    /// What spans them, and whether it changed, and whether a freeze of everything did.
+    platform: Platform,
     platform_changed: bool,
+    freeze_changed: bool,
 }
 
 /// The single writer.
@@ -305,31 +305,32 @@ impl<S: EventStore> Writer<S> {
         let is_new = |id| !ledger.organizations.contains_key(id);
         let organizations =
             tail.organizations.iter().map(|(id, after)| (after.clone(), is_new(id))).collect();
-        let before = ledger.platform.clone();
         let platform_changed = tail.platform.is_some();
+        let freeze_changed =
+            tail.platform.as_ref().is_some_and(|after| after.freeze() != ledger.platform.freeze());
         ledger.take(tail);
-        Shown { organizations, before, after: ledger.platform.clone(), platform_changed }
+        Shown { organizations, platform: ledger.platform.clone(), platform_changed, freeze_changed }
     }
 
     /// Tells watches and snapshots of what readers see now; nobody waits for that.
     fn note(&mut self, shown: Shown, looked: &[Looked], now: Timestamp) {
         looked.iter().for_each(|looked| self.watches.told(looked, now));
-        let Shown { organizations, before, after, platform_changed } = shown;
+        let Shown { organizations, platform, platform_changed, freeze_changed } = shown;
         let retry_at = now.saturating_add(RETRY);
         for (organization, is_new) in organizations {
-            let under = organization.clone().under(after.freeze());
+            let under = organization.clone().under(platform.freeze());
             if is_new {
                 self.watches.add(&under, now);
             }
             self.watches.changed(&under, now, retry_at);
             self.snapshots.consider(Subject::Organization(organization));
         }
-        if after.freeze() != before.freeze() {
+        if freeze_changed {
             // Every date has moved: each is looked at once more, some with every tick (domain E6).
             self.shared.read(|ledger| self.watches.look_at_all(ledger.organizations.keys(), now));
         }
         if platform_changed {
-            self.snapshots.consider(Subject::Platform(after));
+            self.snapshots.consider(Subject::Platform(platform));
         }
     }
 
