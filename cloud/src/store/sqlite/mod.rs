@@ -16,7 +16,6 @@ pub use write::SqliteTransaction;
 
 use super::{EventStore, Result, StoreError};
 use heads::Heads;
-
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;

@@ -25,6 +25,12 @@ const INSERT_EVENT: &str =
 const WRITE_HEAD: &str = "INSERT INTO streams (stream, version, hash) VALUES ($1, $2, $3)
     ON CONFLICT (stream) DO UPDATE SET version = excluded.version, hash = excluded.hash";
 
+/// Writes where a stream ends; `write` is [`WRITE_HEAD`].
+fn write_head(write: &mut CachedStatement<'_>, stream: StreamId, head: Head) -> Result<()> {
+    write.execute((stream.as_bytes(), integer(head.version)?, head.hash))?;
+    Ok(())
+}
+
 /// A transaction on the SQLite file.
 pub struct SqliteTransaction<'a> {
     /// Kept at hand for all events of the transaction; it ends before the transaction does.
@@ -125,7 +131,7 @@ impl<'a> SqliteTransaction<'a> {
         let mut head = self.head(*stream)?;
         if head.version == 0 {
             // The log refers to its stream, which therefore comes first.
-            self.write_head(*stream, head)?;
+            write_head(&mut self.transaction.prepare_cached(WRITE_HEAD)?, *stream, head)?;
         }
         let insert = match &mut self.insert {
             Some(insert) => insert,
@@ -154,15 +160,6 @@ impl<'a> SqliteTransaction<'a> {
             ))?;
         }
         self.heads.insert(*stream, End { head, moved: true });
-        Ok(())
-    }
-
-    fn write_head(&self, stream: StreamId, head: Head) -> Result<()> {
-        self.transaction.prepare_cached(WRITE_HEAD)?.execute((
-            stream.as_bytes(),
-            integer(head.version)?,
-            head.hash,
-        ))?;
         Ok(())
     }
 
@@ -320,8 +317,8 @@ impl Transaction for SqliteTransaction<'_> {
     fn commit(mut self) -> Result<()> {
         self.insert = None;
         let mut write = self.transaction.prepare_cached(WRITE_HEAD)?;
-        for (stream, End { head, .. }) in self.heads.iter().filter(|(_, end)| end.moved) {
-            write.execute((stream.as_bytes(), integer(head.version)?, head.hash))?;
+        for (stream, end) in self.heads.iter().filter(|(_, end)| end.moved) {
+            write_head(&mut write, *stream, end.head)?;
         }
         drop(write);
         for (organization, last_seq) in &self.sequences {
