@@ -135,8 +135,7 @@ impl World {
         self.check(Invariant::NeverBack, !back, || format!("dev-{device} accepted {mark:?} after {best:?}"));
         let of = &mut self.devices[device];
         of.best = mark.or(best);
-        let earned = of.earned(now);
-        let mut earned = earned;
+        let mut earned = of.earned(now);
         let anew = of.known.epoch > 0 && (epoch.0 > of.known.epoch || epoch.2 > of.known.root);
         if anew {
             // A raised epoch begins time anew, and so does a keyring by other keys (token §3, §5).
@@ -147,7 +146,9 @@ impl World {
             && of.known.issue.as_ref() != Some(issue)
         {
             // A token that came with such a keyring may have been there a moment before it.
-            earned = if anew { earned } else { earned.max(issue.issued_at.as_secs()) };
+            if !anew {
+                earned = earned.max(issue.issued_at.as_secs());
+            }
             let lead = issue.issued_at.as_secs().saturating_sub(issue.truly_at);
             of.lead = of.lead.max(lead);
             if lead > 7_200 {
