@@ -5,7 +5,13 @@
 //! acknowledged is there, exactly once, and the chain holds. `COTERM_CRASHES` sets how often (default 25).
 
 // Helpers of a test fail like a test; clippy's own exemption ends at functions marked as one.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of it is a test"
+)]
 
 use coterm_cloud::books::{Books, Change, Idempotency, Mode, Request};
 use coterm_cloud::clock::SystemClock;

@@ -1,6 +1,12 @@
 //! The daemon's command line as an operator meets it: exit codes, one sentence for every fault, an orderly stop.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of it is a test"
+)]
 
 use std::fs;
 use std::net::TcpListener;

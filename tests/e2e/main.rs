@@ -1,7 +1,13 @@
 //! What a customer gets, tested as they get it: the real programs, real sockets, real files, real signals.
 
 // A test fails by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of it is a test"
+)]
 
 mod along;
 mod attacks;

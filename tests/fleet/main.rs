@@ -12,7 +12,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::float_arithmetic
+    clippy::float_arithmetic,
+    reason = "a tool that measures: what it cannot go on with ends it, and says where"
 )]
 
 mod agent;

@@ -1,7 +1,13 @@
 //! Every committed corpus file, and the hostile set, through the functions that are fuzzed; on stable, with `make test`.
 
 // A test fails by panicking.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "all of it is a test"
+)]
 #![allow(missing_docs)]
 
 mod targets;

@@ -16,7 +16,8 @@
     clippy::wildcard_enum_match_arm,
     clippy::float_arithmetic,
     missing_docs,
-    unreachable_pub
+    unreachable_pub,
+    reason = "a simulation that contradicts itself should stop; it is no part of the product"
 )]
 
 mod attacks;

@@ -8,7 +8,13 @@
 //! when it passes, the logs of everything involved are printed. **Deliberately absent:** mocks.
 
 // A harness may fail loudly: that is its purpose.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what tests are made of: one that cannot go on should stop, and say where"
+)]
 
 pub mod broker;
 pub mod citations;

@@ -8,7 +8,8 @@
     clippy::unwrap_used,
     clippy::float_arithmetic,
     clippy::disallowed_types,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    reason = "a bench that cannot go on should stop"
 )]
 
 mod access;

@@ -12,7 +12,8 @@
     clippy::panic,
     clippy::float_arithmetic,
     clippy::disallowed_types,
-    clippy::indexing_slicing
+    clippy::indexing_slicing,
+    reason = "a bench that cannot go on should stop"
 )]
 
 mod fleet;
