@@ -37,12 +37,13 @@ invariants! {
     Egress = 10 "no output that matters for egress is commanded: a class is never driven beyond its cap",
     Books = 11 "the books judge every group as a recount of its keys and devices does",
     Line = 12 "a broker that kicks is not hammered",
-    Held = 13 "what waits for the vendor is not done, and nobody approves what they asked for",
+    Held = 13 "what locks too many waits for the vendor and is not done, and nobody approves what they asked for",
     Frozen = 14 "no token issued under a freeze announces a further step before its own lease ends",
     Told = 15 "a token says what the books say when it is issued, and is sent to nobody else",
     Quiet = 16 "work follows change: no device is issued token after token",
     Grace = 17 "nothing gives grace back that was used, and it is not used up faster than time passes",
     Owed = 18 "a device that says what it lacks is sent it on the connection it has",
+    Paced = 19 "a pace spreads a lockout, the newest first, and nobody's day moves once it has begun",
 }
 
 impl std::fmt::Display for Invariant {

@@ -40,6 +40,7 @@ mod rng;
 #[cfg_attr(not(test), allow(dead_code, reason = "`plant.rs` and a test use what is not used here"))]
 mod rules;
 mod runner;
+mod safety;
 mod store;
 mod strikes;
 mod told;

@@ -8,13 +8,14 @@ use crate::invariants::Invariant;
 use crate::plan::Plan;
 use crate::recount;
 use crate::rng::Rng;
+use crate::safety::{self, Lately};
 use crate::store::{Db, locked};
 use crate::world::World;
 use coterm_cloud::books::{BooksError, Change, Committed, Idempotency, NewPart, Request};
 use coterm_shared::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use coterm_shared::licensing::{
-    ClaimMode, Command, FoundOrganization, NewDevice, OrderLine, Organization, PartRequest, PartTarget,
-    Scope, SettingsChange, SiteTarget,
+    ClaimMode, Command, FoundOrganization, Limits, NewDevice, OrderLine, Organization, PartRequest,
+    PartTarget, Scope, SettingsChange, SiteTarget,
 };
 use coterm_shared::platform::code::KeyCode;
 use coterm_shared::platform::{IssueKey, PlatformCommand};
@@ -55,6 +56,8 @@ pub struct Office {
     pub backups: Vec<Db>,
     /// The books as they were looked at last.
     pub looked: BTreeMap<OrganizationId, Look>,
+    /// What was done of late by the first cloud that put devices on the way to lock.
+    pub lately: Lately,
     /// Requests ever made.
     pub requests: u64,
     /// Refused by the rules.
@@ -78,6 +81,7 @@ impl Office {
             open: Vec::new(),
             backups: Vec::new(),
             looked: BTreeMap::new(),
+            lately: Lately::default(),
             requests: 0,
             refused: 0,
             rng: Rng::fork(plan.seed, "ids"),
@@ -88,6 +92,7 @@ impl Office {
     pub fn forget_after(&mut self, position: u64) {
         self.acknowledged.retain(|acknowledged| acknowledged.position <= position);
         self.looked.clear();
+        self.lately = Lately::default();
     }
 
     /// A number nobody has had.
@@ -192,7 +197,7 @@ impl World {
                     self.check(Invariant::Credit, verdict.is_ok(), || {
                         format!("{name}: {}", verdict.err().unwrap_or_default())
                     });
-                    self.look_at_held(&change, &before, &committed, after);
+                    self.look_at_held(node, &change, &before, &committed, after);
                 }
                 true
             }
@@ -228,6 +233,8 @@ impl World {
     /// What there is before the first device is switched on.
     pub fn found(&mut self) {
         let (grace, stop) = self.plan.ladder;
+        let limits = Limits { lockout_pace_min: Some(1), ..Limits::default() };
+        self.request(0, Change::Platform(PlatformCommand::SetLimits { limits }));
         for product in PRODUCTS {
             self.request(
                 0,
@@ -246,6 +253,7 @@ impl World {
                 countdown_secs: Some(Seconds(self.plan.sweep / 1_000 * 8)),
                 hold_devices: self.plan.hold.map(|(devices, _)| devices),
                 hold_share_percent: self.plan.hold.map(|(_, share)| share),
+                lockout_pace: self.plan.pace,
                 ..SettingsChange::default()
             };
             self.request(
@@ -420,7 +428,9 @@ impl World {
                 let settings =
                     SettingsChange { grace_secs: Some(Seconds(grace)), ..SettingsChange::default() };
                 let command = if dice.chance(500) {
-                    Command::ChangeSettings(settings)
+                    // A pace is the organization's; 0 is none.
+                    let lockout_pace = dice.chance(500).then(|| dice.below(4));
+                    Command::ChangeSettings(SettingsChange { lockout_pace, ..settings })
                 } else {
                     Command::ChangeGroupSettings { id: group, settings }
                 };
@@ -513,6 +523,8 @@ impl World {
         for organization in self.operators.organizations {
             let Some(node) = &self.nodes[0] else { return };
             let at = node.now();
+            // A freeze of everything puts steps off, also when it is over.
+            let frozen = node.books.platform().freeze().is_some();
             let Some(books) = node.books.present(organization, at) else { continue };
             let verdict = recount::overdue(&books, at);
             if let Err(what) = verdict {
@@ -525,9 +537,19 @@ impl World {
             let look = Look { books, at };
             let verdict = recount::groups(&look.books);
             self.check(Invariant::Books, verdict.is_ok(), || verdict.err().unwrap_or_default());
+            if !frozen {
+                let verdict = safety::trials(&look.books);
+                self.check(Invariant::Books, verdict.is_ok(), || verdict.err().unwrap_or_default());
+                let verdict = safety::paced(&look.books);
+                self.check(Invariant::Paced, verdict.is_ok(), || verdict.err().unwrap_or_default());
+            }
             if let Some(known) = self.operators.looked.insert(organization, look.clone()) {
                 let verdict = grace::between(&known, &look);
                 self.check(Invariant::Grace, verdict.is_ok(), || verdict.err().unwrap_or_default());
+                if !frozen {
+                    let verdict = safety::stood(&known, &look);
+                    self.check(Invariant::Paced, verdict.is_ok(), || verdict.err().unwrap_or_default());
+                }
             }
         }
     }

@@ -83,6 +83,8 @@ pub struct Plan {
     pub ladder: (u64, u64),
     /// How many devices, and which share of them in percent, one operation may put on the way to lock, if not the default.
     pub hold: Option<(u64, u64)>,
+    /// How many devices of a group lock a day, if not all at once.
+    pub pace: Option<u64>,
     /// The longest time between persisted ticks on devices, in seconds.
     pub longest_tick_secs: u64,
     /// For how long a wall clock must be steady to be adopted, in seconds.
@@ -128,6 +130,10 @@ impl Plan {
             offline_secs: hours(&mut rng, 48, 120),
             ladder,
             hold: rng.chance(600).then(|| (rng.range(1, 3), rng.range(1, 20))),
+            pace: {
+                let mut rng = Rng::fork(seed, "pace");
+                rng.chance(400).then(|| rng.range(1, 3))
+            },
             longest_tick_secs: *rng.pick(&[600, 3_600, 3_600, 7_200]),
             steady_secs: hours(&mut rng, 6, 24),
             observe: rng.range(2, 8) * HOUR,

@@ -198,4 +198,67 @@ pub const RULES: &[Rule] = &[
                  .then_some(Finding::OverCapacity { product, shortfall })",
         }],
     },
+    Rule {
+        code: "hold-ignored",
+        sentence: "an operation that locks too many is done at once",
+        edits: &[Edit {
+            file: "shared/src/licensing/safety/lockout.rs",
+            from: "pub const fn needs_approval(&self) -> bool {",
+            to: "pub fn needs_approval(&self) -> bool {\n        \
+                 if crate::planted::is(\"hold-ignored\") {\n            return false;\n        }",
+        }],
+    },
+    Rule {
+        code: "slices-unseen",
+        sentence: "what was done in many small operations is not added up",
+        edits: &[Edit {
+            file: "shared/src/licensing/safety/held.rs",
+            from: "let since = now.saturating_sub(WINDOW);\n        self.lately.range",
+            to: "let since = now.saturating_sub(WINDOW);\n        \
+                 let since = if crate::planted::is(\"slices-unseen\") { Timestamp::MAX } else { since };\n        \
+                 self.lately.range",
+        }],
+    },
+    Rule {
+        code: "pace-forgotten",
+        sentence: "all devices of a group lock on the first day of its pace",
+        edits: &[Edit {
+            file: "shared/src/licensing/safety/pace.rs",
+            from: "u64::try_from(self.starts.partition_point(newer)).unwrap_or(u64::MAX)",
+            to: "if crate::planted::is(\"pace-forgotten\") {\n            \
+                 return 0;\n        }\n        \
+                 u64::try_from(self.starts.partition_point(newer)).unwrap_or(u64::MAX)",
+        }],
+    },
+    Rule {
+        code: "pace-moves",
+        sentence: "who comes or goes moves the days of others when their ladder has begun",
+        edits: &[Edit {
+            file: "shared/src/licensing/safety/pace.rs",
+            from: "if assessment.clocks.is_running() {\n            return assessment.tranches.clone();",
+            to: "if assessment.clocks.is_running() && !crate::planted::is(\"pace-moves\") {\n            \
+                 return assessment.tranches.clone();",
+        }],
+    },
+    Rule {
+        code: "trial-endless",
+        sentence: "a trial that ended locks nothing",
+        edits: &[Edit {
+            file: "shared/src/licensing/wanted.rs",
+            from: "(home()?, Vec::from([Finding::TrialEnded]), trial.schedule)",
+            to: "match crate::planted::is(\"trial-endless\") {\n                \
+                 true => (home()?, Vec::from([Finding::TrialEnded]), Schedule::NEVER),\n                \
+                 false => (home()?, Vec::from([Finding::TrialEnded]), trial.schedule),\n            }",
+        }],
+    },
+    Rule {
+        code: "trial-counted",
+        sentence: "a device on trial uses licenses",
+        edits: &[Edit {
+            file: "shared/src/licensing/device.rs",
+            from: "pub const fn consumes(&self) -> bool {\n        match self.state {",
+            to: "pub fn consumes(&self) -> bool {\n        match self.state {\n            \
+                 DeviceState::Trial(_) if crate::planted::is(\"trial-counted\") => true,",
+        }],
+    },
 ];

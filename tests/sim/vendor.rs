@@ -6,6 +6,7 @@ use crate::operator::{ADA, Acknowledged, id, new_device};
 use crate::planted::Planted;
 use crate::recount;
 use crate::rng::Rng;
+use crate::safety;
 use crate::store::locked;
 use crate::world::World;
 use coterm_cloud::books::{Change, Committed, ImportFile};
@@ -26,7 +27,7 @@ fn actor(id: &str) -> Actor {
 /// Who decides on what others asked for.
 const BOB: &str = "user:bob";
 
-fn safety(command: SafetyCommand) -> Command {
+fn of_safety(command: SafetyCommand) -> Command {
     Command::Safety(command)
 }
 
@@ -34,6 +35,7 @@ impl World {
     /// What was just answered, against what may be done without a second person (E6).
     pub fn look_at_held(
         &mut self,
+        node: usize,
         change: &Change,
         before: &Organization,
         committed: &Committed,
@@ -43,6 +45,27 @@ impl World {
             self.note(&[33], || format!("{} waits for the vendor", held.operation.operation));
             self.check(Invariant::Held, recount::same(before, after), || {
                 format!("{} waits for the vendor and was done: {change:?}", held.operation.operation)
+            });
+            return;
+        }
+        let platform = match &self.nodes[node] {
+            Some(node) => node.books.platform(),
+            None => return,
+        };
+        let under = |of: &Organization| of.clone().under(platform.freeze());
+        let (before, after) = (under(before), under(after));
+        // What is approved, or ends a freeze, locks whom it locks; what one cloud did the other does not know at once.
+        let decided = matches!(change, Change::Organization { command: Command::Safety(_), .. });
+        if node == 0 && !decided {
+            let verdict = self.operators.lately.done(&before, &after, committed.at);
+            self.check(Invariant::Held, verdict.is_ok(), || {
+                format!("{change:?}: {}", verdict.err().unwrap_or_default())
+            });
+        }
+        if platform.freeze().is_none() {
+            let verdict = safety::begun(&before, &after);
+            self.check(Invariant::Paced, verdict.is_ok(), || {
+                format!("{change:?}: {}", verdict.err().unwrap_or_default())
             });
         }
     }
@@ -64,7 +87,7 @@ impl World {
             2 => self.import(node, organization, of, dice),
             3 if frozen => self.unfreeze(node, organization),
             3 => {
-                self.command(node, organization, safety(SafetyCommand::Freeze { by: actor(BOB) }));
+                self.command(node, organization, of_safety(SafetyCommand::Freeze { by: actor(BOB) }));
             }
             4 => self.freeze_everything(node, dice.chance(300)),
             _ => self.decide(node, organization, of, dice),
@@ -87,21 +110,21 @@ impl World {
             0..=2 => {
                 let by = actor(BOB);
                 let approve = SafetyCommand::Approve { held, by, made_by: Vec::new() };
-                self.command(node, organization, safety(approve));
+                self.command(node, organization, of_safety(approve));
             }
             3 => {
                 // Whoever asked tries to approve it, under whatever name the shell gives them.
                 let new = self.plan.has(Planted::SelfApproval);
                 let by = actor(if new { "session:17" } else { &asked_by });
                 let approve = SafetyCommand::Approve { held, by, made_by: Vec::new() };
-                let done = self.command(node, organization, safety(approve));
+                let done = self.command(node, organization, of_safety(approve));
                 self.check(Invariant::Held, !done, || format!("{asked_by} approved what they had asked for"));
             }
             4 => {
-                self.command(node, organization, safety(SafetyCommand::Reject { held, by: actor(BOB) }));
+                self.command(node, organization, of_safety(SafetyCommand::Reject { held, by: actor(BOB) }));
             }
             _ => {
-                self.command(node, organization, safety(SafetyCommand::Withdraw { held, by: actor(ADA) }));
+                self.command(node, organization, of_safety(SafetyCommand::Withdraw { held, by: actor(ADA) }));
             }
         }
     }
@@ -111,7 +134,7 @@ impl World {
         self.command(
             node,
             organization,
-            safety(SafetyCommand::Unfreeze { by: actor(BOB), lease_secs, announced: None }),
+            of_safety(SafetyCommand::Unfreeze { by: actor(BOB), lease_secs, announced: None }),
         );
     }
 

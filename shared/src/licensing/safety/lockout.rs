@@ -2,7 +2,8 @@
 //!
 //! **Method.** Every device in use that may be worse off is asked what it should hold, before and after, by the very
 //! function its token is made by. Terms that end as announced are in both and cancel out, as does all that was due before
-//! the command. A group whose ladder gets no worse is not visited, so a claim into a large group costs what it cost.
+//! the command. A group whose ladder gets no worse is not visited, so a claim into a large group costs what it cost; whom a
+//! pace brings a day closer because a newer device went was on the way before.
 //! **Deliberately absent:** devices that the command itself retires, replaces or claims: they are named one by one.
 
 use crate::enforcement::Schedule;

@@ -1,0 +1,198 @@
+//! Who is put on the way to lock, and on which day a lockout comes to whom: seen from outside (domain E6, G8).
+//!
+//! **Problem.** That an operation waits for the vendor shows nothing done; that one which should have waited did not, only a
+//! second count shows. The same holds for a pace: a device does what its token announces, on whatever day that is.
+//! **Method.** Whatever was done is measured again by what devices were to hold before and after it, never more strictly
+//! than the rules do; days are counted by the dates that the devices of a group have. **Deliberately absent:** groups in which
+//! devices follow clocks of their own, a shortfall hits only some, or there was a freeze: who locks first there is no question
+//! of a pace alone.
+
+use crate::grace::Look;
+use coterm_shared::id::OrganizationId;
+use coterm_shared::licensing::{
+    CauseClock, Device, DeviceState, Group, Organization, Scope, Tranches, Wants,
+};
+use coterm_shared::time::{DAY_SECS, Seconds, Timestamp};
+use std::collections::BTreeMap;
+
+/// A lock this far ahead is none yet.
+const NEAR: Seconds = Seconds(90 * DAY_SECS);
+const DAY: Seconds = Seconds(DAY_SECS);
+/// What was counted counts for a day, and by the hour: one hour less of it is certain.
+const CERTAINLY_LATELY: u64 = 23 * 3_600;
+
+/// What was done of late that put devices on the way to lock, by organization.
+#[derive(Debug, Default)]
+pub struct Lately(BTreeMap<OrganizationId, Vec<(Timestamp, u64)>>);
+
+impl Lately {
+    /// Looks at an operation that was done without anybody's approval.
+    ///
+    /// # Errors
+    /// It had to wait.
+    pub fn done(&mut self, before: &Organization, after: &Organization, at: Timestamp) -> Result<(), String> {
+        let devices = newly(before, after, at);
+        let of = self.0.entry(before.id()).or_default();
+        of.retain(|(then, _)| *then <= at && at.since(*then).0 < CERTAINLY_LATELY);
+        let lately: u64 = of.iter().map(|(_, devices)| devices).sum();
+        of.push((at, devices));
+        let in_use = before.devices().filter(|device| device.is_active()).count() as u64;
+        let (allowed, share) = (before.settings().hold_devices, before.settings().hold_share_percent);
+        let all = devices + lately;
+        if devices > 0 && all > allowed && all * 100 > in_use * share {
+            return Err(format!(
+                "{devices} devices and {lately} lately, of {in_use}, lock by what did not wait; \
+                 {allowed} may, or {share} %"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Devices in use before and after that are to lock, and were not to before or at least a day later.
+fn newly(before: &Organization, after: &Organization, at: Timestamp) -> u64 {
+    let (mut old, mut new) = (Wants::of(before), Wants::of(after));
+    let both = before.devices().filter(|device| device.is_active());
+    let both = both.filter(|device| after.device(&device.id).is_some_and(Device::is_active));
+    let worse = both.filter(|device| {
+        let (Some(old), Some(new)) = (old.wanted(&device.id), new.wanted(&device.id)) else { return false };
+        let Some(lock_at) = new.schedule.lock_at else { return false };
+        let near = lock_at <= at.saturating_add(NEAR);
+        // A pace brings those who stay a day closer when somebody newer goes: their ladder is the one it was.
+        let same = old.schedule.grace_begins_at == new.schedule.grace_begins_at && is_paced(before, device);
+        let earlier = |old: Timestamp| !same && old > at && lock_at.saturating_add(DAY) <= old;
+        near && old.schedule.lock_at.is_none_or(earlier)
+    });
+    worse.count() as u64
+}
+
+/// Whether the devices of the group that a device is in lock on different days.
+fn is_paced(books: &Organization, device: &Device) -> bool {
+    let group = books.group_of_site(device.site).and_then(|id| books.group(id));
+    group.is_some_and(|group| {
+        books.settings_of(group).lockout_pace.is_some() || group.assessment.tranches.is_some()
+    })
+}
+
+/// Whether the clocks of a group alone say when its devices lock, all of them on their first run.
+fn is_plain(books: &Organization, group: &Group) -> bool {
+    let clocks = group.assessment.clocks;
+    let first = |clock: CauseClock| match clock {
+        CauseClock::Fresh => true,
+        CauseClock::Running(run) => run.spent_before_secs == Seconds::ZERO,
+        CauseClock::Paused(_) => false,
+    };
+    group.assessment.carried.is_empty()
+        && books.settings_of(group).scope == Scope::Group
+        && first(clocks.expiry)
+        && first(clocks.capacity)
+        && books.freeze().is_none()
+}
+
+/// The devices of a group that count, and when each locks, the newest first.
+fn locks<'a>(books: &'a Organization, group: &Group) -> Vec<(&'a Device, Option<Timestamp>)> {
+    let mut wants = Wants::of(books);
+    let counts = books.devices_in_group(group.id).filter(|device| device.state == DeviceState::Active);
+    let mut locks: Vec<_> = counts
+        .map(|device| (device, wants.wanted(&device.id).and_then(|wanted| wanted.schedule.lock_at)))
+        .collect();
+    locks.sort_by(|(a, _), (b, _)| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
+    locks
+}
+
+/// Whether the devices that are in a group lock so many a day, the newest first; for books in which its ladder has not begun,
+/// or has just begun.
+fn spread(books: &Organization, group: &Group, per_day: u64) -> Result<(), String> {
+    let locks = locks(books, group);
+    let mut a_day: BTreeMap<Timestamp, u64> = BTreeMap::new();
+    for at in locks.iter().filter_map(|(_, at)| *at) {
+        *a_day.entry(at).or_default() += 1;
+    }
+    if let Some((at, many)) = a_day.iter().find(|(_, many)| **many > per_day) {
+        return Err(format!("{many} devices lock at {at}, by a pace of {per_day} a day"));
+    }
+    if !locks.is_sorted_by(|(_, newer), (_, older)| newer <= older) {
+        return Err(format!("an older device locks before a newer one: {locks:?}"));
+    }
+    Ok(())
+}
+
+/// The pace of every group whose ladder is ahead (domain E6).
+///
+/// # Errors
+/// More devices lock on a day than the pace says, or an older one before a newer one.
+pub fn paced(books: &Organization) -> Result<(), String> {
+    let ahead =
+        books.groups().filter(|group| is_plain(books, group) && !group.assessment.clocks.is_running());
+    for group in ahead {
+        if let Some(per_day) = books.settings_of(group).lockout_pace {
+            spread(books, group, per_day).map_err(|what| format!("group {}: {what}", group.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// The same of every group whose ladder a change has just begun.
+///
+/// # Errors
+/// As those of [`paced`].
+pub fn begun(before: &Organization, after: &Organization) -> Result<(), String> {
+    let running = |group: &Group| group.assessment.clocks.is_running();
+    for group in after.groups().filter(|group| running(group) && is_plain(after, group)) {
+        let new = before.group(group.id).is_none_or(|old| !running(old));
+        if let Some(per_day) = after.settings_of(group).lockout_pace.filter(|_| new) {
+            let kept = group.assessment.tranches.as_ref().map(|tranches: &Tranches| tranches.per_day);
+            if kept != Some(per_day) {
+                return Err(format!("group {}: {kept:?} a day, not {per_day}", group.name));
+            }
+            spread(after, group, per_day).map_err(|what| format!("group {}: {what}", group.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether whoever was to lock at an instant still is, where the same clocks run as before (domain E3, E6).
+///
+/// # Errors
+/// Somebody's day moved.
+pub fn stood(before: &Look, after: &Look) -> Result<(), String> {
+    if after.at < before.at || after.books.version() < before.books.version() {
+        return Ok(());
+    }
+    for group in after.books.groups().filter(|group| is_plain(&after.books, group)) {
+        let Some(old) = before.books.group(group.id).filter(|old| is_plain(&before.books, old)) else {
+            continue;
+        };
+        let (was, is) = (&old.assessment, &group.assessment);
+        if !is.clocks.is_running() || (was.clocks, was.ahead) != (is.clocks, is.ahead) {
+            continue;
+        }
+        let known: BTreeMap<_, _> =
+            locks(&before.books, old).into_iter().map(|(device, at)| (&device.id, at)).collect();
+        for (device, at) in locks(&after.books, group) {
+            if let Some(known) = known.get(&device.id).filter(|known| **known != at) {
+                let what = format!("{} was to lock at {known:?} and now at {at:?}", device.id);
+                return Err(format!("group {}: {what}", group.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether devices on trial lock when their trial says, and no earlier than a grace after its end (domain G8).
+///
+/// # Errors
+/// One locks at another time.
+pub fn trials(books: &Organization) -> Result<(), String> {
+    for device in books.devices() {
+        let DeviceState::Trial(trial) = &device.state else { continue };
+        let wanted = books.wanted(&device.id).map(|wanted| wanted.schedule);
+        if wanted != Some(trial.schedule) && books.freeze().is_none() {
+            return Err(format!("{} is on trial with {trial:?} and is told {wanted:?}", device.id));
+        }
+        if trial.schedule.lock_at.is_none_or(|lock_at| lock_at < trial.ends_at) {
+            return Err(format!("{} is on trial and never locks, or before its end: {trial:?}", device.id));
+        }
+    }
+    Ok(())
+}
