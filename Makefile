@@ -22,6 +22,7 @@ help:
 	@echo "make explore ROUNDS=20 times the tests over random histories and inputs, with new seeds each time"
 	@echo "make bench   what things cost beside their floors, measured in one run (minutes; wants a quiet machine)"
 	@echo "make sim     the simulated fleet: SEEDS=2000 schedules of a week with faults of every kind, from FIRST=1 on"
+	@echo "             RECORD=FILE enters them in a record, and goes on where that was left"
 	@echo "make replay  one failed schedule again, bit for bit: FILE=target/sim-failures/SEED.json"
 	@echo "make planted whether the simulated fleet finds the bugs that are put in on purpose, within SEEDS=1000 schedules"
 	@echo "make kills   cloud and agents under kill -9, KILLS=1000 times at moments of SEED=1, and what was acknowledged kept"
@@ -89,7 +90,8 @@ SIM_RUN = $(CARGO) run --quiet --locked --profile sim
 SIM = $(SIM_RUN) -p coterm-sim --
 sim: SEEDS ?= 2000
 sim:
-	$(SIM) --seeds $(SEEDS) --first $(FIRST)
+	SIM_SOURCES=$$(git describe --always --dirty 2>/dev/null) \
+		$(SIM) --seeds $(SEEDS) --first $(FIRST) $(if $(RECORD),--record $(RECORD))
 
 replay:
 	$(SIM) --replay $(FILE)

@@ -1,9 +1,10 @@
 //! Looks for planted bugs: one after the other, each in schedule after schedule until one finds it.
 
+use crate::campaign::cores;
 use crate::invariants::Violation;
 use crate::plan::Plan;
 use crate::planted::{self, Planted};
-use crate::runner::{cores, with};
+use crate::runner::with;
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::Mutex;

@@ -21,6 +21,7 @@
 )]
 
 mod attacks;
+mod campaign;
 mod cloud;
 mod device;
 mod disk;

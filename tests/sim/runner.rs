@@ -1,10 +1,11 @@
 //! Runs schedules: many, one again, or one made smaller; and says what they came to.
 
+use crate::campaign::{self, Totals, table};
 use crate::cloud::{Air, Machine};
 use crate::device::{Device, truth};
 use crate::faults::{Fault, Struck};
 use crate::hunt::hunt;
-use crate::invariants::{Exercised, Invariant, Violation};
+use crate::invariants::{Exercised, Violation};
 use crate::net::Hub;
 use crate::operator::Office as Operators;
 use crate::plan::{HOUR, MINUTE, Plan};
@@ -16,9 +17,8 @@ use crate::world::{Event, World};
 use coterm_shared::time::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -181,74 +181,6 @@ fn write(seed: u64, without: &BTreeSet<Fault>) -> PathBuf {
     file
 }
 
-/// What many schedules came to.
-#[derive(Debug, Default)]
-struct Totals {
-    struck: Struck,
-    exercised: Exercised,
-    runs: u64,
-    events: u64,
-    requests: (u64, u64),
-    issued: u64,
-    failed: Vec<(u64, Violation)>,
-}
-
-/// How many schedules run at a time: `SIM_THREADS`, or one on each core.
-pub fn cores() -> usize {
-    let asked = std::env::var("SIM_THREADS").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-}
-
-/// Runs the seeds from `first` on, on all cores.
-fn many(first: u64, seeds: u64, stop: bool) -> Totals {
-    let totals = Mutex::new(Totals::default());
-    let next = AtomicU64::new(first);
-    let stopped = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..cores() {
-            scope.spawn(|| {
-                let none = BTreeSet::new();
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= first + seeds || stopped.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let run = run(seed, &none, false);
-                    let mut totals = totals.lock().expect("whole");
-                    totals.struck.add(&run.struck);
-                    totals.exercised.add(&run.exercised);
-                    totals.runs += 1;
-                    totals.events += run.events;
-                    totals.requests.0 += run.requests.0;
-                    totals.requests.1 += run.requests.1;
-                    totals.issued += run.issued as u64;
-                    if let Some(violation) = run.violation {
-                        eprintln!(
-                            "seed {seed}: invariant {} at {} ms: {}",
-                            violation.invariant, violation.at, violation.what
-                        );
-                        totals.failed.push((seed, violation));
-                        stopped.store(stop && totals.failed.len() >= 20, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    totals.into_inner().expect("whole")
-}
-
-fn table(totals: &Totals) {
-    println!("\n| Fault | struck | each schedule |\n|---|---:|---:|");
-    for fault in Fault::ALL {
-        let struck = totals.struck.of(*fault);
-        println!("| {} | {struck} | {:.2} |", fault.name(), struck as f64 / totals.runs.max(1) as f64);
-    }
-    println!("\n| Invariant | looked at |\n|---|---:|");
-    for invariant in Invariant::ALL {
-        println!("| {invariant} | {} |", totals.exercised.of(*invariant));
-    }
-}
-
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::args()
         .skip_while(|argument| argument != name)
@@ -257,7 +189,7 @@ fn number(name: &str, otherwise: u64) -> u64 {
         .unwrap_or(otherwise)
 }
 
-/// `--seeds N --first K`, `--planted [--bugs NAME,NAME]`, `--replay FILE`, `--trace SEED`.
+/// `--seeds N --first K [--record FILE]`, `--planted [--bugs NAME,NAME]`, `--replay FILE`, `--trace SEED`.
 pub fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(file) = arguments.iter().skip_while(|argument| *argument != "--replay").nth(1) {
@@ -274,8 +206,11 @@ pub fn main() -> ExitCode {
     if arguments.iter().any(|argument| argument == "--planted") {
         return hunt(first, seeds);
     }
+    if let Some(file) = arguments.iter().skip_while(|argument| *argument != "--record").nth(1) {
+        return record(Path::new(file), first, seeds);
+    }
     let began = Instant::now();
-    let totals = many(first, seeds, true);
+    let totals = Totals::of(first, seeds);
     table(&totals);
     println!(
         "\n{} schedules from seed {first}, {} events, {} requests ({} refused), {} tokens, {} failed, {:.1} s",
@@ -287,6 +222,33 @@ pub fn main() -> ExitCode {
         totals.failed.len(),
         began.elapsed().as_secs_f64()
     );
+    keep(&totals);
+    // A fault that never strikes tests nothing.
+    let idle = totals.idle();
+    if seeds >= 500 && totals.failed.is_empty() && !idle.is_empty() {
+        println!("never struck: {}", idle.join(", "));
+        return ExitCode::FAILURE;
+    }
+    if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs what a record has not yet, and says what all of it came to.
+fn record(file: &Path, first: u64, seeds: u64) -> ExitCode {
+    match campaign::recorded(file, first, seeds) {
+        Ok((record, last)) => {
+            println!("{record}");
+            keep(&last);
+            if last.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Keeps a few of the failed schedules in files.
+fn keep(totals: &Totals) {
     for (seed, violation) in totals.failed.iter().take(3) {
         let without = if std::env::var_os("SIM_SHRINK").is_some() {
             smaller(*seed, violation)
@@ -295,14 +257,6 @@ pub fn main() -> ExitCode {
         };
         println!("make replay FILE={}", write(*seed, &without).display());
     }
-    // A fault that never strikes tests nothing.
-    let idle: Vec<&str> =
-        Fault::ALL.iter().filter(|fault| totals.struck.of(**fault) == 0).map(|fault| fault.name()).collect();
-    if seeds >= 500 && totals.failed.is_empty() && !idle.is_empty() {
-        println!("never struck: {}", idle.join(", "));
-        return ExitCode::FAILURE;
-    }
-    if totals.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// What the programs log of it goes to standard error, if `RUST_LOG` asks for it.
@@ -365,7 +319,7 @@ mod tests {
     /// R2: every bug of a rule is put into words that are in the sources, once.
     #[test]
     fn r2_planted_rules_are_where_they_are_said_to_be() {
-        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let edits = RULES.iter().flat_map(|rule| rule.edits).chain(SWITCH);
         for edit in edits {
             let text = std::fs::read_to_string(root.join(edit.file)).unwrap();

@@ -1,0 +1,264 @@
+//! Many schedules, what they came to together, and a record of them that goes on where it was left.
+//!
+//! **Problem.** A million schedules take days, and a machine has them for hours at a time. **Method.** They are run in
+//! blocks; after each the record, one file, is replaced by one that has the block in it, and the next run begins behind the
+//! last block. Which sources ran which seeds is part of the record. **Deliberately absent:** seeds that ran twice, or one
+//! that was left out: a block that was not finished is run again from its start.
+
+use crate::faults::{Fault, Struck};
+use crate::invariants::{Exercised, Invariant, Violation};
+use crate::runner::run;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+/// Schedules in a block of a record.
+const BLOCK: u64 = 500;
+/// With so many failed schedules there is enough to mend.
+const ENOUGH: usize = 20;
+
+/// What many schedules came to.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// How often each fault struck.
+    pub struck: Struck,
+    /// How often each invariant was looked at.
+    pub exercised: Exercised,
+    /// Schedules.
+    pub runs: u64,
+    /// Events.
+    pub events: u64,
+    /// Requests of operators, and those of them that were refused.
+    pub requests: (u64, u64),
+    /// Tokens.
+    pub issued: u64,
+    /// What was broken, and in which schedule.
+    pub failed: Vec<(u64, Violation)>,
+}
+
+/// How many schedules run at a time: `SIM_THREADS`, or one on each core.
+pub fn cores() -> usize {
+    let asked = std::env::var("SIM_THREADS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
+impl Totals {
+    /// Runs the seeds from `first` on, on all cores; not all of them once many have failed.
+    pub fn of(first: u64, seeds: u64) -> Totals {
+        let totals = Mutex::new(Totals::default());
+        let next = AtomicU64::new(first);
+        let stopped = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..cores() {
+                scope.spawn(|| {
+                    let none = BTreeSet::new();
+                    loop {
+                        let seed = next.fetch_add(1, Ordering::Relaxed);
+                        if seed >= first + seeds || stopped.load(Ordering::Relaxed) {
+                            return;
+                        }
+                        let run = run(seed, &none, false);
+                        let mut totals = totals.lock().expect("whole");
+                        totals.struck.add(&run.struck);
+                        totals.exercised.add(&run.exercised);
+                        totals.runs += 1;
+                        totals.events += run.events;
+                        totals.requests.0 += run.requests.0;
+                        totals.requests.1 += run.requests.1;
+                        totals.issued += run.issued as u64;
+                        if let Some(violation) = run.violation {
+                            let Violation { invariant, at, what } = &violation;
+                            eprintln!("seed {seed}: invariant {invariant} at {at} ms: {what}");
+                            totals.failed.push((seed, violation));
+                            stopped.store(totals.failed.len() >= ENOUGH, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        totals.into_inner().expect("whole")
+    }
+
+    /// Faults that never struck.
+    pub fn idle(&self) -> Vec<&'static str> {
+        Fault::ALL.iter().filter(|fault| self.struck.of(**fault) == 0).map(|fault| fault.name()).collect()
+    }
+}
+
+/// Seeds that one version of the sources ran, one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stretch {
+    /// The sources, by whatever `SIM_SOURCES` calls them.
+    sources: String,
+    /// The first of the seeds.
+    first: u64,
+    /// How many.
+    seeds: u64,
+    /// Those in which something was broken.
+    failed: Vec<u64>,
+    /// How long it took, in seconds, on the cores it had.
+    seconds: u64,
+}
+
+/// What all schedules so far came to.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Record {
+    schedules: u64,
+    failed: u64,
+    events: u64,
+    requests: u64,
+    refused: u64,
+    tokens: u64,
+    stretches: Vec<Stretch>,
+    /// How often each fault struck.
+    struck: BTreeMap<String, u64>,
+    /// How often each invariant was looked at, by its number.
+    looked_at: BTreeMap<u8, u64>,
+}
+
+impl Record {
+    /// That of a file; an empty one if there is none yet.
+    ///
+    /// # Errors
+    /// It cannot be read, or says something else.
+    pub fn read(file: &Path) -> Result<Record, String> {
+        match fs::read_to_string(file) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
+            Err(error) => Err(format!("{}: {error}", file.display())),
+        }
+    }
+
+    /// The seed that comes next; `first` in an empty record.
+    pub fn next(&self, first: u64) -> u64 {
+        self.stretches.iter().map(|of| of.first + of.seeds).fold(first, u64::max)
+    }
+
+    /// Enters a block.
+    pub fn enter(&mut self, sources: &str, first: u64, block: &Totals, seconds: u64) {
+        self.schedules += block.runs;
+        self.events += block.events;
+        self.requests += block.requests.0;
+        self.refused += block.requests.1;
+        self.tokens += block.issued;
+        for fault in Fault::ALL {
+            *self.struck.entry(fault.name().to_owned()).or_default() += block.struck.of(*fault);
+        }
+        for invariant in Invariant::ALL {
+            *self.looked_at.entry(invariant.number()).or_default() += block.exercised.of(*invariant);
+        }
+        let mut failed: Vec<u64> = block.failed.iter().map(|(seed, _)| *seed).collect();
+        failed.sort_unstable();
+        self.failed += failed.len() as u64;
+        match self.stretches.last_mut() {
+            Some(last) if last.sources == sources && last.first + last.seeds == first => {
+                last.seeds += block.runs;
+                last.seconds += seconds;
+                last.failed.append(&mut failed);
+            }
+            _ => {
+                let sources = sources.to_owned();
+                self.stretches.push(Stretch { sources, first, seeds: block.runs, failed, seconds });
+            }
+        }
+    }
+
+    /// Puts it in the place of what the file says, or leaves that as it is.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn write(&self, file: &Path) -> Result<(), String> {
+        let new = file.with_extension("new");
+        let text = serde_json::to_string_pretty(self).expect("numbers and names");
+        let written = fs::write(&new, text + "\n").and_then(|()| fs::rename(&new, file));
+        written.map_err(|error| format!("{}: {error}", file.display()))
+    }
+}
+
+/// Runs the seeds from `first` on that a record has not, block by block, and enters them; stops at a block in which something
+/// was broken.
+///
+/// # Errors
+/// The record cannot be read or written.
+pub fn recorded(file: &Path, first: u64, seeds: u64) -> Result<(Record, Totals), String> {
+    let sources = std::env::var("SIM_SOURCES").unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned());
+    let mut record = Record::read(file)?;
+    let (began, from, end) = (Instant::now(), record.next(first), first + seeds);
+    let mut next = from;
+    while next < end {
+        let started = Instant::now();
+        let block = Totals::of(next, BLOCK.min(end - next));
+        record.enter(&sources, next, &block, started.elapsed().as_secs());
+        record.write(file)?;
+        next += block.runs;
+        let left = began.elapsed().as_secs() * (end - next) / (next - from).max(1);
+        eprintln!(
+            "{} schedules recorded, {} failed; {} h {:02} min to go",
+            record.schedules,
+            record.failed,
+            left / 3_600,
+            left / 60 % 60
+        );
+        if !block.failed.is_empty() {
+            return Ok((record, block));
+        }
+    }
+    Ok((record, Totals::default()))
+}
+
+/// Tables of what struck and what was looked at.
+pub fn table(totals: &Totals) {
+    println!("\n| Fault | struck | each schedule |\n|---|---:|---:|");
+    for fault in Fault::ALL {
+        let struck = totals.struck.of(*fault);
+        println!("| {} | {struck} | {:.2} |", fault.name(), struck as f64 / totals.runs.max(1) as f64);
+    }
+    println!("\n| Invariant | looked at |\n|---|---:|");
+    for invariant in Invariant::ALL {
+        println!("| {invariant} | {} |", totals.exercised.of(*invariant));
+    }
+}
+
+impl std::fmt::Display for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Record { schedules, failed, events, requests, refused, tokens, .. } = self;
+        write!(
+            f,
+            "{schedules} schedules recorded, {events} events, {requests} requests ({refused} refused), {tokens} tokens, \
+             {failed} failed"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(runs: u64, events: u64) -> Totals {
+        Totals { runs, events, ..Totals::default() }
+    }
+
+    /// R1: a record goes on behind its last block, says which sources ran what, and reads back as it was written.
+    #[test]
+    fn r1_a_record_goes_on_where_it_was_left() {
+        let file = std::env::temp_dir().join(format!("coterm-sim-record-{}.json", std::process::id()));
+        let _ = fs::remove_file(&file);
+        let mut record = Record::read(&file).unwrap();
+        assert_eq!(record.next(1), 1);
+        record.enter("one", 1, &block(500, 10), 7);
+        record.enter("one", 501, &block(500, 10), 8);
+        record.enter("two", 1_001, &block(3, 10), 1);
+        record.write(&file).unwrap();
+        let again = Record::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        assert_eq!(again.next(1), 1_004);
+        assert_eq!((again.schedules, again.events, again.failed), (1_003, 30, 0));
+        let stretches: Vec<_> =
+            again.stretches.iter().map(|of| (of.sources.as_str(), of.first, of.seeds)).collect();
+        assert_eq!(stretches, [("one", 1, 1_000), ("two", 1_001, 3)]);
+    }
+}
