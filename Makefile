@@ -97,13 +97,14 @@ replay:
 	$(SIM) --replay $(FILE)
 
 # The bugs in rules are in a copy of the sources, which is what the simulation is built from here: tests/sim/rules.rs.
+# It is built apart: cargo would take what was built from the copy for what is to be built from here.
 PLANTED = target/planted
 planted: SEEDS ?= 1000
 planted:
 	@mkdir -p $(PLANTED)
 	rustc --edition 2024 -o $(PLANTED)/plant tests/sim/plant.rs
 	$(PLANTED)/plant . $(PLANTED)/sources
-	$(SIM_RUN) --manifest-path $(PLANTED)/sources/Cargo.toml --target-dir target -p coterm-sim -- \
+	$(SIM_RUN) --manifest-path $(PLANTED)/sources/Cargo.toml --target-dir $(PLANTED)/target -p coterm-sim -- \
 		--planted --seeds $(SEEDS) --first $(FIRST) $(if $(BUGS),--bugs $(BUGS))
 
 # Real programs, killed at random moments under a workload: tests/e2e/kills. `make test` does it twenty times.
