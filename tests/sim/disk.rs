@@ -35,6 +35,8 @@ pub struct Flash {
     pub blown: Option<Cut>,
     /// Changes whenever what is durable does.
     pub generation: u64,
+    /// Something was saved since power came.
+    pub saved: bool,
     /// Saves that found no room.
     pub refused: u64,
     /// The bug that was put in.
@@ -70,7 +72,7 @@ impl Flash {
             }
         }
         self.cached = [None, None];
-        (self.fuse, self.blown) = (None, None);
+        (self.fuse, self.blown, self.saved) = (None, None, false);
     }
 
     /// What a restart after a power cut would read.
@@ -181,7 +183,7 @@ impl Medium for FlashMedium {
         }
         let n = flash.index(slot);
         if let Some(bytes) = flash.cached[n].take() {
-            (flash.durable[n], flash.read[n]) = (bytes, None);
+            (flash.durable[n], flash.read[n], flash.saved) = (bytes, None, true);
             flash.generation += 1;
         }
         Ok(())

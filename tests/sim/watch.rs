@@ -157,7 +157,9 @@ impl World {
             }
         }
         of.earned = (earned, of.uptime(now));
-        of.earned_on_flash = earned;
+        // What a power cut or a thief left there was not saved in this boot, and says nothing of its uptime.
+        let saved = of.flash.borrow().saved;
+        of.earned_on_flash = if saved { earned } else { earned.min(of.earned_on_flash) };
         of.known = Known {
             generation,
             issue,
