@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0003.sql"),
     include_str!("0004.sql"),
     include_str!("0005.sql"),
+    include_str!("0006.sql"),
 ];
 
 /// The schema this program writes.
@@ -57,5 +58,31 @@ pub(super) fn check(connection: &Connection) -> Result<u32> {
         Some(found) if found > known() => Err(StoreError::Newer { found, known: known() }),
         Some(found) => Ok(found),
         None => Err(StoreError::Damaged("no schema number is recorded".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An upgrade loses no token: a device that is sent its newest again gets the bytes it was issued.
+    #[test]
+    fn tokens_of_an_older_schema_are_kept() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        for sql in MIGRATIONS.iter().take(5) {
+            connection.execute_batch(sql).unwrap();
+        }
+        let rows = "INSERT INTO meta (name, value) VALUES ('schema', 5);
+            INSERT INTO issued VALUES ('cam-2', zeroblob(16), 1, 8, zeroblob(32), 0, 9, 0);
+            INSERT INTO issued VALUES ('cam-1', zeroblob(16), 1, 7, zeroblob(32), 0, 9, 0);
+            INSERT INTO issued_tokens VALUES ('cam-2', x'02');
+            INSERT INTO issued_tokens VALUES ('cam-1', x'01');";
+        connection.execute_batch(rows).unwrap();
+        run(&mut connection).unwrap();
+        assert_eq!(check(&connection).unwrap(), known());
+        let mut statement = connection.prepare("SELECT device, token FROM issued_tokens ORDER BY 1").unwrap();
+        let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let found: Vec<(String, Vec<u8>)> = found.map(|row| row.unwrap()).collect();
+        assert_eq!(found, [("cam-1".to_owned(), vec![1]), ("cam-2".to_owned(), vec![2])]);
     }
 }
