@@ -8,7 +8,8 @@
 //! of a pace alone.
 
 use crate::grace::Look;
-use coterm_shared::id::OrganizationId;
+use coterm_shared::enforcement::Schedule;
+use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::licensing::{
     CauseClock, Device, DeviceState, Group, Organization, Scope, Tranches, Wants,
 };
@@ -31,7 +32,8 @@ impl Lately {
     /// # Errors
     /// It had to wait.
     pub fn done(&mut self, before: &Organization, after: &Organization, at: Timestamp) -> Result<(), String> {
-        let devices = newly(before, after, at);
+        let who = newly(before, after, at);
+        let devices = who.len() as u64;
         let of = self.0.entry(before.id()).or_default();
         of.retain(|(then, _)| *then <= at && at.since(*then).0 < CERTAINLY_LATELY);
         let lately: u64 = of.iter().map(|(_, devices)| devices).sum();
@@ -42,28 +44,28 @@ impl Lately {
         if devices > 0 && all > allowed && all * 100 > in_use * share {
             return Err(format!(
                 "{devices} devices and {lately} lately, of {in_use}, lock by what did not wait; \
-                 {allowed} may, or {share} %"
+                 {allowed} may, or {share} %: {who:?}"
             ));
         }
         Ok(())
     }
 }
 
-/// Devices in use before and after that are to lock, and were not to before or at least a day later.
-fn newly(before: &Organization, after: &Organization, at: Timestamp) -> u64 {
+/// Devices in use before and after that are to lock, and were not to before or at least a day later; and their ladders.
+fn newly(before: &Organization, after: &Organization, at: Timestamp) -> Vec<(DeviceId, Schedule, Schedule)> {
     let (mut old, mut new) = (Wants::of(before), Wants::of(after));
     let both = before.devices().filter(|device| device.is_active());
     let both = both.filter(|device| after.device(&device.id).is_some_and(Device::is_active));
-    let worse = both.filter(|device| {
-        let (Some(old), Some(new)) = (old.wanted(&device.id), new.wanted(&device.id)) else { return false };
-        let Some(lock_at) = new.schedule.lock_at else { return false };
-        let near = lock_at <= at.saturating_add(NEAR);
+    let worse = both.filter_map(|device| {
+        // What came due under a freeze that lasts has not been reached.
+        let (old, new) = (old.wanted(&device.id)?.schedule_at(at), new.wanted(&device.id)?.schedule_at(at));
+        let lock_at = new.lock_at.filter(|lock_at| *lock_at <= at.saturating_add(NEAR))?;
         // A pace brings those who stay a day closer when somebody newer goes: their ladder is the one it was.
-        let same = old.schedule.grace_begins_at == new.schedule.grace_begins_at && is_paced(before, device);
+        let same = old.grace_begins_at == new.grace_begins_at && is_paced(before, device);
         let earlier = |old: Timestamp| !same && old > at && lock_at.saturating_add(DAY) <= old;
-        near && old.schedule.lock_at.is_none_or(earlier)
+        old.lock_at.is_none_or(earlier).then(|| (device.id.clone(), old, new))
     });
-    worse.count() as u64
+    worse.collect()
 }
 
 /// Whether the devices of the group that a device is in lock on different days.

@@ -2,7 +2,7 @@
 
 use super::plan::{Plan, PlatformPlan};
 use super::request::BooksError;
-use super::rules::{Mode, View, missing, on_organization};
+use super::rules::{Mode, View, on_organization, to_decide_on};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::import::Import;
 use coterm_shared::licensing::{self, Command, Context, IssuedKey, LicensePlan};
@@ -44,7 +44,7 @@ pub(super) fn licenses_along(
     now: Timestamp,
     mode: Mode,
 ) -> Result<LicensePlan, BooksError> {
-    let organization = view.organization(id).ok_or_else(|| missing(id))?;
+    let organization = to_decide_on(view, id)?;
     let context = Context { now, limits: mode.limits(view.platform()) };
     Ok(licensing::licenses_along(&organization, of, &context)?)
 }

@@ -164,7 +164,8 @@ impl Tail {
         [organization, receiver]
             .map(|plan| {
                 plan.map(|OrganizationPlan { id, decision, .. }| {
-                    self.organizations.insert(id, decision.after);
+                    // Its own books, whatever froze everything when it was decided.
+                    self.organizations.insert(id, decision.after.under(None));
                     (id, decision.touched)
                 })
             })

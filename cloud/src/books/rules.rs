@@ -25,7 +25,7 @@ pub(super) trait View {
     fn organization(&self, id: OrganizationId) -> Option<Organization>;
 }
 
-pub(super) fn missing(id: OrganizationId) -> Refusals {
+fn missing(id: OrganizationId) -> Refusals {
     let message = format!("there is no organization {id}");
     Refusal::new(RefusalCode::OrganizationNotFound, message, "list the organizations to find its id").into()
 }
@@ -117,13 +117,20 @@ pub(super) fn plan(
     }
 }
 
+/// An organization as decisions find it: under a freeze of everything, which is not in its own books. Whom an operation
+/// newly puts on the way to lock depends on whom a freeze has kept from it (domain E6).
+pub(super) fn to_decide_on(view: &impl View, id: OrganizationId) -> Result<Organization, Refusals> {
+    let own = view.organization(id).ok_or_else(|| missing(id))?;
+    Ok(own.under(view.platform().freeze()))
+}
+
 pub(super) fn on_organization(
     view: &impl View,
     id: OrganizationId,
     command: &Command,
     context: &Context,
 ) -> Result<OrganizationPlan, Refusals> {
-    let before = view.organization(id).ok_or_else(|| missing(id))?;
+    let before = to_decide_on(view, id)?;
     let decision = licensing::decide(&before, command, context)?;
     Ok(OrganizationPlan { id, before: Some(before), decision })
 }

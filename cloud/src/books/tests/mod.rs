@@ -6,6 +6,7 @@ mod faults;
 mod issuing;
 mod keys;
 mod notices;
+mod safety;
 mod time;
 
 use super::*;

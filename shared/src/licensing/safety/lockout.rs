@@ -3,7 +3,7 @@
 //! **Method.** Every device in use that may be worse off is asked what it should hold, before and after, by the very
 //! function its token is made by. Terms that end as announced are in both and cancel out, as does all that was due before
 //! the command. A group whose ladder gets no worse is not visited, so a claim into a large group costs what it cost; whom a
-//! pace brings a day closer because a newer device went was on the way before.
+//! pace brings a day closer because a newer device went was on the way before. What a freeze keeps from a device has not come.
 //! **Deliberately absent:** devices that the command itself retires, replaces or claims: they are named one by one.
 
 use crate::enforcement::Schedule;
@@ -87,7 +87,7 @@ pub(in crate::licensing) fn lockout(
             continue;
         }
         let (Some(old), Some(new)) = (before.wanted(id), then.wanted(id)) else { continue };
-        if !new.is_farewell() && is_worse(&old.schedule, &new.schedule, now) {
+        if !new.is_farewell() && is_worse(&old.schedule_at(now), &new.schedule_at(now), now) {
             counted.insert(id.clone());
             lockout.groups.extend(new.group);
         }
@@ -128,8 +128,11 @@ fn may_be_worse(base: &Organization, after: &Organization, group: &Group, now: T
         }
         (Scope::Product, Scope::Group) | (Scope::Group, Scope::Product) => true,
     };
-    let worse =
-        |of: fn(&Ahead) -> Schedule| is_worse(&of(&old.assessment.ahead), &of(&group.assessment.ahead), now);
+    let lived = |of: &Organization, schedule| of.in_force(of.thawed(schedule), now);
+    let worse = |of: fn(&Ahead) -> Schedule| {
+        let (old, new) = (of(&old.assessment.ahead), of(&group.assessment.ahead));
+        is_worse(&lived(base, old), &lived(after, new), now)
+    };
     told_apart
         || base.settings_of(old).lockout_pace != after.settings_of(group).lockout_pace
         || old.assessment.tranches != group.assessment.tranches
