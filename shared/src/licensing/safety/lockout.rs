@@ -3,7 +3,7 @@
 //! **Method.** Every device in use that may be worse off is asked what it should hold, before and after, by the very
 //! function its token is made by. Terms that end as announced are in both and cancel out, as does all that was due before
 //! the command. A group whose ladder gets no worse is not visited, so a claim into a large group costs what it cost; whom a
-//! pace brings a day closer because a newer device went was on the way before. What a freeze keeps from a device has not come.
+//! pace brings a day closer because a newer device went was on the way before.
 //! **Deliberately absent:** devices that the command itself retires, replaces or claims: they are named one by one.
 
 use crate::enforcement::Schedule;
@@ -12,6 +12,7 @@ use crate::licensing::ahead::Ahead;
 use crate::licensing::event::{Dated, Event};
 use crate::licensing::group::Group;
 use crate::licensing::organization::Organization;
+use crate::licensing::safety::put_off;
 use crate::licensing::settings::{Limits, Scope};
 use crate::licensing::wanted::Wants;
 use crate::time::{Seconds, Timestamp};
@@ -81,13 +82,15 @@ pub(in crate::licensing) fn lockout(
     }
     let (mut before, mut then) = (Wants::of(base), Wants::of(after));
     let mut counted = BTreeSet::new();
+    // What a freeze that lasts keeps from a device has not come, and comes no earlier than it can.
+    let tomorrow = now.saturating_add(MATERIAL);
     let members = visited.iter().flat_map(|group| after.devices_in_group(group.id).map(|device| &device.id));
     for id in members.chain(&moved) {
         if counted.contains(id) || !base.device(id).is_some_and(|device| device.is_active()) {
             continue;
         }
         let (Some(old), Some(new)) = (before.wanted(id), then.wanted(id)) else { continue };
-        if !new.is_farewell() && is_worse(&old.schedule_at(now), &new.schedule_at(now), now) {
+        if !new.is_farewell() && is_worse(&old.schedule_for(tomorrow), &new.schedule_for(tomorrow), now) {
             counted.insert(id.clone());
             lockout.groups.extend(new.group);
         }
@@ -128,7 +131,11 @@ fn may_be_worse(base: &Organization, after: &Organization, group: &Group, now: T
         }
         (Scope::Product, Scope::Group) | (Scope::Group, Scope::Product) => true,
     };
-    let lived = |of: &Organization, schedule| of.in_force(of.thawed(schedule), now);
+    let tomorrow = now.saturating_add(MATERIAL);
+    let lived = |of: &Organization, schedule| {
+        let thawed = of.thawed(schedule);
+        of.frozen_since().map_or(thawed, |since| put_off(thawed, since, tomorrow))
+    };
     let worse = |of: fn(&Ahead) -> Schedule| {
         let (old, new) = (of(&old.assessment.ahead), of(&group.assessment.ahead));
         is_worse(&lived(base, old), &lived(after, new), now)
