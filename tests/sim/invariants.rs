@@ -44,6 +44,7 @@ invariants! {
     Grace = 17 "nothing gives grace back that was used, and it is not used up faster than time passes",
     Owed = 18 "a device that says what it lacks is sent it on the connection it has",
     Paced = 19 "a pace spreads a lockout, the newest first, and nobody's day moves once it has begun",
+    Sound = 20 "nothing panics, and the rules do not contradict themselves",
 }
 
 impl std::fmt::Display for Invariant {

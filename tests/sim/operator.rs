@@ -15,7 +15,7 @@ use coterm_cloud::books::{BooksError, Change, Committed, Idempotency, NewPart, R
 use coterm_shared::id::{DeviceId, GroupId, KeyId, OrganizationId, SiteId};
 use coterm_shared::licensing::{
     ClaimMode, Command, FoundOrganization, Limits, NewDevice, OrderLine, Organization, PartRequest,
-    PartTarget, Scope, SettingsChange, SiteTarget,
+    PartTarget, Refusal, RefusalCode, Scope, SettingsChange, SiteTarget,
 };
 use coterm_shared::platform::code::KeyCode;
 use coterm_shared::platform::{IssueKey, PlatformCommand};
@@ -204,7 +204,15 @@ impl World {
             Err(BooksError::Refused(refusals)) => {
                 self.operators.refused += 1;
                 let code = refusals.all().first().map(|refusal| refusal.code.as_str()).unwrap_or_default();
+                let contradicts = |refusal: &Refusal| refusal.code == RefusalCode::InternalContradiction;
+                let sound = !refusals.all().iter().any(contradicts);
+                self.check(Invariant::Sound, sound, || format!("{name}: {refusals}"));
                 self.note(&[31], || format!("cloud {node}: {name} refused: {code}"));
+                false
+            }
+            // What panics behind the books is answered with this, once its story is in the log of the program.
+            Err(BooksError::Internal) => {
+                self.broken(Invariant::Sound, format!("{name} met a defect of the books"));
                 false
             }
             Err(error) => {
@@ -540,15 +548,13 @@ impl World {
             if !frozen {
                 let verdict = safety::trials(&look.books);
                 self.check(Invariant::Books, verdict.is_ok(), || verdict.err().unwrap_or_default());
-                let verdict = safety::paced(&look.books);
-                self.check(Invariant::Paced, verdict.is_ok(), || verdict.err().unwrap_or_default());
+                self.judged(Invariant::Paced, safety::paced(&look.books));
             }
             if let Some(known) = self.operators.looked.insert(organization, look.clone()) {
                 let verdict = grace::between(&known, &look);
                 self.check(Invariant::Grace, verdict.is_ok(), || verdict.err().unwrap_or_default());
                 if !frozen {
-                    let verdict = safety::stood(&known, &look);
-                    self.check(Invariant::Paced, verdict.is_ok(), || verdict.err().unwrap_or_default());
+                    self.judged(Invariant::Paced, safety::stood(&known, &look));
                 }
             }
         }

@@ -155,8 +155,11 @@ impl Plan {
         plan.strikes = strikes(seed, faults_end, without);
         let mut rng = Rng::fork(seed, "operators");
         let mut at = HOUR;
-        while at < faults_end {
+        loop {
             at += rng.range(5 * MINUTE, 5 * HOUR);
+            if at >= faults_end {
+                break;
+            }
             plan.operations.push((at, rng.next()));
         }
         plan

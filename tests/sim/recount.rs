@@ -3,7 +3,8 @@
 use coterm_cloud::books::Change;
 use coterm_shared::finding::Finding;
 use coterm_shared::licensing::{
-    Command, DeviceState, Group, HeldOperation, KeyState, LicenseKey, Organization, SafetyCommand, Term,
+    CauseClock, Command, DeviceState, Group, HeldOperation, KeyState, LicenseKey, Organization,
+    SafetyCommand, Term,
 };
 use coterm_shared::product::ProductType;
 use coterm_shared::time::Timestamp;
@@ -88,8 +89,8 @@ pub fn same(before: &Organization, after: &Organization) -> bool {
 /// What every group has, uses and lacks (domain C1, D1, D4, G6).
 pub fn groups(of: &Organization) -> Result<(), String> {
     of.groups().try_for_each(|group| {
-        let ended = || ended(of, group);
-        one(of, group).and_then(|()| ended()).map_err(|what| format!("group {}: {what}", group.name))
+        let all = one(of, group).and_then(|()| ended(of, group)).and_then(|()| clocks(of, group));
+        all.map_err(|what| format!("group {}: {what}", group.name))
     })
 }
 
@@ -119,6 +120,48 @@ fn ended(of: &Organization, group: &Group) -> Result<(), String> {
         if secs(at) < moment / mass {
             return Err(format!("its keys ended at {at}, and were to end at {}", moment / mass));
         }
+    }
+    Ok(())
+}
+
+/// A clock runs exactly while its cause is there, gives what the settings give, and the ladder is that of the first to lock
+/// and of the first to stop (domain E1, E2, E5).
+fn clocks(of: &Organization, group: &Group) -> Result<(), String> {
+    let (assessment, settings) = (&group.assessment, of.settings_of(group));
+    let expired = assessment.findings.contains(&Finding::TermEnded);
+    let over = assessment.findings.iter().any(|finding| *finding != Finding::TermEnded);
+    let causes = [(expired, assessment.clocks.expiry), (over, assessment.clocks.capacity)];
+    let mut running = Vec::new();
+    for (present, clock) in causes {
+        match clock {
+            CauseClock::Running(run) if present => running.push(run),
+            CauseClock::Fresh | CauseClock::Paused(_) if !present => {}
+            CauseClock::Running(_) | CauseClock::Fresh | CauseClock::Paused(_) => {
+                return Err(format!("its cause is there: {present}, and its clock is {clock:?}"));
+            }
+        }
+    }
+    for run in &running {
+        let (grace, stop) = (settings.grace_secs.0, settings.grace_secs.0 + settings.stop_after_lock_secs.0);
+        let at_least = |of: u64| run.since.as_secs() + of.saturating_sub(run.spent_before_secs.0);
+        if run.lock_at.as_secs() < at_least(grace) || run.stop_at.as_secs() < at_least(stop) {
+            return Err(format!("{run:?} is shorter than {settings:?} gives"));
+        }
+    }
+    let first = (running.iter().map(|run| run.lock_at).min(), running.iter().map(|run| run.stop_at).min());
+    let said = assessment.ahead.both();
+    // A term that runs may end first, and a renewal that waits may cure what is there.
+    let all = !matches!(group.figures.term, Term::Running { .. });
+    let later = |said: Option<Timestamp>, first: Option<Timestamp>| {
+        first.is_some_and(|first| said.is_none_or(|said| said > first))
+    };
+    let differs = if all {
+        (said.lock_at, said.stop_at) != first
+    } else {
+        group.figures.renewal.is_none() && (later(said.lock_at, first.0) || later(said.stop_at, first.1))
+    };
+    if differs {
+        return Err(format!("its clocks come to {first:?}, its ladder is {said:?}"));
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ pub struct Rule {
     pub code: &'static str,
     /// What it does.
     pub sentence: &'static str,
+    /// The number of the invariant that is there for it.
+    pub by: u8,
     /// Where it is.
     pub edits: &'static [Edit],
 }
@@ -70,6 +72,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "sequence-unchecked",
         sentence: "a device accepts a token older than the one it holds",
+        by: 2,
         edits: &[Edit {
             file: "shared/src/token/verify.rs",
             from: "Some(held) if version < held.version => Err",
@@ -79,6 +82,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "issuer-unchecked",
         sentence: "a device accepts a token of another deployment",
+        by: 1,
         edits: &[Edit {
             file: "shared/src/token/verify.rs",
             from: "if claims.trust_domain != expected.trust_domain || claims.trust_domain != *keyring.trust_domain() {",
@@ -88,6 +92,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "device-unchecked",
         sentence: "a device accepts another's token",
+        by: 1,
         edits: &[Edit {
             file: "shared/src/token/verify.rs",
             from: "if claims.device != expected.device {",
@@ -97,6 +102,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "signature-unchecked",
         sentence: "a signature that does not fit is none too bad",
+        by: 1,
         edits: &[Edit {
             file: "shared/src/token/verify.rs",
             from: "if !key.key.verifies(&signed.to_be_signed(), signed.signature) {",
@@ -107,6 +113,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "stop-by-wall",
         sentence: "a wall clock that was steady for long may stop a device, and not only lock it",
+        by: 3,
         edits: &[Edit {
             file: "shared/src/enforcement/step.rs",
             from: "let by_schedule = schedule.state_at(time.floor);",
@@ -117,6 +124,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "grace-forgotten",
         sentence: "a ladder locks when it begins",
+        by: 17,
         edits: &[Edit {
             file: "shared/src/licensing/clock.rs",
             from: "let to_lock = settings.grace_secs.saturating_sub(spent);",
@@ -127,6 +135,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "cure-forgives",
         sentence: "a moment of compliance gives the whole grace back",
+        by: 17,
         edits: &[Edit {
             file: "shared/src/licensing/clock.rs",
             from: "CauseClock::Running(run) => CauseClock::Paused(Left {",
@@ -137,6 +146,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "clocks-left-behind",
         sentence: "a site or device that moves to another group begins its grace anew",
+        by: 17,
         edits: &[
             Edit {
                 file: "shared/src/licensing/decide/sites.rs",
@@ -157,6 +167,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "renewal-early",
         sentence: "a renewal that waits begins at the first date of its group, not at the end of the term",
+        by: 11,
         edits: &[Edit {
             file: "shared/src/licensing/draft.rs",
             from: "(coterm.floor() <= at).then(",
@@ -166,6 +177,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "retired-counted",
         sentence: "the units of a retired device are not free",
+        by: 11,
         edits: &[Edit {
             file: "shared/src/licensing/apply/places.rs",
             from: "self.change_state(id, retired)",
@@ -179,6 +191,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "term-end-ignored",
         sentence: "a term that ends is no fault while the units in use fit the capacity there was",
+        by: 11,
         edits: &[Edit {
             file: "shared/src/licensing/compliance.rs",
             from: "Term::Ended { .. } => found.push(Finding::TermEnded),",
@@ -191,6 +204,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "one-too-many",
         sentence: "one unit above the capacity is no fault",
+        by: 11,
         edits: &[Edit {
             file: "shared/src/licensing/compliance.rs",
             from: "(shortfall > 0).then_some(Finding::OverCapacity { product, shortfall })",
@@ -201,6 +215,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "hold-ignored",
         sentence: "an operation that locks too many is done at once",
+        by: 13,
         edits: &[Edit {
             file: "shared/src/licensing/safety/lockout.rs",
             from: "pub const fn needs_approval(&self) -> bool {",
@@ -211,6 +226,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "slices-unseen",
         sentence: "what was done in many small operations is not added up",
+        by: 13,
         edits: &[Edit {
             file: "shared/src/licensing/safety/held.rs",
             from: "let since = now.saturating_sub(WINDOW);\n        self.lately.range",
@@ -222,6 +238,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "pace-forgotten",
         sentence: "all devices of a group lock on the first day of its pace",
+        by: 19,
         edits: &[Edit {
             file: "shared/src/licensing/safety/pace.rs",
             from: "u64::try_from(self.starts.partition_point(newer)).unwrap_or(u64::MAX)",
@@ -233,6 +250,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "pace-moves",
         sentence: "who comes or goes moves the days of others when their ladder has begun",
+        by: 19,
         edits: &[Edit {
             file: "shared/src/licensing/safety/pace.rs",
             from: "if assessment.clocks.is_running() {\n            return assessment.tranches.clone();",
@@ -243,6 +261,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "trial-endless",
         sentence: "a trial that ended locks nothing",
+        by: 11,
         edits: &[Edit {
             file: "shared/src/licensing/wanted.rs",
             from: "(home()?, Vec::from([Finding::TrialEnded]), trial.schedule)",
@@ -254,11 +273,54 @@ pub const RULES: &[Rule] = &[
     Rule {
         code: "trial-counted",
         sentence: "a device on trial uses licenses",
+        by: 11,
         edits: &[Edit {
             file: "shared/src/licensing/device.rs",
             from: "pub const fn consumes(&self) -> bool {\n        match self.state {",
             to: "pub fn consumes(&self) -> bool {\n        match self.state {\n            \
                  DeviceState::Trial(_) if crate::planted::is(\"trial-counted\") => true,",
+        }],
+    },
+    Rule {
+        code: "runs-when-cured",
+        sentence: "a clock goes on when its cause is gone",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/clock.rs",
+            from: "if present { clock.started(at, settings) } else { clock.paused(at) }",
+            to: "match present || (crate::planted::is(\"runs-when-cured\") && !clock.is_fresh()) {\n                \
+                 true => clock.started(at, settings),\n                false => clock.paused(at),\n            }",
+        }],
+    },
+    Rule {
+        code: "one-cause",
+        sentence: "of two causes only the end of the term has a ladder",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/ahead.rs",
+            from: "self.expiry.earliest(self.capacity)",
+            to: "if crate::planted::is(\"one-cause\") { self.expiry } else { self.expiry.earliest(self.capacity) }",
+        }],
+    },
+    Rule {
+        code: "stops-with-the-lock",
+        sentence: "a device stops when it locks",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/clock.rs",
+            from: "stop_at: stop_at.max(lock_at)",
+            to: "stop_at: if crate::planted::is(\"stops-with-the-lock\") { lock_at } else { stop_at.max(lock_at) }",
+        }],
+    },
+    Rule {
+        code: "freeze-of-everything-unknown",
+        sentence: "what locks whom a freeze of everything spared counts as locked before",
+        by: 13,
+        edits: &[Edit {
+            file: "cloud/src/books/rules.rs",
+            from: "Ok(own.under(view.platform().freeze()))",
+            to: "Ok(match coterm_shared::planted::is(\"freeze-of-everything-unknown\") {\n        \
+                 true => own,\n        false => own.under(view.platform().freeze()),\n    })",
         }],
     },
 ];

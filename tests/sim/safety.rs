@@ -11,7 +11,7 @@ use crate::grace::Look;
 use coterm_shared::enforcement::Schedule;
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::licensing::{
-    CauseClock, Device, DeviceState, Group, Organization, Scope, Tranches, Wants,
+    CauseClock, Device, DeviceState, Group, Organization, Scope, Tranches, Wanted, Wants,
 };
 use coterm_shared::time::{DAY_SECS, Seconds, Timestamp};
 use std::collections::BTreeMap;
@@ -27,11 +27,16 @@ const CERTAINLY_LATELY: u64 = 23 * 3_600;
 pub struct Lately(BTreeMap<OrganizationId, Vec<(Timestamp, u64)>>);
 
 impl Lately {
-    /// Looks at an operation that was done without anybody's approval.
+    /// Looks at an operation that was done without anybody's approval; tells how many devices it locks.
     ///
     /// # Errors
     /// It had to wait.
-    pub fn done(&mut self, before: &Organization, after: &Organization, at: Timestamp) -> Result<(), String> {
+    pub fn done(
+        &mut self,
+        before: &Organization,
+        after: &Organization,
+        at: Timestamp,
+    ) -> Result<u64, String> {
         let who = newly(before, after, at);
         let devices = who.len() as u64;
         let of = self.0.entry(before.id()).or_default();
@@ -47,7 +52,7 @@ impl Lately {
                  {allowed} may, or {share} %: {who:?}"
             ));
         }
-        Ok(())
+        Ok(devices)
     }
 }
 
@@ -57,8 +62,9 @@ fn newly(before: &Organization, after: &Organization, at: Timestamp) -> Vec<(Dev
     let both = before.devices().filter(|device| device.is_active());
     let both = both.filter(|device| after.device(&device.id).is_some_and(Device::is_active));
     let worse = both.filter_map(|device| {
-        // What came due under a freeze that lasts has not been reached.
-        let (old, new) = (old.wanted(&device.id)?.schedule_at(at), new.wanted(&device.id)?.schedule_at(at));
+        // What a freeze that lasts keeps from a device comes tomorrow at the earliest.
+        let ladder = |wanted: Wanted| wanted.schedule_for(at.saturating_add(DAY));
+        let (old, new) = (ladder(old.wanted(&device.id)?), ladder(new.wanted(&device.id)?));
         let lock_at = new.lock_at.filter(|lock_at| *lock_at <= at.saturating_add(NEAR))?;
         // A pace brings those who stay a day closer when somebody newer goes: their ladder is the one it was.
         let same = old.grace_begins_at == new.grace_begins_at && is_paced(before, device);
@@ -104,7 +110,7 @@ fn locks<'a>(books: &'a Organization, group: &Group) -> Vec<(&'a Device, Option<
 
 /// Whether the devices that are in a group lock so many a day, the newest first; for books in which its ladder has not begun,
 /// or has just begun.
-fn spread(books: &Organization, group: &Group, per_day: u64) -> Result<(), String> {
+fn spread(books: &Organization, group: &Group, per_day: u64) -> Result<u64, String> {
     let locks = locks(books, group);
     let mut a_day: BTreeMap<Timestamp, u64> = BTreeMap::new();
     for at in locks.iter().filter_map(|(_, at)| *at) {
@@ -116,29 +122,32 @@ fn spread(books: &Organization, group: &Group, per_day: u64) -> Result<(), Strin
     if !locks.is_sorted_by(|(_, newer), (_, older)| newer <= older) {
         return Err(format!("an older device locks before a newer one: {locks:?}"));
     }
-    Ok(())
+    Ok(a_day.values().sum())
 }
 
-/// The pace of every group whose ladder is ahead (domain E6).
+/// The pace of every group whose ladder is ahead (domain E6); tells how many devices lock by one.
 ///
 /// # Errors
 /// More devices lock on a day than the pace says, or an older one before a newer one.
-pub fn paced(books: &Organization) -> Result<(), String> {
+pub fn paced(books: &Organization) -> Result<u64, String> {
+    let mut devices = 0;
     let ahead =
         books.groups().filter(|group| is_plain(books, group) && !group.assessment.clocks.is_running());
     for group in ahead {
         if let Some(per_day) = books.settings_of(group).lockout_pace {
-            spread(books, group, per_day).map_err(|what| format!("group {}: {what}", group.name))?;
+            let spread = spread(books, group, per_day);
+            devices += spread.map_err(|what| format!("group {}: {what}", group.name))?;
         }
     }
-    Ok(())
+    Ok(devices)
 }
 
 /// The same of every group whose ladder a change has just begun.
 ///
 /// # Errors
 /// As those of [`paced`].
-pub fn begun(before: &Organization, after: &Organization) -> Result<(), String> {
+pub fn begun(before: &Organization, after: &Organization) -> Result<u64, String> {
+    let mut devices = 0;
     let running = |group: &Group| group.assessment.clocks.is_running();
     for group in after.groups().filter(|group| running(group) && is_plain(after, group)) {
         let new = before.group(group.id).is_none_or(|old| !running(old));
@@ -147,19 +156,22 @@ pub fn begun(before: &Organization, after: &Organization) -> Result<(), String> 
             if kept != Some(per_day) {
                 return Err(format!("group {}: {kept:?} a day, not {per_day}", group.name));
             }
-            spread(after, group, per_day).map_err(|what| format!("group {}: {what}", group.name))?;
+            let spread = spread(after, group, per_day);
+            devices += spread.map_err(|what| format!("group {}: {what}", group.name))?;
         }
     }
-    Ok(())
+    Ok(devices)
 }
 
-/// Whether whoever was to lock at an instant still is, where the same clocks run as before (domain E3, E6).
+/// Whether whoever was to lock at an instant still is, where the same clocks run as before (domain E3, E6); tells of how many
+/// that was asked.
 ///
 /// # Errors
 /// Somebody's day moved.
-pub fn stood(before: &Look, after: &Look) -> Result<(), String> {
+pub fn stood(before: &Look, after: &Look) -> Result<u64, String> {
+    let mut devices = 0;
     if after.at < before.at || after.books.version() < before.books.version() {
-        return Ok(());
+        return Ok(devices);
     }
     for group in after.books.groups().filter(|group| is_plain(&after.books, group)) {
         let Some(old) = before.books.group(group.id).filter(|old| is_plain(&before.books, old)) else {
@@ -172,16 +184,18 @@ pub fn stood(before: &Look, after: &Look) -> Result<(), String> {
         let known: BTreeMap<_, _> =
             locks(&before.books, old).into_iter().map(|(device, at)| (&device.id, at)).collect();
         for (device, at) in locks(&after.books, group) {
-            if let Some(known) = known.get(&device.id).filter(|known| **known != at) {
+            let Some(known) = known.get(&device.id) else { continue };
+            devices += 1;
+            if *known != at {
                 let what = format!("{} was to lock at {known:?} and now at {at:?}", device.id);
                 return Err(format!("group {}: {what}", group.name));
             }
         }
     }
-    Ok(())
+    Ok(devices)
 }
 
-/// Whether devices on trial lock when their trial says, and no earlier than a grace after its end (domain G8).
+/// Whether devices on trial lock when their trial says, and no earlier than its end (domain G8).
 ///
 /// # Errors
 /// One locks at another time.

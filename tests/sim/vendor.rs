@@ -58,15 +58,11 @@ impl World {
         let decided = matches!(change, Change::Organization { command: Command::Safety(_), .. });
         if node == 0 && !decided {
             let verdict = self.operators.lately.done(&before, &after, committed.at);
-            self.check(Invariant::Held, verdict.is_ok(), || {
-                format!("{change:?}: {}", verdict.err().unwrap_or_default())
-            });
+            self.judged(Invariant::Held, verdict.map_err(|what| format!("{change:?}: {what}")));
         }
         if platform.freeze().is_none() {
             let verdict = safety::begun(&before, &after);
-            self.check(Invariant::Paced, verdict.is_ok(), || {
-                format!("{change:?}: {}", verdict.err().unwrap_or_default())
-            });
+            self.judged(Invariant::Paced, verdict.map_err(|what| format!("{change:?}: {what}")));
         }
     }
 

@@ -189,6 +189,14 @@ impl World {
         }
     }
 
+    /// As [`World::check`], with how often it could have been broken.
+    pub fn judged(&mut self, invariant: Invariant, verdict: Result<u64, String>) {
+        match verdict {
+            Ok(times) => self.exercised.hits(invariant, times),
+            Err(what) => self.broken(invariant, what),
+        }
+    }
+
     /// Runs until everything was judged or something is broken.
     pub fn run(&mut self) {
         RANDOM.with(|state| state.set(self.plan.seed ^ 0x5eed));
