@@ -66,9 +66,9 @@ pub struct Air {
     pub early: Vec<TokenVersion>,
     /// Sequences that are taken, by organization.
     pub taken: BTreeSet<(OrganizationId, TokenVersion)>,
-    /// Tokens with a sequence that was taken, and whether two clouds or an old database may have meant well.
+    /// Tokens with a sequence that was taken.
     pub twice: Vec<TokenVersion>,
-    /// Tokens that announce what a freeze forbids, and how often one was looked at.
+    /// Tokens that announce what a freeze forbids.
     pub thawed: Vec<TokenVersion>,
     /// Tokens issued under a freeze.
     pub frozen: u64,

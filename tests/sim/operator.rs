@@ -108,11 +108,10 @@ impl Office {
 }
 
 /// A device as it is claimed.
-pub fn new_device(plan: &Plan, id: DeviceId, trial: Option<u64>) -> NewDevice {
+pub fn new_device(id: DeviceId, trial: Option<u64>) -> NewDevice {
     let n: usize = id.as_str().trim_start_matches("dev-").parse().unwrap_or(0);
     let product = PRODUCTS[n % PRODUCTS.len()];
     let units = if product == ProductType::DOOR && n.is_multiple_of(2) { 2 } else { 1 };
-    let _of = plan;
     NewDevice { id, model: "m-1".to_owned(), product, units, trial_secs: trial.map(Seconds), doors: None }
 }
 
@@ -295,7 +294,7 @@ impl World {
                 continue;
             }
             let site = SiteId::from_bytes(id((organization * 10 + n % 3) as u64, 3));
-            let device = new_device(&self.plan, self.devices[n].id.clone(), None);
+            let device = new_device(self.devices[n].id.clone(), None);
             self.command(0, organization, Command::ClaimDevice { device, site });
         }
     }
@@ -421,13 +420,13 @@ impl World {
             15 | 16 => {
                 if let Some(id) = some(&mut dice, &idle) {
                     let trial = dice.chance(200).then(|| dice.range(3_600, 200_000));
-                    let device = new_device(&self.plan, id, trial);
+                    let device = new_device(id, trial);
                     self.command(node, organization, Command::ClaimDevice { device, site });
                 }
             }
             17 => {
                 if let (Some(old), Some(new)) = (some(&mut dice, &active), some(&mut dice, &idle)) {
-                    let new = new_device(&self.plan, new, None);
+                    let new = new_device(new, None);
                     self.command(node, organization, Command::ReplaceDevice { old, new });
                 }
             }

@@ -312,15 +312,4 @@ pub const RULES: &[Rule] = &[
             to: "stop_at: if crate::planted::is(\"stops-with-the-lock\") { lock_at } else { stop_at.max(lock_at) }",
         }],
     },
-    Rule {
-        code: "freeze-of-everything-unknown",
-        sentence: "what locks whom a freeze of everything spared counts as locked before",
-        by: 13,
-        edits: &[Edit {
-            file: "cloud/src/books/rules.rs",
-            from: "Ok(own.under(view.platform().freeze()))",
-            to: "Ok(match coterm_shared::planted::is(\"freeze-of-everything-unknown\") {\n        \
-                 true => own,\n        false => own.under(view.platform().freeze()),\n    })",
-        }],
-    },
 ];

@@ -186,7 +186,7 @@ impl World {
             5 => Command::MoveDevice { id: some(dice, &active)?, site },
             6 => {
                 let device = self.idle(organization, of, dice)?;
-                Command::ClaimDevice { device: new_device(&self.plan, device, None), site }
+                Command::ClaimDevice { device: new_device(device, None), site }
             }
             7 if groups.len() < 4 => {
                 let n = self.operators.fresh();
@@ -224,7 +224,7 @@ impl World {
         let below = format!("{path}/Floor 1");
         rows.push(ImportRow::Site { id: SiteId::from_bytes(id(n + 1, 3)), path: below.clone(), group: None });
         if let Some(device) = self.idle(organization, of, dice) {
-            let device = Box::new(new_device(&self.plan, device, None));
+            let device = Box::new(new_device(device, None));
             rows.push(ImportRow::Device { device, site: if dice.chance(500) { path } else { below } });
         }
         let lines = (1..).zip(rows).map(|(line, row)| ImportLine { line, row }).collect();

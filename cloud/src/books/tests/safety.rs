@@ -23,11 +23,12 @@ async fn e6_whom_a_freeze_of_everything_kept_from_a_lock_counts_as_newly_locked(
         let (id, name, group) = (site(n), format!("Site {n}"), Some(group(of)));
         to(1, Command::CreateSite { id, name, parent: None, group })
     };
-    let device_at = |n: u32, of: u8| match claim_device(1, n) {
-        Change::Organization { command: Command::ClaimDevice { device, .. }, .. } => {
-            to(1, Command::ClaimDevice { device, site: site(of) })
-        }
-        _ => unreachable!(),
+    let device_at = |n: u32, of: u8| {
+        let claim = claim_device(1, n);
+        let Change::Organization { command: Command::ClaimDevice { device, .. }, .. } = claim else {
+            panic!("a device is claimed")
+        };
+        to(1, Command::ClaimDevice { device, site: site(of) })
     };
     let settings = SettingsChange {
         grace_secs: Some(Seconds::days(20)),
