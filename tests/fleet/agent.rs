@@ -344,5 +344,5 @@ fn random() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }
 
-/// The mode a device is in before it heard anything.
+/// The mode a device is in that is licensed, as all are before a scenario begins.
 pub(crate) const FIRST: OperatingMode = OperatingMode::Full;

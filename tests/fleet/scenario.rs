@@ -230,19 +230,23 @@ impl Fleet {
         self.hang_up.iter().for_each(|one| one.notify_one());
         self.wait("hanging up", || self.tally.connections() < agents / 2).await?;
         let during = async {
-            let mut answers = Vec::new();
+            let (mut answers, mut failed) = (Vec::new(), 0_u64);
             while self.tally.connected_after(start).len() < agents {
-                answers.extend(self.ask().await);
+                match self.ask().await {
+                    Some(took) => answers.push(took),
+                    None => failed += 1,
+                }
             }
-            answers
+            (answers, failed)
         };
         let back = self.wait("coming back", || self.tally.connected_after(start).len() == agents);
-        let (during, back) = tokio::join!(during, back);
+        let ((during, failed), back) = tokio::join!(during, back);
         back?;
         Ok(json!({
             "back": percentiles(self.tally.connected_after(start)),
             "interface_quiet": percentiles(quiet),
             "interface_during": percentiles(during),
+            "interface_failed": failed,
         }))
     }
 

@@ -125,6 +125,8 @@ pub(crate) fn storm() {
         Some((p99("interface_quiet"), "the same when it is quiet")),
         Goal::RatioAtMost(2.0),
     );
+    let failed = number(&measured["interface_failed"]);
+    report.add("P7 requests meanwhile without an answer", "", failed, None, Goal::Exactly(0.0));
     report.curve(
         format!("P7 {agents} devices come back at once"),
         "milliseconds since every connection ended",

@@ -81,12 +81,12 @@ fn as_on_a_device(command: &Command) -> Command {
 
 /// Lets the device accept [`TOKENS`] tokens, each newer than the last: signed by the daemon's key and published by a broker
 /// in its place, because no daemon issues as many in a minute.
-fn many_tokens(mut cloud: Cloud, tenant: &Tenant, device: &Device) {
-    let (signer, held) = (Forger::with_the_real_key(&cloud), device.holds_token());
+fn many_tokens(cloud: &mut Cloud, tenant: &Tenant, device: &Device) {
+    let (signer, held) = (Forger::with_the_real_key(cloud), device.holds_token());
     let mut claims = licensed_for_ever(tenant, device.id(), held.epoch);
     cloud.stop();
-    let broker = RogueBroker::instead_of(&cloud);
-    let mut publisher = broker.client(cloud.dir(), "publisher");
+    let broker = RogueBroker::instead_of(cloud);
+    let mut publisher = broker.client(device.dir(), "publisher");
     let topic = format!("coterm/v1/d/{}/token", device.id());
     let first = claims.version.seq;
     let accepted = |seq| {
@@ -110,7 +110,7 @@ fn many_tokens(mut cloud: Cloud, tenant: &Tenant, device: &Device) {
 
 pub(crate) fn run() {
     let mut report = Report::new("footprint");
-    let cloud = Cloud::start_with(&["log.filter=warn"]);
+    let mut cloud = Cloud::start_with(&["log.filter=warn"]);
     let tenant = cloud.vendor().organization("Acme", 60, 60);
     let group = tenant.group("North");
     tenant.license(&group, "camera", 2, 365 * 86_400);
@@ -151,7 +151,7 @@ pub(crate) fn run() {
     let size = fs::metadata(agent_program()).unwrap().len() as f64 / 1e6;
     report.add("P4 agent, program", "MB", size, None, Goal::AtMost(5.0));
     drop(floor);
-    many_tokens(cloud, &tenant, &device);
+    many_tokens(&mut cloud, &tenant, &device);
     std::thread::sleep(SETTLE);
     let after = weight(agent.0.id());
     let what = "the same agent before";

@@ -60,7 +60,7 @@ fn agent(report: &mut Report) {
     );
 }
 
-/// How long the books take to open, in milliseconds, the median of some; and how large their file is, in megabytes.
+/// How long the books take to open, in milliseconds, the median of some.
 fn opened(directory: &tempfile::TempDir, of: u64) -> f64 {
     let times = (0..3).map(|_| {
         let start = Instant::now();
