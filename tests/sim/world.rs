@@ -407,6 +407,7 @@ impl World {
         if fresh {
             // Build time counts from the start alone: the software may be newer than the boot.
             of.earned = (crate::device::BUILT_SECS, of.uptime(now));
+            of.earned_at_boot = crate::device::BUILT_SECS - of.uptime(now);
         }
         of.ordered = None;
         (of.order, of.outcome) = (None, None);
