@@ -3,12 +3,11 @@
 //! They claim and move keys and devices, found groups, change settings, and retry with the same idempotency key what was
 //! not answered. What was acknowledged is written down here, and looked for in the log whenever a daemon starts.
 
-use crate::grace::{self, Look};
+use crate::grace::Look;
 use crate::invariants::Invariant;
 use crate::plan::Plan;
-use crate::recount;
 use crate::rng::Rng;
-use crate::safety::{self, Lately};
+use crate::safety::Lately;
 use crate::store::{Db, locked};
 use crate::world::World;
 use coterm_cloud::books::{BooksError, Change, Committed, Idempotency, NewPart, Request};
@@ -192,11 +191,7 @@ impl World {
                 if committed.replayed.is_none()
                     && let (Some(before), Some(after)) = (known, &committed.organization)
                 {
-                    let verdict = recount::credit(&change, &before, after, committed.at);
-                    self.check(Invariant::Credit, verdict.is_ok(), || {
-                        format!("{name}: {}", verdict.err().unwrap_or_default())
-                    });
-                    self.look_at_held(node, &change, &before, &committed, after);
+                    self.look_at_done(node, &change, &before, &committed, after);
                 }
                 true
             }
@@ -496,66 +491,5 @@ impl World {
         let parts = Box::new([part(false), part(true)]);
         let organization = self.operators.organizations[organization];
         self.request(node, Change::SplitKey { organization, key, parts });
-    }
-
-    /// What was acknowledged must be in the log, once.
-    pub fn look_at_the_log(&mut self) {
-        let db = locked(&self.machines[0].disk).db.clone();
-        let mut counts: BTreeMap<(OrganizationId, &str), usize> = BTreeMap::new();
-        for stream in db.streams() {
-            let Some(organization) = stream.organization() else { continue };
-            for entry in db.entries(stream) {
-                *counts.entry((organization, entry.request_id.as_str())).or_default() += 1;
-            }
-        }
-        let mut wrong = None;
-        for acknowledged in &self.operators.acknowledged {
-            let (Some(organization), Some(lines)) = (acknowledged.organization, acknowledged.lines) else {
-                continue;
-            };
-            let found = counts.get(&(organization, acknowledged.request_id.as_str())).copied().unwrap_or(0);
-            self.exercised.hit(Invariant::Acknowledged);
-            if found != lines {
-                wrong =
-                    Some(format!("{} wrote {lines} lines and the log has {found}", acknowledged.request_id));
-            }
-        }
-        if let Some(wrong) = wrong {
-            self.broken(Invariant::Acknowledged, wrong);
-        }
-    }
-
-    /// Counts again what the books say of every organization that changed, and what became of the graces meanwhile.
-    pub fn look_at_books(&mut self) {
-        for organization in self.operators.organizations {
-            let Some(node) = &self.nodes[0] else { return };
-            let at = node.now();
-            // A freeze of everything puts steps off, also when it is over.
-            let frozen = node.books.platform().freeze().is_some();
-            let Some(books) = node.books.present(organization, at) else { continue };
-            let verdict = recount::overdue(&books, at);
-            if let Err(what) = verdict {
-                return self.broken(Invariant::Books, what);
-            }
-            let known = self.operators.looked.get(&organization);
-            if known.is_some_and(|known| known.books.version() == books.version()) {
-                continue;
-            }
-            let look = Look { books, at };
-            let verdict = recount::groups(&look.books);
-            self.check(Invariant::Books, verdict.is_ok(), || verdict.err().unwrap_or_default());
-            if !frozen {
-                let verdict = safety::trials(&look.books);
-                self.check(Invariant::Books, verdict.is_ok(), || verdict.err().unwrap_or_default());
-                self.judged(Invariant::Paced, safety::paced(&look.books));
-            }
-            if let Some(known) = self.operators.looked.insert(organization, look.clone()) {
-                let verdict = grace::between(&known, &look);
-                self.check(Invariant::Grace, verdict.is_ok(), || verdict.err().unwrap_or_default());
-                if !frozen {
-                    self.judged(Invariant::Paced, safety::stood(&known, &look));
-                }
-            }
-        }
     }
 }

@@ -1,27 +1,18 @@
 //! Runs schedules: many, one again, or one made smaller; and says what they came to.
 
 use crate::campaign::{self, Totals, table};
-use crate::cloud::{Air, Machine};
-use crate::device::{Device, truth};
 use crate::faults::{Fault, Struck};
 use crate::hunt::hunt;
 use crate::invariants::{Exercised, Invariant, Violation};
-use crate::net::Hub;
-use crate::operator::Office as Operators;
-use crate::plan::{HOUR, MINUTE, Plan};
+use crate::plan::Plan;
 use crate::planted;
-use crate::rng::Rng;
-use crate::store::Disk;
-use crate::trust::{Keys, Office};
-use crate::world::{Event, World};
-use coterm_shared::time::Timestamp;
+use crate::world::World;
 use serde_json::{Value, json};
 use std::any::Any;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// What a schedule came to.
@@ -43,78 +34,6 @@ pub struct Run {
     pub requests: (u64, u64),
     /// Tokens issued.
     pub issued: usize,
-}
-
-impl World {
-    /// A world at its beginning.
-    pub fn new(plan: Plan, traced: bool) -> World {
-        let mut office = Office::found(Timestamp::from_secs_clamped(truth(0)));
-        office.planted = plan.planted;
-        let first_keyring = office.keyring().bytes().to_vec();
-        let documents = BTreeSet::from([first_keyring.clone(), office.first_root().to_vec()]);
-        let operators = Operators::new(&plan);
-        let devices = plan
-            .devices
-            .iter()
-            .enumerate()
-            .map(|(n, of)| Device::new(n, &plan, operators.organizations[of.organization]))
-            .collect();
-        let planted = plan.planted;
-        let machine = |number| Machine {
-            number,
-            disk: Arc::new(Mutex::new(Disk { planted, ..Disk::default() })),
-            line: Arc::default(),
-            offset: 0,
-            boot: 1,
-            booted: 0,
-        };
-        let mut world = World {
-            chance: Rng::fork(plan.seed, "network"),
-            now: 0,
-            queue: Default::default(),
-            queued: 0,
-            devices,
-            hub: Hub::default(),
-            air: Arc::new(Mutex::new(Air::default())),
-            machines: vec![machine(0), machine(1)],
-            nodes: vec![None, None],
-            keys: Keys(Arc::new(Mutex::new(office))),
-            first_keyring,
-            fuse: None,
-            second_ever: false,
-            restored_ever: false,
-            documents,
-            epochs: BTreeMap::new(),
-            operators,
-            struck: Struck::default(),
-            exercised: Exercised::default(),
-            violation: None,
-            trace: traced.then(Vec::new),
-            digest: 0xcbf2_9ce4_8422_2325,
-            calm: false,
-            events: 0,
-            plan,
-        };
-        world.start_cloud(0);
-        world.found();
-        for device in 0..world.devices.len() {
-            let at = world.devices[device].plan.starts;
-            world.at(at, Event::Power { device });
-        }
-        for (at, dice) in world.plan.operations.clone() {
-            world.at(at, Event::Operate { dice });
-        }
-        for nth in 0..world.plan.strikes.len() {
-            let at = world.plan.strikes[nth].at;
-            world.at(at, Event::Strike { nth });
-        }
-        world.at(MINUTE, Event::Turn);
-        world.at(HOUR, Event::Attend);
-        world.at(6 * HOUR, Event::Backup);
-        let end = world.plan.faults_end;
-        world.at(end, Event::Calm);
-        world
-    }
 }
 
 /// Runs the schedule of a seed.
@@ -309,6 +228,7 @@ fn replay(file: &str) -> ExitCode {
 mod tests {
     use super::*;
     use crate::rules::{RULES, SWITCH};
+    use std::collections::BTreeMap;
 
     /// Seeds that once found something, and faults that were not needed for it.
     const REGRESSIONS: &[u64] = &[3, 8, 18, 62, 75, 199, 305, 438, 766, 811, 1_682, 1_759, 2_018, 10_022];

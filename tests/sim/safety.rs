@@ -10,9 +10,7 @@
 use crate::grace::Look;
 use coterm_shared::enforcement::Schedule;
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::licensing::{
-    CauseClock, Device, DeviceState, Group, Organization, Scope, Tranches, Wanted, Wants,
-};
+use coterm_shared::licensing::{CauseClock, Device, DeviceState, Group, Organization, Scope, Wanted, Wants};
 use coterm_shared::time::{DAY_SECS, Seconds, Timestamp};
 use std::collections::BTreeMap;
 
@@ -108,9 +106,25 @@ fn locks<'a>(books: &'a Organization, group: &Group) -> Vec<(&'a Device, Option<
     locks
 }
 
+/// Whether the devices of each of these groups that has a pace lock by it; tells how many devices there are.
+fn spreads(books: &Organization, which: impl Fn(&Group) -> bool) -> Result<u64, String> {
+    let groups = books.groups().filter(|group| is_plain(books, group) && which(group));
+    let paced = groups.filter_map(|group| Some((group, books.settings_of(group).lockout_pace?)));
+    paced
+        .map(|(group, per_day)| {
+            let spread = spread(books, group, per_day);
+            spread.map_err(|what| format!("group {}: {what}", group.name))
+        })
+        .sum()
+}
+
 /// Whether the devices that are in a group lock so many a day, the newest first; for books in which its ladder has not begun,
 /// or has just begun.
 fn spread(books: &Organization, group: &Group, per_day: u64) -> Result<u64, String> {
+    let kept = group.assessment.tranches.as_ref().map(|tranches| tranches.per_day);
+    if group.assessment.clocks.is_running() && kept != Some(per_day) {
+        return Err(format!("{kept:?} a day, not {per_day}"));
+    }
     let locks = locks(books, group);
     let mut a_day: BTreeMap<Timestamp, u64> = BTreeMap::new();
     for at in locks.iter().filter_map(|(_, at)| *at) {
@@ -130,16 +144,7 @@ fn spread(books: &Organization, group: &Group, per_day: u64) -> Result<u64, Stri
 /// # Errors
 /// More devices lock on a day than the pace says, or an older one before a newer one.
 pub fn paced(books: &Organization) -> Result<u64, String> {
-    let mut devices = 0;
-    let ahead =
-        books.groups().filter(|group| is_plain(books, group) && !group.assessment.clocks.is_running());
-    for group in ahead {
-        if let Some(per_day) = books.settings_of(group).lockout_pace {
-            let spread = spread(books, group, per_day);
-            devices += spread.map_err(|what| format!("group {}: {what}", group.name))?;
-        }
-    }
-    Ok(devices)
+    spreads(books, |group| !group.assessment.clocks.is_running())
 }
 
 /// The same of every group whose ladder a change has just begun.
@@ -147,20 +152,8 @@ pub fn paced(books: &Organization) -> Result<u64, String> {
 /// # Errors
 /// As those of [`paced`].
 pub fn begun(before: &Organization, after: &Organization) -> Result<u64, String> {
-    let mut devices = 0;
     let running = |group: &Group| group.assessment.clocks.is_running();
-    for group in after.groups().filter(|group| running(group) && is_plain(after, group)) {
-        let new = before.group(group.id).is_none_or(|old| !running(old));
-        if let Some(per_day) = after.settings_of(group).lockout_pace.filter(|_| new) {
-            let kept = group.assessment.tranches.as_ref().map(|tranches: &Tranches| tranches.per_day);
-            if kept != Some(per_day) {
-                return Err(format!("group {}: {kept:?} a day, not {per_day}", group.name));
-            }
-            let spread = spread(after, group, per_day);
-            devices += spread.map_err(|what| format!("group {}: {what}", group.name))?;
-        }
-    }
-    Ok(devices)
+    spreads(after, |group| running(group) && !before.group(group.id).is_some_and(running))
 }
 
 /// Whether whoever was to lock at an instant still is, where the same clocks run as before (domain E3, E6); tells of how many

@@ -494,7 +494,7 @@ impl World {
             of.wall_offset = 0;
             of.wall_set_at = self.now;
             if of.suspended_until.is_some() {
-                self.happen_resume(device);
+                self.resume(device);
             }
             if !self.devices[device].powered {
                 self.after(SECOND, Event::Power { device });

@@ -4,12 +4,10 @@
 use crate::invariants::Invariant;
 use crate::operator::{ADA, Acknowledged, id, new_device};
 use crate::planted::Planted;
-use crate::recount;
 use crate::rng::Rng;
-use crate::safety;
 use crate::store::locked;
 use crate::world::World;
-use coterm_cloud::books::{Change, Committed, ImportFile};
+use coterm_cloud::books::{Change, ImportFile};
 use coterm_cloud::imports::{Kind, Underway};
 use coterm_shared::id::{DeviceId, GroupId, HeldId, KeyId, SiteId};
 use coterm_shared::licensing::import::{ImportLine, ImportRow};
@@ -32,40 +30,6 @@ fn of_safety(command: SafetyCommand) -> Command {
 }
 
 impl World {
-    /// What was just answered, against what may be done without a second person (E6).
-    pub fn look_at_held(
-        &mut self,
-        node: usize,
-        change: &Change,
-        before: &Organization,
-        committed: &Committed,
-        after: &Organization,
-    ) {
-        if let Some(held) = &committed.held {
-            self.note(&[33], || format!("{} waits for the vendor", held.operation.operation));
-            self.check(Invariant::Held, recount::same(before, after), || {
-                format!("{} waits for the vendor and was done: {change:?}", held.operation.operation)
-            });
-            return;
-        }
-        let platform = match &self.nodes[node] {
-            Some(node) => node.books.platform(),
-            None => return,
-        };
-        let under = |of: &Organization| of.clone().under(platform.freeze());
-        let (before, after) = (under(before), under(after));
-        // What is approved, or ends a freeze, locks whom it locks; what one cloud did the other does not know at once.
-        let decided = matches!(change, Change::Organization { command: Command::Safety(_), .. });
-        if node == 0 && !decided {
-            let verdict = self.operators.lately.done(&before, &after, committed.at);
-            self.judged(Invariant::Held, verdict.map_err(|what| format!("{change:?}: {what}")));
-        }
-        if platform.freeze().is_none() {
-            let verdict = safety::begun(&before, &after);
-            self.judged(Invariant::Paced, verdict.map_err(|what| format!("{change:?}: {what}")));
-        }
-    }
-
     /// The vendor's people do something, or somebody does several things at once.
     pub fn operate_vendor(&mut self, node: usize, organization: usize, of: &Organization, dice: &mut Rng) {
         let frozen = of.freeze().is_some_and(|freeze| freeze.is_on());

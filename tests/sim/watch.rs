@@ -1,17 +1,12 @@
-//! The invariants, looked at after everything a device does, and at the end.
+//! The invariants, looked at after everything a device does. The daemons' judge is `judge.rs`.
 
-use crate::cloud::Issue;
-use crate::device::{Device, Known, truth};
+use crate::device::{Known, truth};
 use crate::invariants::Invariant;
 use crate::reference;
-use crate::store::{Reader, locked};
 use crate::world::World;
 use coterm_agent::driver::{Effects, StoredState};
-use coterm_cloud::store::Reads;
-use coterm_cloud::store::chain::verify_chain;
 use coterm_shared::enforcement::OperatingMode;
 use coterm_shared::protocol::Report;
-use coterm_shared::time::Timestamp;
 use coterm_shared::token::{Keyring, KeyringDocument, Root};
 
 impl World {
@@ -184,69 +179,5 @@ impl World {
         drop(office);
         self.epochs.insert(bytes.to_vec(), known);
         Some(known)
-    }
-
-    /// The end: every device is where the books want it (invariant 9).
-    pub fn judge(&mut self) {
-        self.look_at_the_log();
-        let reader = Reader::Own(Box::new(locked(&self.machines[0].disk).db.clone()));
-        for stream in reader.streams().unwrap_or_default() {
-            let verified = verify_chain(&reader, stream);
-            self.check(Invariant::Acknowledged, matches!(verified, Ok(Ok(_))), || {
-                format!("the log: {verified:?}")
-            });
-        }
-        let Some(node) = &self.nodes[0] else {
-            return self.broken(Invariant::Converges, "no cloud runs".to_owned());
-        };
-        // What this very look at the clock changes nobody can have been told yet.
-        let platform = node.books.platform();
-        let settled = |of: &Device| {
-            let books = node.books.organization(of.organization)?.under(platform.freeze());
-            books.wanted(&of.id).map(|wanted| wanted.schedule)
-        };
-        let settled: Vec<_> = self.devices.iter().map(settled).collect();
-        node.turn();
-        let cloud_now = node.now().as_secs();
-        let wanted: Vec<_> = self
-            .devices
-            .iter()
-            .map(|of| node.books.present(of.organization, node.now()).and_then(|books| books.wanted(&of.id)))
-            .collect();
-        for (device, (wanted, settled)) in wanted.into_iter().zip(settled).enumerate() {
-            let of = &self.devices[device];
-            let (issue, cap, real) = (of.known.issue.clone(), of.cap, self.real_mode(device));
-            let (lead, wall_lead) = (of.lead, of.wall_lead);
-            let Some(wanted) = wanted else {
-                // Nobody ever claimed it.
-                let none = issue.is_none() || self.second_ever || self.restored_ever;
-                self.check(Invariant::Converges, none, || {
-                    format!("dev-{device} is nobody's and holds {issue:?}")
-                });
-                continue;
-            };
-            let held = issue.as_ref().map(|issue| issue.schedule);
-            let schedule = settled.filter(|settled| held == Some(*settled)).unwrap_or(wanted.schedule);
-            self.check(Invariant::Converges, held == Some(schedule), || {
-                format!("dev-{device} is to hold {schedule:?} and holds {issue:?}")
-            });
-            // Whoever is connected holds a token that is fresh; the last word to a retired one stays true (domain G10).
-            let fresh = issue.as_ref().is_none_or(|issue| issue.lease_ends_at.as_secs() > truth(self.now));
-            self.check(Invariant::Converges, fresh || wanted.is_farewell(), || {
-                format!("dev-{device} holds a token whose lease is over: {issue:?}")
-            });
-            // Whoever is connected hears of the cloud often enough to know no offline budget.
-            let told = issue.map(|issue| Issue { schedule, offline_lock_at: Timestamp::MAX, ..issue });
-            let mode = |at: u64| reference::mode(told.as_ref(), at, at, cap);
-            // A signed time from a cloud whose clock ran ahead stays with the device when that clock is right again: a date
-            // that lies between is reached there first, and so is a lock by a wall clock it may believe.
-            let certain = truth(self.now) + lead + 2;
-            let locking = certain + wall_lead.saturating_sub(lead);
-            let dragged = reference::mode(told.as_ref(), certain, locking, cap);
-            let due = [mode(truth(self.now)), mode(cloud_now), mode(truth(self.now) - 60), dragged];
-            self.check(Invariant::Converges, due.contains(&real), || {
-                format!("dev-{device} is in {real:?}, {due:?} is due")
-            });
-        }
     }
 }

@@ -1,8 +1,7 @@
-//! The world: one queue of events, and everything that happens to devices, their lines and the broker.
+//! The world: one queue of events, and whom each of them happens to.
 
 use crate::cloud::{Air, Machine, Node};
-use crate::device::Device;
-use crate::disk::{Cut, FlashMedium};
+use crate::device::{Device, truth};
 use crate::faults::{Fault, Struck};
 use crate::invariants::{Exercised, Invariant, Violation};
 use crate::net::Hub;
@@ -10,14 +9,10 @@ use crate::operator::Office as Operators;
 use crate::plan::{DAY, HOUR, MINUTE, Plan, SECOND};
 use crate::planted::Planted;
 use crate::rng::Rng;
-use crate::store::locked;
-use crate::trust::Keys;
-use coterm_agent::actuator::drive;
-use coterm_agent::actuator::worker::Outcome;
-use coterm_agent::driver::{Driver, Effects, Input};
-use coterm_agent::line::Slot;
-use coterm_agent::state_file::TwoSlots;
-use coterm_shared::enforcement::OperatingMode;
+use crate::store::{Disk, locked};
+use crate::trust::{Keys, Office};
+use coterm_agent::driver::Input;
+use coterm_shared::time::Timestamp;
 use coterm_shared::token::TokenVersion;
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -30,7 +25,7 @@ thread_local! {
 }
 
 /// A random number for an agent.
-fn random() -> u32 {
+pub fn random() -> u32 {
     RANDOM.with(|state| {
         let mut rng = Rng::new(state.get());
         let drawn = rng.next();
@@ -143,6 +138,76 @@ pub struct World {
 }
 
 impl World {
+    /// A world at its beginning.
+    pub fn new(plan: Plan, traced: bool) -> World {
+        let mut office = Office::found(Timestamp::from_secs_clamped(truth(0)));
+        office.planted = plan.planted;
+        let first_keyring = office.keyring().bytes().to_vec();
+        let documents = BTreeSet::from([first_keyring.clone(), office.first_root().to_vec()]);
+        let operators = Operators::new(&plan);
+        let devices = plan
+            .devices
+            .iter()
+            .enumerate()
+            .map(|(n, of)| Device::new(n, &plan, operators.organizations[of.organization]))
+            .collect();
+        let planted = plan.planted;
+        let machine = |number| Machine {
+            number,
+            disk: Arc::new(Mutex::new(Disk { planted, ..Disk::default() })),
+            line: Arc::default(),
+            offset: 0,
+            boot: 1,
+            booted: 0,
+        };
+        let mut world = World {
+            chance: Rng::fork(plan.seed, "network"),
+            now: 0,
+            queue: Default::default(),
+            queued: 0,
+            devices,
+            hub: Hub::default(),
+            air: Arc::new(Mutex::new(Air::default())),
+            machines: vec![machine(0), machine(1)],
+            nodes: vec![None, None],
+            keys: Keys(Arc::new(Mutex::new(office))),
+            first_keyring,
+            fuse: None,
+            second_ever: false,
+            restored_ever: false,
+            documents,
+            epochs: BTreeMap::new(),
+            operators,
+            struck: Struck::default(),
+            exercised: Exercised::default(),
+            violation: None,
+            trace: traced.then(Vec::new),
+            digest: 0xcbf2_9ce4_8422_2325,
+            calm: false,
+            events: 0,
+            plan,
+        };
+        world.start_cloud(0);
+        world.found();
+        for device in 0..world.devices.len() {
+            let at = world.devices[device].plan.starts;
+            world.at(at, Event::Power { device });
+        }
+        for (at, dice) in world.plan.operations.clone() {
+            world.at(at, Event::Operate { dice });
+        }
+        for nth in 0..world.plan.strikes.len() {
+            let at = world.plan.strikes[nth].at;
+            world.at(at, Event::Strike { nth });
+        }
+        world.at(MINUTE, Event::Turn);
+        world.at(HOUR, Event::Attend);
+        world.at(6 * HOUR, Event::Backup);
+        let end = world.plan.faults_end;
+        world.at(end, Event::Calm);
+        world
+    }
+
     /// Something for later.
     pub fn at(&mut self, at: u64, event: Event) {
         self.queued += 1;
@@ -316,7 +381,7 @@ impl World {
             Event::Round { device, .. } => self.round(device),
             Event::Resume { device } => {
                 if self.devices[device].suspended_until.is_some_and(|until| until <= self.now) {
-                    self.happen_resume(device);
+                    self.resume(device);
                 }
             }
             Event::Mend { fault, device } => self.mend(fault, device),
@@ -336,233 +401,5 @@ impl World {
             // The end, which is seen to before.
             Event::Judge => {}
         }
-    }
-
-    /// A device wakes from its sleep.
-    pub fn happen_resume(&mut self, device: usize) {
-        let of = &mut self.devices[device];
-        of.suspended_until = None;
-        of.slept += self.now - of.slept_since;
-        of.attempt += 1;
-        if self.devices[device].driver.is_some() {
-            self.disconnect(device);
-            self.feed(device, Input::Tick);
-            self.kick_round(device, SECOND);
-        }
-    }
-
-    fn power(&mut self, device: usize) {
-        let (now, of) = (self.now, &mut self.devices[device]);
-        if of.powered {
-            return;
-        }
-        of.powered = true;
-        of.boot += 1;
-        of.life += 1;
-        // The kernel takes a moment before any program runs.
-        of.booted_at = now;
-        of.slept = 0;
-        of.earned = (of.earned_on_flash, 0);
-        of.earned_at_boot = of.earned_on_flash;
-        of.trouble = false;
-        let life = of.life;
-        self.note(&[2, device as u64], || format!("dev-{device} boots"));
-        self.after(3 * SECOND, Event::Agent { device, life });
-    }
-
-    /// The agent starts from what is on the flash.
-    fn start_agent(&mut self, device: usize) {
-        if !self.devices[device].powered || self.devices[device].driver.is_some() {
-            return;
-        }
-        let (root, keyring) = {
-            let office = self.keys.0.lock().expect("whole");
-            (office.first_root().to_vec(), self.first_keyring.clone())
-        };
-        let (now, plan) = (self.now, &self.plan);
-        let of = &mut self.devices[device];
-        let fresh = of.flash.borrow_mut().record().is_none();
-        let opened = Driver::open(
-            of.identity(plan),
-            &root,
-            Some(&keyring),
-            TwoSlots::new(FlashMedium(of.flash.clone())),
-            Device::clock_policy(plan),
-            of.reading(now),
-            random,
-        );
-        let driver = match opened {
-            Ok(driver) => driver,
-            Err(error) => {
-                return self.broken(Invariant::PersistFirst, format!("dev-{device} cannot start: {error}"));
-            }
-        };
-        of.driver = Some(driver);
-        of.started_at = now;
-        of.attempts = (0, 0);
-        let lost = fresh && of.known.mode.is_some();
-        if lost {
-            return self.broken(Invariant::NeverBack, format!("dev-{device} has lost what was on its flash"));
-        }
-        if fresh {
-            // Build time counts from the start alone: the software may be newer than the boot.
-            of.earned = (crate::device::BUILT_SECS, of.uptime(now));
-            of.earned_at_boot = crate::device::BUILT_SECS - of.uptime(now);
-        }
-        of.ordered = None;
-        (of.order, of.outcome) = (None, None);
-        of.outbox = coterm_agent::line::Outbox::default();
-        of.backoff = coterm_agent::line::Backoff::new(crate::device::LONGEST_BACKOFF);
-        of.attempt += 1;
-        let attempt = of.attempt;
-        self.note(&[3, device as u64], || format!("dev-{device}'s agent starts"));
-        if self.devices[device].flash.borrow().blown.is_some() {
-            return self.blown(device);
-        }
-        self.feed(device, Input::Tick);
-        self.feed(device, Input::Tick);
-        let delay = self.chance.range(100, 3_000);
-        self.after(delay, Event::Connect { device, attempt });
-    }
-
-    /// The agent is gone; the device stays as it is.
-    pub fn kill_agent(&mut self, device: usize) {
-        let of = &mut self.devices[device];
-        of.driver = None;
-        of.life += 1;
-        of.wake += 1;
-        of.attempt += 1;
-        of.round += 1;
-        of.dies_before = None;
-        self.drop_session(device);
-    }
-
-    /// Power goes.
-    pub fn cut_power(&mut self, device: usize, cut: Cut) {
-        let now = self.now;
-        self.kill_agent(device);
-        let longest = self.plan.longest_tick_secs;
-        let of = &mut self.devices[device];
-        if of.powered && !of.trouble {
-            // At most half of the uptime is lost, and at most one long tick (token §5).
-            let up = of.uptime(now);
-            let kept = (up.saturating_sub(8) / 2).max(up.saturating_sub(longest + 8));
-            of.earned_on_flash = of.earned_on_flash.max(of.earned_at_boot + kept);
-        }
-        of.powered = false;
-        of.suspended_until = None;
-        of.flash.borrow_mut().cut(cut);
-        self.note(&[4, device as u64], || format!("dev-{device} loses power"));
-    }
-
-    /// The power went in the middle of a save.
-    pub fn blown(&mut self, device: usize) {
-        let cut = self.devices[device].flash.borrow().blown.unwrap_or(Cut::Lost);
-        self.struck.hit(if cut == Cut::Torn { Fault::WriteTorn } else { Fault::WriteLost });
-        self.cut_power(device, cut);
-        let delay = self.chance.range(5 * SECOND, 20 * MINUTE);
-        self.after(delay, Event::Power { device });
-    }
-
-    /// Hands an input to the agent and carries out what it answers.
-    pub fn feed(&mut self, device: usize, input: Input) {
-        if self.devices[device].suspended_until.is_some() {
-            return;
-        }
-        let refused = self.devices[device].flash.borrow().refused;
-        let now = self.now;
-        let of = &mut self.devices[device];
-        let reading = of.reading(now);
-        let Some(driver) = &mut of.driver else { return };
-        let effects = driver.handle(input, reading);
-        if of.flash.borrow().blown.is_some() {
-            return self.blown(device);
-        }
-        let full = self.devices[device].flash.borrow().refused > refused;
-        if full {
-            self.struck.hit(Fault::DiskFull);
-            self.devices[device].trouble = true;
-        }
-        self.watch(device, &effects);
-        self.carry_out(device, effects);
-    }
-
-    fn carry_out(&mut self, device: usize, effects: Effects) {
-        let dies_before = self.devices[device].dies_before;
-        // Acknowledging is before the first step: what is acknowledged is not sent again in this simulation anyway.
-        if let Some(order) = effects.order {
-            if dies_before == Some(0) {
-                return self.dies_between(device);
-            }
-            let of = &mut self.devices[device];
-            let serial = of.order.as_ref().map_or(1, |(serial, _)| serial + 1);
-            of.ordered = Some(order.mode);
-            if of.order.is_none() || of.planted != Some(Planted::StaleOrder) {
-                of.order = Some((serial, order));
-            }
-            let hangs = of.hang_until.saturating_sub(self.now);
-            let delay = of.slowness.max(hangs) + 50;
-            self.kick_round(device, delay);
-        }
-        let speaks = effects.request.is_some() || effects.report.is_some();
-        if speaks && dies_before == Some(1) {
-            return self.dies_between(device);
-        }
-        let of = &mut self.devices[device];
-        if let Some(request) = effects.request {
-            of.outbox.put(Slot::Request, request);
-        }
-        if let Some(report) = effects.report {
-            of.outbox.put(Slot::Report, report);
-        }
-        of.wake += 1;
-        let (wake, wait) = (of.wake, effects.wake_in.0 * SECOND);
-        self.after(wait, Event::Wake { device, wake });
-        self.follow_root(device);
-        self.pump(device);
-        // The pause before that is shorter than anything that matters here.
-        if effects.report_waits {
-            self.feed(device, Input::Speak);
-        }
-    }
-
-    fn dies_between(&mut self, device: usize) {
-        self.struck.hit(Fault::KilledBetweenSteps);
-        self.note(&[5, device as u64], || format!("dev-{device}'s agent is killed between two steps"));
-        self.kill_agent(device);
-        let life = self.devices[device].life;
-        self.after(10 * SECOND, Event::Agent { device, life });
-    }
-
-    /// The hands do their next round after this.
-    pub fn kick_round(&mut self, device: usize, delay: u64) {
-        self.devices[device].round += 1;
-        let round = self.devices[device].round;
-        self.after(delay, Event::Round { device, round });
-    }
-
-    fn round(&mut self, device: usize) {
-        let of = &mut self.devices[device];
-        let Some((serial, order)) = of.order.clone().filter(|_| of.driver.is_some()) else { return };
-        if of.suspended_until.is_some() {
-            return;
-        }
-        let faults = drive(&mut of.hands, &order);
-        let mode = of.body.lock().expect("whole").mode;
-        let outcome = Outcome { serial, order, faults };
-        let news = of.outcome.as_ref() != Some(&outcome);
-        of.outcome = Some(outcome.clone());
-        if !self.plan.has(Planted::NotObservedAgain) {
-            self.kick_round(device, self.plan.observe);
-        }
-        self.note(&[6, device as u64, mode as u64], || format!("dev-{device} is in mode {mode:?}"));
-        if news {
-            self.feed(device, Input::Driven(outcome));
-        }
-    }
-
-    /// The mode a device is really in.
-    pub fn real_mode(&self, device: usize) -> OperatingMode {
-        self.devices[device].body.lock().expect("whole").mode
     }
 }

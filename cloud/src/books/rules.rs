@@ -53,13 +53,11 @@ impl Mode {
 ///
 /// A defect of the rules is reported by the timer that meets it; those who read see what is stored.
 pub(super) fn present(of: Organization, platform: &Platform, now: Timestamp, mode: Mode) -> Organization {
-    match of.present(&Context { now, limits: mode.limits(platform) }) {
-        Ok(present) => present.under(platform.freeze()),
-        Err(error) => {
-            tracing::error!(organization = %of.id(), %error, "what is due cannot be brought up to date");
-            of
-        }
-    }
+    let present = of.present(&Context { now, limits: mode.limits(platform) }).unwrap_or_else(|error| {
+        tracing::error!(organization = %of.id(), %error, "what is due cannot be brought up to date");
+        of
+    });
+    present.under(platform.freeze())
 }
 
 /// Decides a change on a state.

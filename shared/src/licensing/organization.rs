@@ -10,7 +10,7 @@ use super::enrolment::Enrolment;
 use super::group::Group;
 use super::license_key::LicenseKey;
 use super::name::Name;
-use super::safety::{Freeze, HeldOperation, PutOff, Safety, held_back};
+use super::safety::{Freeze, HeldOperation, PutOff, Safety, held_back, put_off};
 use super::settings::Settings;
 use super::site::{Home, Place, Site};
 use crate::enforcement::Schedule;
@@ -343,6 +343,14 @@ impl Organization {
     /// The same of both causes.
     pub(super) fn thawed_ahead(&self, ahead: &Ahead) -> Ahead {
         Ahead { expiry: self.thawed(ahead.expiry), capacity: self.thawed(ahead.capacity) }
+    }
+
+    /// A schedule of the books as a token with this lease announces it: as [`Wanted::schedule_for`].
+    ///
+    /// [`Wanted::schedule_for`]: super::Wanted::schedule_for
+    pub(super) fn announced(&self, schedule: Schedule, lease_ends_at: Timestamp) -> Schedule {
+        let thawed = self.thawed(schedule);
+        self.frozen_since().map_or(thawed, |since| put_off(thawed, since, lease_ends_at))
     }
 
     /// A schedule as a connected device lives by it at `now`.

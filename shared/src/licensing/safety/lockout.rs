@@ -12,7 +12,6 @@ use crate::licensing::ahead::Ahead;
 use crate::licensing::event::{Dated, Event};
 use crate::licensing::group::Group;
 use crate::licensing::organization::Organization;
-use crate::licensing::safety::put_off;
 use crate::licensing::settings::{Limits, Scope};
 use crate::licensing::wanted::Wants;
 use crate::time::{Seconds, Timestamp};
@@ -82,8 +81,7 @@ pub(in crate::licensing) fn lockout(
     }
     let (mut before, mut then) = (Wants::of(base), Wants::of(after));
     let mut counted = BTreeSet::new();
-    // What a freeze that lasts keeps from a device has not come, and comes no earlier than it can.
-    let tomorrow = now.saturating_add(MATERIAL);
+    let tomorrow = tomorrow(now);
     let members = visited.iter().flat_map(|group| after.devices_in_group(group.id).map(|device| &device.id));
     for id in members.chain(&moved) {
         if counted.contains(id) || !base.device(id).is_some_and(|device| device.is_active()) {
@@ -97,6 +95,11 @@ pub(in crate::licensing) fn lockout(
     }
     lockout.devices = u64::try_from(counted.len()).unwrap_or(u64::MAX);
     lockout
+}
+
+/// When a step comes that a freeze keeps back for as long as it lasts: not yet, and no earlier than it can.
+const fn tomorrow(now: Timestamp) -> Timestamp {
+    now.saturating_add(MATERIAL)
 }
 
 /// Whether a lock or stop is near, and was not there or at least a day later.
@@ -131,14 +134,10 @@ fn may_be_worse(base: &Organization, after: &Organization, group: &Group, now: T
         }
         (Scope::Product, Scope::Group) | (Scope::Group, Scope::Product) => true,
     };
-    let tomorrow = now.saturating_add(MATERIAL);
-    let lived = |of: &Organization, schedule| {
-        let thawed = of.thawed(schedule);
-        of.frozen_since().map_or(thawed, |since| put_off(thawed, since, tomorrow))
-    };
+    let tomorrow = tomorrow(now);
     let worse = |of: fn(&Ahead) -> Schedule| {
-        let (old, new) = (of(&old.assessment.ahead), of(&group.assessment.ahead));
-        is_worse(&lived(base, old), &lived(after, new), now)
+        let old = base.announced(of(&old.assessment.ahead), tomorrow);
+        is_worse(&old, &after.announced(of(&group.assessment.ahead), tomorrow), now)
     };
     told_apart
         || base.settings_of(old).lockout_pace != after.settings_of(group).lockout_pace
