@@ -2,6 +2,8 @@
 //!
 //! A device follows roots one by one and needs the keyring behind the last, so what is sent is always a tail of the chain:
 //! roots from some version on in order, then the keyring. Brokers retain each; sending again is for those that forgot.
+//! What is sent goes to everybody, so a single device that goes on asking, because its disk is full or somebody has it in
+//! his hands, is answered ever more rarely.
 
 use super::counters::Counters;
 use crate::ports::{Broker, Outgoing, PublishError};
@@ -13,8 +15,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// The least time between two publishes of the same documents, whatever devices claim to lack.
+/// The least time between two publishes of the same documents, whatever devices claim to lack; twice as long after each.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// The longest such time: soon enough for whoever just came, when somebody else has gone on asking.
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(1_800);
 /// How long one publish may take, and how long a failed one waits.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// No root: the keyring alone.
@@ -31,6 +35,8 @@ pub(super) struct DocumentCourier {
     failed_at: Option<Instant>,
     /// Set if something is to be sent: the keyring, and roots from this version on.
     wanted: Option<u64>,
+    /// How long those who ask for what was sent last have to wait.
+    patience: Duration,
     running: Option<Running>,
 }
 
@@ -62,6 +68,7 @@ impl DocumentCourier {
             epoch,
             failed_at: None,
             wanted,
+            patience: AGAIN_AFTER,
             running: None,
         }
     }
@@ -73,6 +80,7 @@ impl DocumentCourier {
 
     /// The broker may have lost the keyring: send it again, but not more often than reasonable.
     pub(super) fn send_again(&mut self) {
+        self.patience = AGAIN_AFTER;
         self.want(NO_ROOT);
     }
 
@@ -101,6 +109,9 @@ impl DocumentCourier {
             let (versions, from, epoch) = (running.versions, running.from, running.epoch);
             self.running = None;
             if let Ok(Ok(())) = ended {
+                let same = self.sent.is_some_and(|(sent, _)| sent == versions);
+                let longer = self.patience.saturating_mul(2).min(AGAIN_AFTER_MAX);
+                self.patience = if same { longer } else { AGAIN_AFTER };
                 self.sent = Some((versions, Instant::now()));
                 return epoch > std::mem::replace(&mut self.epoch, epoch);
             }
@@ -136,7 +147,7 @@ impl DocumentCourier {
     fn rest(&self) -> Duration {
         let current = versions(&self.documents.borrow());
         let after_success = match self.sent {
-            Some((versions, at)) if versions == current => AGAIN_AFTER.saturating_sub(at.elapsed()),
+            Some((versions, at)) if versions == current => self.patience.saturating_sub(at.elapsed()),
             Some(_) | None => Duration::ZERO,
         };
         let after_failure = self.failed_at.map_or(Duration::ZERO, |at| DEADLINE.saturating_sub(at.elapsed()));
@@ -170,4 +181,62 @@ async fn send(
         tokio::time::timeout(DEADLINE, broker.publish(message)).await.unwrap_or(Err(late))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::BoxFuture;
+    use coterm_shared::id::DeviceId;
+    use std::net::SocketAddr;
+
+    struct Takes;
+
+    impl Broker for Takes {
+        fn publish(&self, _: Outgoing) -> BoxFuture<'_, Result<(), PublishError>> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn kick(&self, _: &DeviceId) -> BoxFuture<'_, ()> {
+            Box::pin(async {})
+        }
+
+        fn stop(&self) -> BoxFuture<'_, ()> {
+            Box::pin(async {})
+        }
+
+        fn local_addr(&self) -> Option<SocketAddr> {
+            None
+        }
+    }
+
+    fn version(keyring_version: u64) -> Documents {
+        let roots = Vec::new();
+        Documents { roots, root_version: 1, keyring_version, keyring: Arc::new([0]), epoch: 1 }
+    }
+
+    /// What goes to everybody does not go out twice a minute for as long as one device cannot keep it, or says so.
+    #[tokio::test(start_paused = true)]
+    async fn one_device_that_goes_on_asking_is_answered_ever_more_rarely_and_a_new_keyring_goes_out_at_once()
+    {
+        let counters = Arc::new(Counters::default());
+        let sent = || counters.keyring_publishes.get();
+        let (office, documents) = watch::channel(version(1));
+        let mut courier = DocumentCourier::new(Arc::new(Takes), Arc::clone(&counters), documents);
+        let asks_for = async |courier: &mut DocumentCourier, time: Duration| {
+            let end = Instant::now() + time;
+            while tokio::time::timeout_at(end, courier.step()).await.is_ok() {
+                courier.reported(1, 0);
+            }
+        };
+        asks_for(&mut courier, Duration::from_secs(3_600)).await;
+        assert_eq!(sent(), 7, "at the start, and after 30, 90, 210, 450, 930 and 1,890 seconds");
+        asks_for(&mut courier, Duration::from_secs(23 * 3_600)).await;
+        assert_eq!(sent(), 53, "then every half hour");
+        office.send_replace(version(2));
+        asks_for(&mut courier, Duration::from_secs(1)).await;
+        assert_eq!(sent(), 54);
+        asks_for(&mut courier, Duration::from_secs(100)).await;
+        assert_eq!(sent(), 56, "soon again for those whom it did not reach");
+    }
 }

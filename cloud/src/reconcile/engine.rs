@@ -123,7 +123,7 @@ impl Engine {
         due.into_iter().for_each(|device| self.work.touched.push(device));
         let pause = self.work.failed_at.map_or(self.settings.sweep, |_| RETRY_AFTER.min(self.settings.sweep));
         if self.work.swept_at.is_none_or(|at| at.elapsed() >= pause) {
-            self.sweep();
+            self.compare_all();
         }
         if self.work.saved_at.is_none_or(|at| at.elapsed() >= STATUS_EVERY) {
             self.save_statuses().await;
@@ -135,14 +135,20 @@ impl Engine {
             && (self.work.sweeping || !self.work.whole.is_empty() || !self.work.touched.is_empty())
     }
 
-    /// Starts a comparison of everything wanted with everything held.
+    /// Starts from nothing: what a broker may have lost goes to everybody again, and everything is compared.
     fn sweep(&mut self) {
+        self.compare_all();
+        self.documents.send_again();
+    }
+
+    /// Starts a comparison of everything wanted with everything held. What goes to everybody is no part of it: who lacks it
+    /// says so.
+    fn compare_all(&mut self) {
         self.work.swept_at = Some(Instant::now());
         self.work.sweep = self.ledger.organizations().into();
         self.work.place = None;
         self.work.sweeping = true;
         self.heard();
-        self.documents.send_again();
     }
 
     fn touched(&mut self, touched: Vec<Touched>) {
