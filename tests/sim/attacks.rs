@@ -4,7 +4,7 @@ use crate::device::truth;
 use crate::faults::Fault;
 use crate::plan::SECOND;
 use crate::rng::Rng;
-use crate::trust::{Key, domain};
+use crate::trust::{KEY_LASTS, Key, domain};
 use crate::world::{Event, World};
 use coterm_cloud::signer::Signer;
 use coterm_shared::enforcement::{EnforcementState, Schedule};
@@ -21,6 +21,7 @@ impl World {
             return false;
         };
         let own = Topic::Token(self.devices[device].id.clone());
+        let now = Timestamp::from_secs_clamped(truth(self.now));
         let last = self.devices[device].seen.last().cloned();
         let (topic, payload): (Topic, Vec<u8>) = match fault {
             Fault::Junk => {
@@ -50,7 +51,40 @@ impl World {
                 }
                 (own, dice.pick(&tokens).to_vec())
             }
-            Fault::Foreign | Fault::Stranger => (own, self.forged(fault, device)),
+            Fault::Superseded => {
+                let newest = self.keys.0.lock().expect("whole").documents();
+                let roots: Vec<_> = newest.roots.iter().map(|(_, root)| root).collect();
+                let is_old = |bytes: &&Vec<u8>| {
+                    **bytes != *newest.keyring && roots.last().is_none_or(|root| ***root != **bytes)
+                };
+                let old: Vec<_> = self.documents.iter().filter(is_old).cloned().collect();
+                let Some(session) = self.devices[device].session.as_ref().filter(|_| !old.is_empty()) else {
+                    return false;
+                };
+                let root = Topic::Root(session.root);
+                (if dice.chance(700) { Topic::Keyring } else { root }, dice.pick(&old).clone())
+            }
+            Fault::Foreign => {
+                let domain = "other.coterm.test".parse().expect("a name");
+                let key = self.keys.0.lock().expect("whole").signing_key();
+                (own, self.forged(device, domain, &key, now))
+            }
+            Fault::Stranger => (own, self.forged(device, domain(), &Key::of(7), now)),
+            Fault::Unlisted => {
+                let office = self.keys.0.lock().expect("whole");
+                // Whoever has not heard of the newest keyring may believe it.
+                let current = self.devices[device].known.keyring.version == office.keyring().version();
+                let Some(key) = office.revoked_key().filter(|_| current) else { return false };
+                drop(office);
+                (own, self.forged(device, domain(), &key, now))
+            }
+            Fault::Outlived => {
+                let key = self.keys.0.lock().expect("whole").signing_key();
+                let days = Seconds::days(70);
+                let (before, after) =
+                    (now.saturating_sub(days), now.saturating_add(KEY_LASTS).saturating_add(days));
+                (own, self.forged(device, domain(), &key, if dice.chance(500) { before } else { after }))
+            }
             _ => return false,
         };
         let (topic, payload) = (topic.to_string(), Arc::from(payload));
@@ -58,13 +92,9 @@ impl World {
         true
     }
 
-    /// Licensed for ever: by the right key for another deployment, or by another key for this one.
-    fn forged(&self, fault: Fault, device: usize) -> Vec<u8> {
+    /// Licensed for ever, by this key for this deployment.
+    fn forged(&self, device: usize, trust_domain: TrustDomain, key: &Key, issued_at: Timestamp) -> Vec<u8> {
         let of = &self.devices[device];
-        let issued_at = Timestamp::from_secs_clamped(truth(self.now));
-        let foreign = fault == Fault::Foreign;
-        let trust_domain: TrustDomain =
-            if foreign { "other.coterm.test".parse().expect("a name") } else { domain() };
         let claims = Claims {
             trust_domain,
             device: of.id.clone(),
@@ -79,12 +109,11 @@ impl World {
             schedule: Schedule::NEVER,
             offline_lock_at: issued_at.saturating_add(Seconds::days(300)),
             version: TokenVersion {
-                epoch: of.known.epoch.max(1),
+                epoch: of.known.keyring.epoch.max(1),
                 seq: (issued_at.as_secs() + 3_600) * 1_000,
             },
             coterm_at: None,
         };
-        let key = if foreign { self.keys.0.lock().expect("whole").signing_key() } else { Key::of(7) };
         let unsigned = Unsigned::token(&claims, key.kid()).expect("claims a token can carry");
         let signature = key.sign(unsigned.to_be_signed()).expect("a key that signs");
         unsigned.attach(signature)

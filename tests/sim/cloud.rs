@@ -10,7 +10,7 @@ use crate::operator::ADA;
 use crate::plan::{BEGINS_SECS, Plan};
 use crate::planted::Planted;
 use crate::store::{Shared, Store, locked};
-use crate::told::{Pace, Terms};
+use crate::told::{Hourly, KEYRINGS_AN_HOUR, Terms};
 use crate::trust::{Keys, domain};
 use coterm_cloud::books::{
     Books, BooksError, Change, Committed, ImportFile, Imported, Mode, Request, StoredResponse,
@@ -77,7 +77,11 @@ pub struct Air {
     /// Tokens that were compared with the books.
     pub compared: u64,
     /// Who was issued how many tokens of late.
-    pub pace: Pace,
+    pub tokens: Hourly<DeviceId>,
+    /// Which daemon sent the keyring to everybody how often of late.
+    pub keyrings: Hourly<usize>,
+    /// The broker they are all connected to is down until then, in milliseconds of the world.
+    pub down_until: u64,
     /// The newest version issued to each device.
     pub newest: BTreeMap<DeviceId, TokenVersion>,
 }
@@ -146,10 +150,17 @@ impl Broker for AirBroker {
             if locked(&self.disk).dead || self.line.hangs.load(Ordering::Relaxed) {
                 std::future::pending::<()>().await;
             }
-            if self.line.cut.load(Ordering::Relaxed) {
+            let mut air = self.air.lock().expect("whole");
+            let now = self.clock.world_millis();
+            if self.line.cut.load(Ordering::Relaxed) || now < air.down_until {
                 return Err(PublishError::Disconnected { reason: "cut off".to_owned() });
             }
-            let mut air = self.air.lock().expect("whole");
+            if message.topic == Topic::Keyring
+                && let Some(many) = air.keyrings.count(&self.number, now, KEYRINGS_AN_HOUR)
+            {
+                let what = format!("cloud {} sent the keyring {many} times within an hour", self.number);
+                air.broken.push((Invariant::Quiet, what));
+            }
             if let (Topic::Token(_), Some(issue)) =
                 (&message.topic, air.issued.get(&message.payload).cloned())
                 && locked(&self.disk).db.last_seq(issue.organization) < issue.version.seq
@@ -170,7 +181,7 @@ impl Broker for AirBroker {
                 let what = format!("{to} is sent what was not issued to it");
                 air.broken.push((Invariant::Told, what));
             }
-            air.sent.push((self.clock.world_millis(), self.number, message));
+            air.sent.push((now, self.number, message));
             self.said.notify_one();
             Ok(())
         })

@@ -92,10 +92,21 @@ pub struct Known {
     pub issue: Option<Issue>,
     /// The mode noted before it was ordered.
     pub mode: Option<OperatingMode>,
-    /// The epoch of the keyring.
-    pub epoch: u64,
+    /// The keyring.
+    pub keyring: Series,
+}
+
+/// Where a keyring is in the series of all; nowhere while there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Series {
     /// The version of the root it was made under.
     pub root: u64,
+    /// Its own.
+    pub version: u64,
+    /// The epoch it begins or goes on with.
+    pub epoch: u64,
+    /// When it was made, in seconds since 1970.
+    pub at: u64,
 }
 
 /// A copy of a flash, with what the world knew then.

@@ -65,6 +65,9 @@ faults! {
     Foreign = "token of another deployment",
     Stranger = "token by a key that is not in the keyring",
     Unsubscribed = "message between connect and subscribe",
+    Superseded = "old root or keyring sent again",
+    Unlisted = "token by a key that was revoked",
+    Outlived = "token from before or after its key's time",
 }
 
 /// A count for every fault.

@@ -26,7 +26,7 @@ macro_rules! invariants {
 
 invariants! {
     Unverified = 1 "unverified bytes change nothing",
-    NeverBack = 2 "a device's accepted (epoch, seq) never decreases",
+    NeverBack = 2 "a device's accepted (epoch, seq) never decreases, nor does its keyring",
     NotBeforeGrace = 3 "no device is enforced before its grace ends",
     WallClock = 4 "a wall-clock jump alone never ends grace and never extends it; a reboot loop hides at most half its uptime",
     PersistFirst = 5 "state is on disk before the actuator moves, before it is acknowledged and before it is reported",
@@ -40,7 +40,7 @@ invariants! {
     Held = 13 "what locks too many waits for the vendor and is not done, and nobody approves what they asked for",
     Frozen = 14 "no token issued under a freeze announces a further step before its own lease ends",
     Told = 15 "a token says what the books say when it is issued, and is sent to nobody else",
-    Quiet = 16 "work follows change: no device is issued token after token",
+    Quiet = 16 "work follows change: nobody is issued token after token, and a keyring does not go to everybody over and over",
     Grace = 17 "nothing gives grace back that was used, and it is not used up faster than time passes",
     Owed = 18 "a device that says what it lacks is sent it on the connection it has",
     Paced = 19 "a pace spreads a lockout, the newest first, and nobody's day moves once it has begun",

@@ -12,8 +12,8 @@ use crate::safety;
 use crate::store::{Reader, locked};
 use crate::world::World;
 use coterm_cloud::books::{Change, Committed};
-use coterm_cloud::store::Reads;
 use coterm_cloud::store::chain::verify_chain;
+use coterm_cloud::store::{Reads, StreamId};
 use coterm_shared::id::OrganizationId;
 use coterm_shared::licensing::{Command, Organization};
 use coterm_shared::time::Timestamp;
@@ -52,8 +52,28 @@ impl World {
         }
     }
 
+    /// Has the clerk of an organization read on in its log, and compares the books as they are stored.
+    fn look_at_keys(&mut self, organization: usize) {
+        let Some(books) = self.organization(0, organization) else { return };
+        let db = locked(&self.machines[0].disk).db.clone();
+        let clerk = &mut self.operators.clerks[organization];
+        if clerk.read() == books.version() {
+            return;
+        }
+        let mut log = db.entries_after(StreamId::from(books.id()), clerk.read());
+        let read = log.try_for_each(|line| clerk.enter(line));
+        let verdict = read.and_then(|()| match clerk.read() == books.version() {
+            true => clerk.agree(&books),
+            false => Err(format!("the log has {} lines, the books {}", clerk.read(), books.version())),
+        });
+        self.judged(Invariant::Books, once(verdict));
+    }
+
     /// Counts again what the books say of every organization that changed, and what became of the graces meanwhile.
     pub fn look_at_books(&mut self) {
+        for n in 0..self.operators.organizations.len() {
+            self.look_at_keys(n);
+        }
         for organization in self.operators.organizations {
             let Some(node) = &self.nodes[0] else { return };
             let at = node.now();

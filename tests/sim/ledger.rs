@@ -6,7 +6,7 @@ use crate::cloud::{Air, Issue, MachineClock};
 use crate::invariants::Invariant;
 use crate::plan::BEGINS_SECS;
 use crate::planted::Planted;
-use crate::told::{Terms, differs};
+use crate::told::{TOKENS_AN_HOUR, Terms, differs};
 use crate::trust::{Keys, domain};
 use coterm_cloud::books::BooksError;
 use coterm_cloud::ports::BoxFuture;
@@ -113,7 +113,8 @@ impl Watched {
         if let Some(what) = books.and_then(|books| differs(fresh, wish, books, &self.keys, self.terms)) {
             air.broken.push((Invariant::Told, what));
         }
-        if let Some(many) = air.pace.count(&fresh.device, self.clock.world_millis()) {
+        let now = self.clock.world_millis();
+        if let Some(many) = air.tokens.count(&fresh.device, now, TOKENS_AN_HOUR) {
             let what = format!("{} was issued {many} tokens within an hour", fresh.device);
             air.broken.push((Invariant::Quiet, what));
         }

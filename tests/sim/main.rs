@@ -22,6 +22,7 @@
 
 mod attacks;
 mod campaign;
+mod clerk;
 mod cloud;
 mod device;
 mod disk;

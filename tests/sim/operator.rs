@@ -3,6 +3,7 @@
 //! They claim and move keys and devices, found groups, change settings, and retry with the same idempotency key what was
 //! not answered. What was acknowledged is written down here, and looked for in the log whenever a daemon starts.
 
+use crate::clerk::Clerk;
 use crate::grace::Look;
 use crate::invariants::Invariant;
 use crate::plan::Plan;
@@ -55,6 +56,8 @@ pub struct Office {
     pub backups: Vec<Db>,
     /// The books as they were looked at last.
     pub looked: BTreeMap<OrganizationId, Look>,
+    /// What the logs of the organizations come to.
+    pub clerks: [Clerk; 2],
     /// What was done of late by the first cloud that put devices on the way to lock.
     pub lately: Lately,
     /// Requests ever made.
@@ -80,6 +83,7 @@ impl Office {
             open: Vec::new(),
             backups: Vec::new(),
             looked: BTreeMap::new(),
+            clerks: Default::default(),
             lately: Lately::default(),
             requests: 0,
             refused: 0,
@@ -91,6 +95,7 @@ impl Office {
     pub fn forget_after(&mut self, position: u64) {
         self.acknowledged.retain(|acknowledged| acknowledged.position <= position);
         self.looked.clear();
+        self.clerks = Default::default();
         self.lately = Lately::default();
     }
 

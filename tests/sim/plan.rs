@@ -225,7 +225,10 @@ const fn most(fault: Fault) -> u64 {
         | Fault::Replayed
         | Fault::Strayed
         | Fault::Foreign
-        | Fault::Stranger => 8,
+        | Fault::Stranger
+        | Fault::Superseded
+        | Fault::Unlisted
+        | Fault::Outlived => 8,
         Fault::Unsubscribed => 4,
     }
 }

@@ -3,8 +3,8 @@
 use coterm_cloud::books::Change;
 use coterm_shared::finding::Finding;
 use coterm_shared::licensing::{
-    CauseClock, Command, DeviceState, Group, HeldOperation, KeyState, LicenseKey, Organization,
-    SafetyCommand, Term,
+    CauseClock, Command, Device, DeviceState, Group, HeldOperation, KeyState, LicenseKey, Organization,
+    SafetyCommand, Scope, Term, Wants,
 };
 use coterm_shared::product::ProductType;
 use coterm_shared::time::Timestamp;
@@ -86,12 +86,46 @@ pub fn same(before: &Organization, after: &Organization) -> bool {
         && before.groups().eq(after.groups())
 }
 
-/// What every group has, uses and lacks (domain C1, D1, D4, G6).
+/// What every group has, uses and lacks, and whom that touches (domain C1, C3, D1, D4, G6).
 pub fn groups(of: &Organization) -> Result<(), String> {
     of.groups().try_for_each(|group| {
         let all = one(of, group).and_then(|()| ended(of, group)).and_then(|()| clocks(of, group));
-        all.map_err(|what| format!("group {}: {what}", group.name))
+        all.and_then(|()| touched(of, group)).map_err(|what| format!("group {}: {what}", group.name))
     })
+}
+
+/// A shortfall that is enforced by product touches the newest devices, until the rest fits (domain C3).
+fn touched(of: &Organization, group: &Group) -> Result<(), String> {
+    let shortfalls: BTreeMap<ProductType, u64> = group
+        .assessment
+        .findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::OverCapacity { product, shortfall } => Some((*product, *shortfall)),
+            _ => None,
+        })
+        .collect();
+    // Who is touched until a renewal comes is another question.
+    if of.settings_of(group).scope == Scope::Group || shortfalls.is_empty() || group.figures.renewal.is_some()
+    {
+        return Ok(());
+    }
+    let mut devices: Vec<&Device> =
+        of.devices_in_group(group.id).filter(|device| device.state == DeviceState::Active).collect();
+    devices.sort_by(|a, b| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
+    let mut newer: BTreeMap<ProductType, u64> = BTreeMap::new();
+    let mut wants = Wants::of(of);
+    for device in devices {
+        let before = newer.entry(device.product).or_default();
+        let due = *before < shortfalls.get(&device.product).copied().unwrap_or(0);
+        *before += device.units;
+        let findings = wants.wanted(&device.id).map(|wanted| wanted.findings).unwrap_or_default();
+        let is = findings.iter().any(|finding| matches!(finding, Finding::OverCapacity { .. }));
+        if is != due {
+            return Err(format!("{} is to feel {shortfalls:?}: {due}; it is told {findings:?}", device.id));
+        }
+    }
+    Ok(())
 }
 
 /// No term goes on beyond its date in books with all that was due by `now` (domain D4).

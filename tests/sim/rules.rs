@@ -312,4 +312,115 @@ pub const RULES: &[Rule] = &[
             to: "stop_at: if crate::planted::is(\"stops-with-the-lock\") { lock_at } else { stop_at.max(lock_at) }",
         }],
     },
+    Rule {
+        code: "impatient",
+        sentence: "the keyring goes to everybody as often as one device asks for it",
+        by: 16,
+        edits: &[Edit {
+            file: "cloud/src/reconcile/documents.rs",
+            from: "self.patience = if same { longer } else { AGAIN_AFTER };",
+            to: "let same = same && !coterm_shared::planted::is(\"impatient\");\n                \
+                 self.patience = if same { longer } else { AGAIN_AFTER };",
+        }],
+    },
+    Rule {
+        code: "old-keyring",
+        sentence: "a keyring replaces one of a higher version",
+        by: 2,
+        edits: &[Edit {
+            file: "shared/src/token/keyring.rs",
+            from: "if self.version < held.version {",
+            to: "if self.version < held.version && !crate::planted::is(\"old-keyring\") {",
+        }],
+    },
+    Rule {
+        code: "any-time",
+        sentence: "a token key signs before and after its time",
+        by: 1,
+        edits: &[Edit {
+            file: "shared/src/token/verify.rs",
+            from: "if !(key.not_before_at..=key.not_after_at).contains(&claims.issued_at) {",
+            to: "if !(key.not_before_at..=key.not_after_at).contains(&claims.issued_at)\n        \
+                 && !crate::planted::is(\"any-time\")\n    \
+                 {",
+        }],
+    },
+    Rule {
+        code: "retired-uncounted",
+        sentence: "when a term ends, the units of its keys count no more",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/apply/keys.rs",
+            from: "group.pool = Pool::EMPTY;",
+            to: "group.pool = Pool::EMPTY;\n        \
+                 if crate::planted::is(\"retired-uncounted\") {\n            \
+                 group.figures.capacity.clear();\n        \
+                 }",
+        }],
+    },
+    Rule {
+        code: "wait-burns",
+        sentence: "the clock of a key goes on while it waits",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/apply/keys.rs",
+            from: "KeyState::Queued { left_secs, .. } => left_secs,",
+            to: "KeyState::Queued { .. } if crate::planted::is(\"wait-burns\") => waiting.ends_at.since(dated.at),\n                \
+                 KeyState::Queued { left_secs, .. } => left_secs,",
+        }],
+    },
+    Rule {
+        code: "waits-twice",
+        sentence: "the clock of a key stands still a second time",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/decide/keys.rs",
+            from: "if waits && has_waited {",
+            to: "if waits && has_waited && !crate::planted::is(\"waits-twice\") {",
+        }],
+    },
+    Rule {
+        code: "spent-keys",
+        sentence: "a key whose own term has passed is put elsewhere",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/decide/keys.rs",
+            from: "if left == Seconds::ZERO {",
+            to: "if left == Seconds::ZERO && !crate::planted::is(\"spent-keys\") {",
+        }],
+    },
+    Rule {
+        code: "wait-kept",
+        sentence: "a key that waited and is unclaimed keeps what it waited",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/decide/keys.rs",
+            from: "KeyState::Queued { .. } | KeyState::Active { .. } => key.ends_at,",
+            to: "KeyState::Queued { left_secs, .. } if crate::planted::is(\"wait-kept\") =>\n            \
+                 draft.now.saturating_add(left_secs),\n        \
+                 KeyState::Queued { .. } | KeyState::Active { .. } => key.ends_at,",
+        }],
+    },
+    Rule {
+        code: "joins-late",
+        sentence: "a key in no group joins the default group a day later than it should",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/decide/keys.rs",
+            from: "let joins_at = draft.now.saturating_add(draft.after.settings().countdown_secs);",
+            to: "let joins_at = draft.now.saturating_add(draft.after.settings().countdown_secs);\n    \
+                     let late = if crate::planted::is(\"joins-late\") { Seconds::days(1) } else { Seconds::ZERO };\n    \
+                     let joins_at = joins_at.saturating_add(late);",
+        }],
+    },
+    Rule {
+        code: "one-spared",
+        sentence: "of the devices that a shortfall is to touch, the last one is spared",
+        by: 11,
+        edits: &[Edit {
+            file: "shared/src/licensing/wanted.rs",
+            from: "newer < *shortfall",
+            to: "newer.saturating_add(u64::from(crate::planted::is(\"one-spared\"))) < *shortfall",
+        }],
+    },
 ];

@@ -47,6 +47,12 @@ impl Db {
         self.streams.get(&stream).into_iter().flat_map(VectorSync::iter)
     }
 
+    /// Those behind the first so many.
+    pub fn entries_after(&self, stream: StreamId, read: u64) -> impl Iterator<Item = &Envelope> + '_ {
+        let entries = self.streams.get(&stream);
+        (read as usize..).map_while(move |nth| entries.and_then(|entries| entries.get(nth)))
+    }
+
     /// The streams.
     pub fn streams(&self) -> impl Iterator<Item = StreamId> + '_ {
         self.streams.keys().copied()

@@ -230,7 +230,10 @@ impl World {
             | Fault::Replayed
             | Fault::Strayed
             | Fault::Foreign
-            | Fault::Stranger => self.attack(fault, device, dice),
+            | Fault::Stranger
+            | Fault::Superseded
+            | Fault::Unlisted
+            | Fault::Outlived => self.attack(fault, device, dice),
         }
     }
 
@@ -366,6 +369,9 @@ impl World {
 
     fn restart_broker(&mut self, down: u64, forgets: bool) {
         self.hub.down_until = self.now + down;
+        if self.plan.retained {
+            self.air.lock().expect("whole").down_until = self.hub.down_until;
+        }
         if forgets {
             self.hub.retained.clear();
         }
@@ -466,6 +472,7 @@ impl World {
         self.note(&[26], || "faults stop".to_owned());
         self.hub.kicks_until = 0;
         self.hub.down_until = self.now;
+        self.air.lock().expect("whole").down_until = self.now;
         self.nodes[1] = None;
         let line = Arc::clone(&self.machines[0].line);
         line.cut.store(false, Ordering::Relaxed);

@@ -9,7 +9,6 @@
 use crate::plan::{HOUR, Plan};
 use crate::trust::{Keys, domain};
 use coterm_cloud::reconcile::{Fresh, Wish};
-use coterm_shared::id::DeviceId;
 use coterm_shared::licensing::Wanted;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{Claims, Expected, MAX_FINDINGS, Unsigned, reopen_stored};
@@ -79,19 +78,28 @@ pub fn differs(fresh: &Fresh, wish: &Wish, books: &Wanted, keys: &Keys, terms: T
 }
 
 /// Tokens that a device may be issued within an hour: one a minute it may ask for, and half as many for what changes.
-const MOST_AN_HOUR: u32 = 90;
+pub const TOKENS_AN_HOUR: u32 = 90;
+/// Times that a daemon may send the keyring to everybody within an hour: when it starts, when it sweeps, when there is a new
+/// one, and when somebody lacks it.
+pub const KEYRINGS_AN_HOUR: u32 = 40;
 
-/// Who was issued how many tokens of late.
-#[derive(Debug, Default)]
-pub struct Pace(BTreeMap<DeviceId, (u64, u32)>);
+/// Who caused how much of something of late.
+#[derive(Debug)]
+pub struct Hourly<K>(BTreeMap<K, (u64, u32)>);
 
-impl Pace {
-    /// Counts one, issued at an instant of the world in milliseconds; tells how many there were within the hour if that is
-    /// too many.
-    pub fn count(&mut self, device: &DeviceId, now: u64) -> Option<u32> {
+impl<K> Default for Hourly<K> {
+    fn default() -> Hourly<K> {
+        Hourly(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone> Hourly<K> {
+    /// Counts one, at an instant of the world in milliseconds; tells how many there were within the hour if there were more
+    /// than `most`.
+    pub fn count(&mut self, whose: &K, now: u64, most: u32) -> Option<u32> {
         let hour = now / HOUR;
-        let (of, many) = self.0.entry(device.clone()).or_insert((hour, 0));
+        let (of, many) = self.0.entry(whose.clone()).or_insert((hour, 0));
         (*of, *many) = if *of == hour { (hour, *many + 1) } else { (hour, 1) };
-        (*many > MOST_AN_HOUR).then_some(*many)
+        (*many > most).then_some(*many)
     }
 }

@@ -96,6 +96,8 @@ pub struct Office {
 pub struct Keys(pub Arc<Mutex<Office>>);
 
 const FIRST_TOKEN_KEY: u8 = 100;
+/// How long a token key signs behind the keyring that lists it.
+pub const KEY_LASTS: Seconds = Seconds::days(300);
 
 impl Office {
     /// A fresh installation.
@@ -191,7 +193,12 @@ impl Office {
         Key::of(self.signing)
     }
 
-    /// The name of that key.
+    /// The last key that has signed and is not listed any more.
+    pub fn revoked_key(&self) -> Option<Key> {
+        (FIRST_TOKEN_KEY..self.next_seed).rev().find(|seed| !self.listed.contains(seed)).map(Key::of)
+    }
+
+    /// The name of the key that signs.
     pub fn signing_kid(&self) -> Kid {
         KEYS[usize::from(self.signing)].1.kid()
     }
@@ -219,7 +226,7 @@ fn keyring(
     let key = |seed: &u8| TokenKey {
         key: public(*seed),
         not_before_at: now.saturating_sub(Seconds::days(60)),
-        not_after_at: now.saturating_add(Seconds::days(300)),
+        not_after_at: now.saturating_add(KEY_LASTS),
         key_use: KeyUse::LICENSE_STATE,
         organization: None,
     };

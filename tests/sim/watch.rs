@@ -1,6 +1,6 @@
 //! The invariants, looked at after everything a device does. The daemons' judge is `judge.rs`.
 
-use crate::device::{Known, truth};
+use crate::device::{Known, Series, truth};
 use crate::invariants::Invariant;
 use crate::reference;
 use crate::world::World;
@@ -118,23 +118,27 @@ impl World {
                 format!("dev-{device} accepted a root or keyring nobody made"),
             );
         }
-        let epoch = record.keyring.as_deref().and_then(|bytes| self.epoch_of(bytes)).unwrap_or((0, 0, 0));
+        let keyring = record.keyring.as_deref().and_then(|bytes| self.series(bytes)).unwrap_or_default();
+        let had = self.devices[device].known.keyring;
+        self.check(Invariant::NeverBack, keyring >= had, || {
+            format!("dev-{device} has taken {keyring:?} for {had:?}")
+        });
         let mark = record.high_water.map(|mark| mark.version);
         let best = self.devices[device].best;
         let back = match (best, mark) {
             (Some(best), Some(mark)) => mark < best,
             // Forgotten with its epoch (token §3).
-            (Some(best), None) => best.epoch >= epoch.0,
+            (Some(best), None) => best.epoch >= keyring.epoch,
             (None, _) => false,
         };
         self.check(Invariant::NeverBack, !back, || format!("dev-{device} accepted {mark:?} after {best:?}"));
         let of = &mut self.devices[device];
         of.best = mark.or(best);
         let mut earned = of.earned(now);
-        let anew = of.known.epoch > 0 && (epoch.0 > of.known.epoch || epoch.2 > of.known.root);
+        let anew = had.epoch > 0 && (keyring.epoch > had.epoch || keyring.root > had.root);
         if anew {
             // A raised epoch begins time anew, and so does a keyring by other keys (token §3, §5).
-            (earned, of.trouble) = (epoch.1, true);
+            (earned, of.trouble) = (keyring.at, true);
             (of.lead, of.wall_lead) = (0, 0);
         }
         if let Some(issue) = &issue
@@ -155,29 +159,24 @@ impl World {
         // What a power cut or a thief left there was not saved in this boot, and says nothing of its uptime.
         let saved = of.flash.borrow().saved;
         of.earned_on_flash = if saved { earned } else { earned.min(of.earned_on_flash) };
-        of.known = Known {
-            generation,
-            issue,
-            mode: record.mode.map(|mode| mode.mode),
-            epoch: epoch.0,
-            root: epoch.2,
-        };
+        of.known = Known { generation, issue, mode: record.mode.map(|mode| mode.mode), keyring };
         let version = of.known.issue.as_ref().map_or(0, |issue| issue.version.seq);
         self.note(&[42, device as u64, version], || format!("dev-{device} has on its flash: {mark:?}"));
     }
 
-    /// The epoch a keyring begins, its own instant, and the version of its root.
-    fn epoch_of(&mut self, bytes: &[u8]) -> Option<(u64, u64, u64)> {
-        if let Some(known) = self.epochs.get(bytes) {
+    /// Where a keyring is in the series.
+    fn series(&mut self, bytes: &[u8]) -> Option<Series> {
+        if let Some(known) = self.keyrings.get(bytes) {
             return Some(*known);
         }
         let office = self.keys.0.lock().expect("whole");
         let by =
             |root: &Root| Some((Keyring::verify(bytes, root, None).ok()?.document().clone(), root.version()));
         let (document, root): (KeyringDocument, u64) = office.roots().find_map(by)?;
-        let known = (document.min_epoch, document.issued_at.as_secs(), root);
+        let (version, epoch, at) = (document.version, document.min_epoch, document.issued_at.as_secs());
+        let known = Series { root, version, epoch, at };
         drop(office);
-        self.epochs.insert(bytes.to_vec(), known);
+        self.keyrings.insert(bytes.to_vec(), known);
         Some(known)
     }
 }

@@ -1,7 +1,7 @@
 //! The world: one queue of events, and whom each of them happens to.
 
 use crate::cloud::{Air, Machine, Node};
-use crate::device::{Device, truth};
+use crate::device::{Device, Series, truth};
 use crate::faults::{Fault, Struck};
 use crate::invariants::{Exercised, Invariant, Violation};
 use crate::net::Hub;
@@ -113,8 +113,8 @@ pub struct World {
     pub second_ever: bool,
     /// A database was restored.
     pub restored_ever: bool,
-    /// Epoch, instant and root of every keyring seen.
-    pub epochs: BTreeMap<Vec<u8>, (u64, u64, u64)>,
+    /// Where every keyring seen is in the series.
+    pub keyrings: BTreeMap<Vec<u8>, Series>,
     /// Every root and keyring ever made.
     pub documents: BTreeSet<Vec<u8>>,
     /// The operators and what they were answered.
@@ -176,7 +176,7 @@ impl World {
             second_ever: false,
             restored_ever: false,
             documents,
-            epochs: BTreeMap::new(),
+            keyrings: BTreeMap::new(),
             operators,
             struck: Struck::default(),
             exercised: Exercised::default(),
