@@ -22,6 +22,10 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Books are trees of small allocations that one thread makes and others let go (decision 0028).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Keeps the books of license groups and signs what devices may do.
 #[derive(Parser)]
 #[command(

@@ -26,6 +26,10 @@ use clap::{Parser, ValueEnum};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// The fleet is to take as little of the machine as it can from the cloud that is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Measures a running cloud with a fleet of light agents: it makes an organization of its own there, and leaves it.
 #[derive(Debug, Parser)]
 #[command(name = "coterm-fleet")]

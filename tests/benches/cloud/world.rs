@@ -15,6 +15,10 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+/// As in the daemon: what is measured from inside is to cost what it costs there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Writers that load a world.
 const LOADERS: usize = 200;
 
