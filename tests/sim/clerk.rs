@@ -13,7 +13,7 @@ use coterm_shared::licensing::{
 };
 use coterm_shared::product::ProductType;
 use coterm_shared::time::{DAY_SECS, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 type Units = BTreeMap<ProductType, u64>;
 
@@ -43,6 +43,8 @@ struct Card {
     ends: i128,
     /// Its clock has stood still once.
     waited: bool,
+    /// It was in a group: it cures, and gives no grace back any more (E2).
+    used: bool,
     stand: Stand,
 }
 
@@ -80,6 +82,8 @@ pub struct Clerk {
     sites: BTreeMap<SiteId, i128>,
     /// How long keys and sites may be in no group.
     countdown: i128,
+    /// Groups into which a key came that never was in one.
+    firsts: BTreeSet<GroupId>,
 }
 
 /// Whether two numbers are the same, and what they are if not.
@@ -95,6 +99,11 @@ impl Clerk {
     /// Lines read so far.
     pub fn read(&self) -> u64 {
         self.read
+    }
+
+    /// Groups into which a key came that never was in one, since somebody asked.
+    pub fn firsts(&mut self) -> BTreeSet<GroupId> {
+        std::mem::take(&mut self.firsts)
     }
 
     /// Reads a line.
@@ -139,7 +148,7 @@ impl Clerk {
                 let ends = secs(key.created_at) + i128::from(key.term_days) * i128::from(DAY_SECS);
                 // One that waited elsewhere, or came of one that did, ends later by that.
                 let card = card(key, if past.has_waited { secs(key.ends_at).max(ends) } else { ends })?;
-                self.keys.insert(key.id, Card { waited: past.has_waited, ..card });
+                self.keys.insert(key.id, Card { waited: past.has_waited, used: past.was_in_group, ..card });
                 self.put(key.id, place, at)?;
             }
             Event::KeyPlaced { key, place } => {
@@ -184,12 +193,14 @@ impl Clerk {
 
     /// Puts a key somewhere, with what is left of it.
     fn put(&mut self, key: KeyId, place: &KeyPlace, at: i128) -> Result<(), String> {
-        let Clerk { keys, groups, countdown, .. } = self;
+        let Clerk { keys, groups, countdown, firsts, .. } = self;
         let card = keys.get_mut(&key).ok_or("nobody has it")?;
         let left = card.left(at);
         if left <= 0 {
             return Err(format!("its clock ran out at {}", card.ends));
         }
+        firsts.extend(place.group().filter(|_| !card.used));
+        card.used |= place.group().is_some();
         let runs = |group: &GroupId| groups.get(group) == Some(&Account::Runs);
         match place {
             KeyPlace::Active { group, ends_at } => {
@@ -366,5 +377,5 @@ impl Clerk {
 fn card(key: &IssuedKey, ends: i128) -> Result<Card, String> {
     same("its own end", secs(key.ends_at), ends)?;
     let lines = key.lines.iter().map(|line| (line.product, line.quantity, line.weight)).collect();
-    Ok(Card { lines, ends, waited: false, stand: Stand::Alone(0) })
+    Ok(Card { lines, ends, waited: false, used: false, stand: Stand::Alone(0) })
 }

@@ -2,14 +2,16 @@
 //!
 //! **Problem.** A token announces what the books say, and a device does what its token announces; whether the books give
 //! grace away, or take it, neither can tell. **Method.** Between two looks at the same books time passes, and of a grace no
-//! more than that may be gone; and what was used stays used, unless a key came that never was in a group, or thirty days
-//! were compliant. For a device the same, wherever it is moved. **Deliberately absent:** when a clock has to begin, pause and
+//! more than that may be gone; and what was used stays used, unless a key came to that group that never was in one, or thirty
+//! days were compliant. For a device the same, wherever it is moved. **Deliberately absent:** when a clock has to begin, pause and
 //! be rounded.
 
+use coterm_shared::id::GroupId;
 use coterm_shared::licensing::{
     Assessment, CauseClock, Clocks, DeviceState, Group, Holder, LicenseKey, Organization,
 };
 use coterm_shared::time::{DAY_SECS, Timestamp};
+use std::collections::BTreeSet;
 
 /// The books of an organization when they were looked at.
 #[derive(Clone, Debug)]
@@ -34,24 +36,25 @@ fn left(clock: CauseClock, at: Timestamp) -> Option<u64> {
     }
 }
 
-/// What became of the graces between two looks at the same books.
+/// What became of the graces between two looks at the same books; `firsts` are groups into which a key came that never was in
+/// one.
 ///
 /// # Errors
 /// Some was given back, or used up faster than time passed.
-pub fn between(before: &Look, after: &Look) -> Result<(), String> {
+pub fn between(before: &Look, after: &Look, firsts: BTreeSet<GroupId>) -> Result<(), String> {
     if after.at < before.at || after.books.version() < before.books.version() {
         return Ok(());
     }
-    let resets = resets(before, after);
+    let resets = resets(before, after, firsts);
     for group in after.books.groups() {
         let Some(old) = before.books.group(group.id) else { continue };
         let same = before.books.settings_of(old) == after.books.settings_of(group);
         for (cause, was, is) in causes(&old.assessment, &group.assessment) {
-            one(before, after, group, (was, is), same, resets)
+            one(before, after, group, (was, is), same, resets.contains(&group.id))
                 .map_err(|what| format!("group {}, {cause}: {what}", group.name))?;
         }
     }
-    if resets { Ok(()) } else { devices(before, after) }
+    devices(before, after, &resets)
 }
 
 fn causes(old: &Assessment, new: &Assessment) -> [(&'static str, CauseClock, CauseClock); 2] {
@@ -91,8 +94,8 @@ fn one(
     }
 }
 
-/// Whether something between two looks may give grace back: a key that never was in a group came into one, or it was time.
-fn resets(before: &Look, after: &Look) -> bool {
+/// Groups in which something between two looks may give grace back: a key that never was in a group came, or it was time.
+fn resets(before: &Look, after: &Look, mut firsts: BTreeSet<GroupId>) -> BTreeSet<GroupId> {
     let used = |key: &LicenseKey| key.was_in_group;
     let first = |key: &LicenseKey| used(key) && before.books.key(key.issued.id).is_none_or(|old| !used(old));
     let over = |group: &Group| {
@@ -100,7 +103,10 @@ fn resets(before: &Look, after: &Look) -> bool {
         let carried = group.assessment.carried.iter().filter_map(|carried| carried.clocks_reset_at);
         own.into_iter().chain(carried).any(|at| at <= after.at)
     };
-    after.books.keys().any(first) || before.books.groups().any(over)
+    // What is due and not written yet has come by itself.
+    firsts.extend(after.books.keys().filter(|key| first(key)).filter_map(|key| key.state.group()));
+    firsts.extend(before.books.groups().filter(|group| over(group)).map(|group| group.id));
+    firsts
 }
 
 /// Of the clocks a device is under the one with less left, for each cause.
@@ -113,7 +119,7 @@ fn strictest(look: &Look, group: &Group, holders: impl Iterator<Item = Holder>) 
     })
 }
 
-fn devices(before: &Look, after: &Look) -> Result<(), String> {
+fn devices(before: &Look, after: &Look, resets: &BTreeSet<GroupId>) -> Result<(), String> {
     for device in after.books.devices().filter(|device| device.state == DeviceState::Active) {
         let Some(old) = before.books.device(&device.id).filter(|old| old.state == DeviceState::Active) else {
             continue;
@@ -134,7 +140,8 @@ fn devices(before: &Look, after: &Look) -> Result<(), String> {
             let settings = |books: &Organization| books.group(id).map(|group| books.settings_of(group));
             settings(&before.books) == settings(&after.books)
         };
-        if !same(old_group.id) || !same(group.id) {
+        let reset = |group: &Group| resets.contains(&group.id);
+        if !same(old_group.id) || !same(group.id) || reset(&old_group) || reset(&group) {
             continue;
         }
         for (was, is) in was.into_iter().zip(is) {

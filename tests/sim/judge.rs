@@ -71,10 +71,8 @@ impl World {
 
     /// Counts again what the books say of every organization that changed, and what became of the graces meanwhile.
     pub fn look_at_books(&mut self) {
-        for n in 0..self.operators.organizations.len() {
+        for (n, organization) in self.operators.organizations.into_iter().enumerate() {
             self.look_at_keys(n);
-        }
-        for organization in self.operators.organizations {
             let Some(node) = &self.nodes[0] else { return };
             let at = node.now();
             // A freeze of everything puts steps off, also when it is over.
@@ -94,7 +92,8 @@ impl World {
                 self.judged(Invariant::Paced, safety::paced(&look.books));
             }
             if let Some(known) = self.operators.looked.insert(organization, look.clone()) {
-                self.judged(Invariant::Grace, once(grace::between(&known, &look)));
+                let firsts = self.operators.clerks[n].firsts();
+                self.judged(Invariant::Grace, once(grace::between(&known, &look, firsts)));
                 if !frozen {
                     self.judged(Invariant::Paced, safety::stood(&known, &look));
                 }

@@ -423,4 +423,14 @@ pub const RULES: &[Rule] = &[
             to: "newer.saturating_add(u64::from(crate::planted::is(\"one-spared\"))) < *shortfall",
         }],
     },
+    Rule {
+        code: "lent-key",
+        sentence: "a key that was in another group gives this one its whole grace back",
+        by: 17,
+        edits: &[Edit {
+            file: "shared/src/licensing/decide/keys.rs",
+            from: "let first_claim_of_a_key = !past.was_in_group;",
+            to: "let first_claim_of_a_key = !past.was_in_group || crate::planted::is(\"lent-key\");",
+        }],
+    },
 ];
