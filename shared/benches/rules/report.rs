@@ -68,6 +68,9 @@ pub(crate) fn directory() -> PathBuf {
 /// The figures of one subject.
 pub(crate) struct Report {
     subject: &'static str,
+    /// What is measured, and when: figures of other subjects may be of other sources, on another day.
+    sources: String,
+    taken_at: String,
     figures: Vec<Value>,
     curves: Vec<Value>,
 }
@@ -75,7 +78,9 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(subject: &'static str) -> Report {
         eprintln!("\n{subject}: load {}", load());
-        Report { subject, figures: Vec::new(), curves: Vec::new() }
+        let sources = said("git", &["describe", "--always", "--dirty"]).unwrap_or_default();
+        let taken_at = said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"]).unwrap_or_default();
+        Report { subject, sources, taken_at, figures: Vec::new(), curves: Vec::new() }
     }
 
     /// Adds what share of something was done after how long: for each series its percentiles, evenly spread.
@@ -83,8 +88,10 @@ impl Report {
     pub(crate) fn curve(&mut self, name: impl Into<String>, unit: &str, series: Vec<(String, Vec<f64>)>) {
         let series: Vec<Value> =
             series.into_iter().map(|(name, points)| json!({ "name": name, "points": points })).collect();
-        self.curves
-            .push(json!({ "subject": self.subject, "name": name.into(), "unit": unit, "series": series }));
+        self.curves.push(json!({
+            "subject": self.subject, "name": name.into(), "unit": unit, "series": series,
+            "sources": self.sources, "taken_at": self.taken_at,
+        }));
     }
 
     /// Adds a figure, with its floor and what that floor is.
@@ -101,6 +108,7 @@ impl Report {
             "subject": self.subject, "name": name.into(), "unit": unit, "measured": measured,
             "floor": floor.map(|(value, _)| value), "floor_is": floor.map(|(_, what)| what),
             "ratio": ratio, "goal": goal.text(), "holds": goal.holds(measured, ratio), "load": load(),
+            "sources": self.sources, "taken_at": self.taken_at,
         });
         eprintln!("{}", line(&figure));
         self.figures.push(figure);
@@ -117,7 +125,8 @@ impl Report {
         };
         let figures = [others("figures"), self.figures].concat();
         let curves = [others("curves"), self.curves].concat();
-        println!("\n| | measured | floor | ratio | goal | holds | load |\n|---|--:|--:|--:|---|---|--:|");
+        println!("\n| | measured | floor | ratio | goal | holds | load | sources |");
+        println!("|---|--:|--:|--:|---|---|--:|---|");
         figures.iter().for_each(|figure| println!("{}", line(figure)));
         let results = json!({ "environment": environment(), "figures": figures, "curves": curves });
         fs::write(path, serde_json::to_vec_pretty(&results).unwrap()).unwrap();
@@ -134,7 +143,7 @@ fn line(figure: &Value) -> String {
         None => "",
     };
     format!(
-        "| {} | {} {} | {} | {} | {} | {holds} | {} |",
+        "| {} | {} {} | {} | {} | {} | {holds} | {} | {} |",
         text("name"),
         number("measured"),
         text("unit"),
@@ -142,6 +151,7 @@ fn line(figure: &Value) -> String {
         number("ratio"),
         text("goal"),
         text("load"),
+        text("sources"),
     )
 }
 
@@ -161,16 +171,18 @@ fn load() -> String {
     load.split(' ').next().unwrap_or_default().to_owned()
 }
 
+/// What a program says, in one line.
+fn said(program: &str, args: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(args).output();
+    output.ok().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
 /// What the figures were taken on.
 fn environment() -> Value {
     let field = |file: &str, name: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
         line.split(':').nth(1).unwrap_or_default().trim().to_owned()
-    };
-    let said = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output();
-        output.ok().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let mut environment = Map::new();
     let mut put = |name: &str, value: Value| environment.insert(name.to_owned(), value);
@@ -180,7 +192,5 @@ fn environment() -> Value {
     put("kernel", json!(fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim()));
     put("file_system", json!(said("stat", &["-f", "-c", "%T", &directory().to_string_lossy()])));
     put("compiler", json!(said("rustc", &["--version"])));
-    put("commit", json!(said("git", &["rev-parse", "--short", "HEAD"])));
-    put("taken_at", json!(said("date", &["-u", "+%Y-%m-%dT%H:%M:%SZ"])));
     Value::Object(environment)
 }
