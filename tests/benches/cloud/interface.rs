@@ -244,11 +244,14 @@ fn prepare(daemon: &Daemon) -> [Fleet; 3] {
         });
         load(books, sites).await;
         for fleet in [small, spread, one] {
+            // Where a site goes to and fro, it has its licenses.
             execute(books, create_group(fleet.id, fleet.base)).await;
+            execute(books, issue_key(key(fleet, CALLS), 300, 365)).await;
+            execute(books, claim_key(fleet.id, key(fleet, CALLS), fleet.base)).await;
             load(books, (0..CALLS).map(|n| vec![issue_key(key(fleet, n), 10, 730)])).await;
             let at = fleet.base + 1;
-            // One after the other: what is loaded together is done in any order, and no group is ever short of a unit, for
-            // what locks so many waits for the vendor.
+            // One after the other: what is loaded together is done in any order. No group is ever short of a unit, for what
+            // locks many waits for the vendor.
             let gone = (0..RETIRED).map(|n| fleet.base * 1_000_000 + 500_000 + n);
             let list = gone.flat_map(|n| [claim_device(fleet.id, n, at), retire_device(fleet.id, n)]);
             load(books, [list.collect()]).await;
