@@ -84,6 +84,9 @@ pub struct Clerk {
     countdown: i128,
     /// Groups into which a key came that never was in one.
     firsts: BTreeSet<GroupId>,
+    /// Groups into which one came that was in another: for thirty days, longer than a schedule, no first key gives anything
+    /// back beside it (E2).
+    lent: BTreeSet<GroupId>,
 }
 
 /// Whether two numbers are the same, and what they are if not.
@@ -101,9 +104,13 @@ impl Clerk {
         self.read
     }
 
-    /// Groups into which a key came that never was in one, since somebody asked.
-    pub fn firsts(&mut self) -> BTreeSet<GroupId> {
-        std::mem::take(&mut self.firsts)
+    /// Groups into which a key came that never was in one, since somebody asked; also by what is due in these books and not
+    /// written yet.
+    pub fn firsts(&mut self, books: &Organization) -> BTreeSet<GroupId> {
+        let written = |key: &&LicenseKey| self.keys.get(&key.issued.id).is_some_and(|card| card.used);
+        let due = books.keys().filter(|key| key.was_in_group && !written(key));
+        let due: Vec<GroupId> = due.filter_map(|key| key.state.group()).collect();
+        std::mem::take(&mut self.firsts).into_iter().chain(due).collect()
     }
 
     /// Reads a line.
@@ -193,13 +200,18 @@ impl Clerk {
 
     /// Puts a key somewhere, with what is left of it.
     fn put(&mut self, key: KeyId, place: &KeyPlace, at: i128) -> Result<(), String> {
-        let Clerk { keys, groups, countdown, firsts, .. } = self;
+        let Clerk { keys, groups, countdown, firsts, lent, .. } = self;
         let card = keys.get_mut(&key).ok_or("nobody has it")?;
         let left = card.left(at);
         if left <= 0 {
             return Err(format!("its clock ran out at {}", card.ends));
         }
-        firsts.extend(place.group().filter(|_| !card.used));
+        let from = match card.stand {
+            Stand::In(group) | Stand::Waits(group, _) => Some(group),
+            Stand::Alone(_) | Stand::Gone => None,
+        };
+        lent.extend(place.group().filter(|group| card.used && from != Some(*group)));
+        firsts.extend(place.group().filter(|group| !card.used && !lent.contains(group)));
         card.used |= place.group().is_some();
         let runs = |group: &GroupId| groups.get(group) == Some(&Account::Runs);
         match place {

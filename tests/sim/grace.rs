@@ -7,9 +7,7 @@
 //! be rounded.
 
 use coterm_shared::id::GroupId;
-use coterm_shared::licensing::{
-    Assessment, CauseClock, Clocks, DeviceState, Group, Holder, LicenseKey, Organization,
-};
+use coterm_shared::licensing::{Assessment, CauseClock, Clocks, DeviceState, Group, Holder, Organization};
 use coterm_shared::time::{DAY_SECS, Timestamp};
 use std::collections::BTreeSet;
 
@@ -96,15 +94,11 @@ fn one(
 
 /// Groups in which something between two looks may give grace back: a key that never was in a group came, or it was time.
 fn resets(before: &Look, after: &Look, mut firsts: BTreeSet<GroupId>) -> BTreeSet<GroupId> {
-    let used = |key: &LicenseKey| key.was_in_group;
-    let first = |key: &LicenseKey| used(key) && before.books.key(key.issued.id).is_none_or(|old| !used(old));
     let over = |group: &Group| {
         let own = group.assessment.clocks_reset_at;
         let carried = group.assessment.carried.iter().filter_map(|carried| carried.clocks_reset_at);
         own.into_iter().chain(carried).any(|at| at <= after.at)
     };
-    // What is due and not written yet has come by itself.
-    firsts.extend(after.books.keys().filter(|key| first(key)).filter_map(|key| key.state.group()));
     firsts.extend(before.books.groups().filter(|group| over(group)).map(|group| group.id));
     firsts
 }

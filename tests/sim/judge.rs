@@ -92,7 +92,7 @@ impl World {
                 self.judged(Invariant::Paced, safety::paced(&look.books));
             }
             if let Some(known) = self.operators.looked.insert(organization, look.clone()) {
-                let firsts = self.operators.clerks[n].firsts();
+                let firsts = self.operators.clerks[n].firsts(&look.books);
                 self.judged(Invariant::Grace, once(grace::between(&known, &look, firsts)));
                 if !frozen {
                     self.judged(Invariant::Paced, safety::stood(&known, &look));

@@ -428,9 +428,19 @@ pub const RULES: &[Rule] = &[
         sentence: "a key that was in another group gives this one its whole grace back",
         by: 17,
         edits: &[Edit {
-            file: "shared/src/licensing/decide/keys.rs",
-            from: "let first_claim_of_a_key = !past.was_in_group;",
-            to: "let first_claim_of_a_key = !past.was_in_group || crate::planted::is(\"lent-key\");",
+            file: "shared/src/licensing/compliance.rs",
+            from: "let cured = compliant && !previous.is_compliant() && occasion.first_claim_of_a_key && !lent;",
+            to: "let lent = lent && !crate::planted::is(\"first-beside-lent\");\n    \
+                 let used = occasion.used_key_came && crate::planted::is(\"lent-key\");\n    \
+                 let cured = compliant\n        && !previous.is_compliant()\n        \
+                 && (used || occasion.first_claim_of_a_key && !lent);",
         }],
+    },
+    Rule {
+        code: "first-beside-lent",
+        sentence: "a first key gives the whole grace back to a group that another lends one",
+        by: 17,
+        // Its switch is in the words of the one before.
+        edits: &[],
     },
 ];
