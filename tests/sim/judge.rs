@@ -91,8 +91,8 @@ impl World {
                 self.judged(Invariant::Books, once(safety::trials(&look.books)));
                 self.judged(Invariant::Paced, safety::paced(&look.books));
             }
+            let firsts = self.operators.clerks[n].firsts(&look.books);
             if let Some(known) = self.operators.looked.insert(organization, look.clone()) {
-                let firsts = self.operators.clerks[n].firsts(&look.books);
                 self.judged(Invariant::Grace, once(grace::between(&known, &look, firsts)));
                 if !frozen {
                     self.judged(Invariant::Paced, safety::stood(&known, &look));

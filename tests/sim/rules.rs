@@ -1,7 +1,7 @@
 //! Bugs in the rules themselves: what is written otherwise in a copy of the sources, and nowhere else.
 //!
 //! **Problem.** A judge that sees only careless adapters may be blind to a careless rule, and rules have no port at which one
-//! could be put in. **Method.** Each bug is a few words of `shared` with other words in their place, behind a switch that is
+//! could be put in. **Method.** Each bug is a few words of the product with other words in their place, behind a switch that is
 //! thrown for one schedule; `plant.rs` writes a copy of the sources with all of them, and `make planted` builds the
 //! simulation from that copy. The product itself knows nothing of it. **Deliberately absent:** patches with line numbers.
 //! Words that are not found exactly once are an error, and a test looks for them.

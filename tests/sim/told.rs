@@ -79,7 +79,7 @@ pub fn differs(fresh: &Fresh, wish: &Wish, books: &Wanted, keys: &Keys, terms: T
 
 /// Tokens that a device may be issued within an hour: one a minute it may ask for, and half as many for what changes.
 pub const TOKENS_AN_HOUR: u32 = 90;
-/// Times that a daemon may send the keyring to everybody within an hour: when it starts, when it sweeps, when there is a new
+/// Times that a daemon may send the keyring to everybody within an hour: when it starts, when there is a new
 /// one, and when somebody lacks it.
 pub const KEYRINGS_AN_HOUR: u32 = 40;
 

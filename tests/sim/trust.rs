@@ -83,6 +83,8 @@ pub struct Office {
     keyring_key: u8,
     listed: Vec<u8>,
     signing: u8,
+    /// Every key that has signed.
+    signed: Vec<u8>,
     next_seed: u8,
     keyring: Keyring,
     /// The key is out of reach.
@@ -119,6 +121,7 @@ impl Office {
             keyring_key,
             listed,
             signing: FIRST_TOKEN_KEY,
+            signed: vec![FIRST_TOKEN_KEY],
             next_seed: FIRST_TOKEN_KEY + 1,
             keyring,
             gone: false,
@@ -151,6 +154,7 @@ impl Office {
     /// Signs with the newest key that is listed.
     pub fn activate(&mut self) {
         self.signing = *self.listed.last().expect("one is listed");
+        self.signed.push(self.signing);
     }
 
     /// Revokes every key and raises the epoch.
@@ -158,6 +162,7 @@ impl Office {
         let next = self.new_seed();
         self.listed = vec![next];
         self.signing = next;
+        self.signed.push(next);
         self.publish(self.keyring.min_epoch() + 1, now);
     }
 
@@ -195,7 +200,7 @@ impl Office {
 
     /// The last key that has signed and is not listed any more.
     pub fn revoked_key(&self) -> Option<Key> {
-        (FIRST_TOKEN_KEY..self.next_seed).rev().find(|seed| !self.listed.contains(seed)).map(Key::of)
+        self.signed.iter().rev().find(|seed| !self.listed.contains(seed)).copied().map(Key::of)
     }
 
     /// The name of the key that signs.

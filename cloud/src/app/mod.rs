@@ -215,6 +215,9 @@ async fn serve(
         let _ = http_stop.wait_for(|stop| *stop).await;
     });
     let http = tokio::spawn(async move { server.await });
+    if let Some(link) = mqtt.status.clone() {
+        tokio::spawn(adapters::follow_returns(link, Arc::clone(&reconciler), stop_seen.clone()));
+    }
     let mqtt_addr = broker.local_addr();
     let courier = tokio::spawn(courier.run(stop_seen.clone()));
     let (ours, fleet) = (Arc::clone(&trust), Arc::clone(&reconciler));

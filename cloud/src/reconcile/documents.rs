@@ -126,7 +126,17 @@ impl DocumentCourier {
             // No rest is no sleep, not even the timer's smallest: whoever waits beside this may wake as often.
             let rest = self.rest();
             if !rest.is_zero() {
-                tokio::time::sleep(rest).await;
+                // What is new is not to wait because what is old was asked for; a failure is waited out all the same.
+                tokio::select! {
+                    biased;
+                    changed = self.documents.changed() => {
+                        if changed.is_ok() {
+                            self.documents.mark_changed();
+                        }
+                        tokio::time::sleep(self.rest()).await;
+                    }
+                    () = tokio::time::sleep(rest) => {}
+                }
             }
         } else if self.documents.changed().await.is_err() {
             // Whoever makes keyrings is gone: there will be no more.
@@ -233,8 +243,11 @@ mod tests {
         assert_eq!(sent(), 7, "at the start, and after 30, 90, 210, 450, 930 and 1,890 seconds");
         asks_for(&mut courier, Duration::from_secs(23 * 3_600)).await;
         assert_eq!(sent(), 53, "then every half hour");
-        office.send_replace(version(2));
-        asks_for(&mut courier, Duration::from_secs(1)).await;
+        // It is made while somebody waits.
+        tokio::join!(asks_for(&mut courier, Duration::from_secs(2)), async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            office.send_replace(version(2));
+        });
         assert_eq!(sent(), 54);
         asks_for(&mut courier, Duration::from_secs(100)).await;
         assert_eq!(sent(), 56, "soon again for those whom it did not reach");
