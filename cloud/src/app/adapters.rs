@@ -138,24 +138,6 @@ impl TimeProvider for CloudTime {
     }
 }
 
-/// Whenever an external broker is back: what it retained may be gone, and devices that are away have it from nobody else.
-pub(super) async fn follow_returns(
-    mut link: watch::Receiver<LinkStatus>,
-    reconciler: Arc<Reconciler>,
-    mut stop: watch::Receiver<bool>,
-) {
-    loop {
-        tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => return,
-            changed = link.changed() => match changed {
-                Ok(()) if *link.borrow_and_update() == LinkStatus::Up => reconciler.sweep(),
-                Ok(()) => {}
-                Err(_) => return,
-            },
-        }
-    }
-}
-
 /// What keeps the daemon from its work.
 #[derive(Clone, Debug)]
 pub(super) struct Obstacles {

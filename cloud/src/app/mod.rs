@@ -216,7 +216,7 @@ async fn serve(
     });
     let http = tokio::spawn(async move { server.await });
     if let Some(link) = mqtt.status.clone() {
-        tokio::spawn(adapters::follow_returns(link, Arc::clone(&reconciler), stop_seen.clone()));
+        tokio::spawn(mqtt::follow_returns(link, Arc::clone(&reconciler), stop_seen.clone()));
     }
     let mqtt_addr = broker.local_addr();
     let courier = tokio::spawn(courier.run(stop_seen.clone()));

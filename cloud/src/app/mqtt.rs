@@ -5,6 +5,7 @@ use crate::config::{EmbeddedMqtt, ExternalMqtt, Mqtt};
 use crate::http::BrokerAddress;
 use crate::mqtt::external::{ExternalBroker, ExternalConfig, LinkStatus};
 use crate::ports::{Broker, Inbox, Owners};
+use crate::reconcile::Reconciler;
 use coterm_certs::{Identity, Pki, read_bounded_file};
 use coterm_shared::time::Seconds;
 use rustls::time_provider::TimeProvider;
@@ -54,6 +55,24 @@ impl Started {
             });
         }
         Box::new(Vec::new)
+    }
+}
+
+/// Whenever an external broker is back: what it retained may be gone, and devices that are away have it from nobody else.
+pub(super) async fn follow_returns(
+    mut link: watch::Receiver<LinkStatus>,
+    reconciler: Arc<Reconciler>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            changed = link.changed() => match changed {
+                Ok(()) if *link.borrow_and_update() == LinkStatus::Up => reconciler.sweep(),
+                Ok(()) => {}
+                Err(_) => return,
+            },
+        }
     }
 }
 

@@ -129,12 +129,7 @@ impl DocumentCourier {
                 // What is new is not to wait because what is old was asked for; a failure is waited out all the same.
                 tokio::select! {
                     biased;
-                    changed = self.documents.changed() => {
-                        if changed.is_ok() {
-                            self.documents.mark_changed();
-                        }
-                        tokio::time::sleep(self.rest()).await;
-                    }
+                    _ = self.documents.changed() => tokio::time::sleep(self.rest()).await,
                     () = tokio::time::sleep(rest) => {}
                 }
             }
@@ -196,29 +191,7 @@ async fn send(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::BoxFuture;
-    use coterm_shared::id::DeviceId;
-    use std::net::SocketAddr;
-
-    struct Takes;
-
-    impl Broker for Takes {
-        fn publish(&self, _: Outgoing) -> BoxFuture<'_, Result<(), PublishError>> {
-            Box::pin(async { Ok(()) })
-        }
-
-        fn kick(&self, _: &DeviceId) -> BoxFuture<'_, ()> {
-            Box::pin(async {})
-        }
-
-        fn stop(&self) -> BoxFuture<'_, ()> {
-            Box::pin(async {})
-        }
-
-        fn local_addr(&self) -> Option<SocketAddr> {
-            None
-        }
-    }
+    use crate::reconcile::tests::Taker;
 
     fn version(keyring_version: u64) -> Documents {
         let roots = Vec::new();
@@ -232,7 +205,7 @@ mod tests {
         let counters = Arc::new(Counters::default());
         let sent = || counters.keyring_publishes.get();
         let (office, documents) = watch::channel(version(1));
-        let mut courier = DocumentCourier::new(Arc::new(Takes), Arc::clone(&counters), documents);
+        let mut courier = DocumentCourier::new(Arc::new(Taker), Arc::clone(&counters), documents);
         let asks_for = async |courier: &mut DocumentCourier, time: Duration| {
             let end = Instant::now() + time;
             while tokio::time::timeout_at(end, courier.step()).await.is_ok() {

@@ -1,10 +1,10 @@
 //! P3: work follows change, with the real books and the real signing ledger; only the broker is a counter.
 
 use super::super::*;
+use super::Taker;
 use crate::books::{Books, Change, Mode, Request};
 use crate::clock::Clock;
 use crate::clock::testing::ManualClock;
-use crate::ports::{BoxFuture, Outgoing, PublishError};
 use crate::signer::{Trust, TrustPolicy, Vault};
 use crate::store::sqlite::SqliteStore;
 use coterm_shared::enforcement::EnforcementState;
@@ -18,24 +18,6 @@ use coterm_shared::product::ProductType;
 use coterm_shared::token::{Claims, Expected, reopen_stored};
 use std::time::Instant;
 use tempfile::TempDir;
-
-/// A broker that takes everything.
-struct Taker;
-
-impl Broker for Taker {
-    fn publish(&self, _: Outgoing) -> BoxFuture<'_, Result<(), PublishError>> {
-        Box::pin(async { Ok(()) })
-    }
-    fn kick(&self, _: &DeviceId) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-    fn stop(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-    fn local_addr(&self) -> Option<std::net::SocketAddr> {
-        None
-    }
-}
 
 fn bytes(kind: u8, n: u32) -> [u8; 16] {
     let mut bytes = [kind; 16];

@@ -6,8 +6,27 @@ mod others;
 mod world;
 
 use super::*;
+use crate::ports::{BoxFuture, Outgoing, PublishError};
 use coterm_shared::token::TokenVersion;
 use world::{World, cam};
+
+/// A broker that takes everything.
+pub(in crate::reconcile) struct Taker;
+
+impl Broker for Taker {
+    fn publish(&self, _: Outgoing) -> BoxFuture<'_, Result<(), PublishError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn kick(&self, _: &DeviceId) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+    fn local_addr(&self) -> Option<std::net::SocketAddr> {
+        None
+    }
+}
 
 #[tokio::test]
 async fn every_claimed_device_gets_one_token_and_then_nothing_costs_anything() {
