@@ -17,7 +17,8 @@ use std::sync::Arc;
 impl World {
     /// Somebody on the network says something to a device that nobody licensed.
     pub fn attack(&mut self, fault: Fault, device: usize, dice: &mut Rng) -> bool {
-        let Some(session) = self.devices[device].session.as_ref().map(|session| session.id) else {
+        let of = &self.devices[device];
+        let Some((session, root)) = of.session.as_ref().map(|session| (session.id, session.root)) else {
             return false;
         };
         let own = Topic::Token(self.devices[device].id.clone());
@@ -53,16 +54,14 @@ impl World {
             }
             Fault::Superseded => {
                 let newest = self.keys.0.lock().expect("whole").documents();
-                let roots: Vec<_> = newest.roots.iter().map(|(_, root)| root).collect();
-                let is_old = |bytes: &&Vec<u8>| {
-                    **bytes != *newest.keyring && roots.last().is_none_or(|root| ***root != **bytes)
-                };
-                let old: Vec<_> = self.documents.iter().filter(is_old).cloned().collect();
-                let Some(session) = self.devices[device].session.as_ref().filter(|_| !old.is_empty()) else {
+                let root_now = newest.roots.last().map(|(_, root)| &**root);
+                let is_old = |bytes: &&Vec<u8>| **bytes != *newest.keyring && root_now != Some(&***bytes);
+                let old: Vec<&Vec<u8>> = self.documents.iter().filter(is_old).collect();
+                if old.is_empty() {
                     return false;
-                };
-                let root = Topic::Root(session.root);
-                (if dice.chance(700) { Topic::Keyring } else { root }, dice.pick(&old).clone())
+                }
+                let topic = if dice.chance(700) { Topic::Keyring } else { Topic::Root(root) };
+                (topic, (*dice.pick(&old)).clone())
             }
             Fault::Foreign => {
                 let domain = "other.coterm.test".parse().expect("a name");

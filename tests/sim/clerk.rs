@@ -6,20 +6,17 @@
 //! to be the clerk's own, and so have the books that the daemon keeps. **Deliberately absent:** devices and clocks, which
 //! `recount.rs` and `grace.rs` count, and who may do what.
 
+use crate::recount::secs;
 use coterm_cloud::store::Envelope;
 use coterm_shared::id::{GroupId, KeyId, SiteId};
 use coterm_shared::licensing::{
     Event, IssuedKey, KeyPlace, KeyState, LicenseKey, Organization, Place, SplitPart, Term,
 };
 use coterm_shared::product::ProductType;
-use coterm_shared::time::{DAY_SECS, Timestamp};
+use coterm_shared::time::DAY_SECS;
 use std::collections::{BTreeMap, BTreeSet};
 
 type Units = BTreeMap<ProductType, u64>;
-
-fn secs(at: Timestamp) -> i128 {
-    i128::from(at.as_secs())
-}
 
 /// Where a key is, by the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +50,13 @@ impl Card {
         self.lines.iter().map(|(_, quantity, weight)| i128::from(*quantity) * i128::from(*weight)).sum()
     }
 
-    fn left(&self, now: i128) -> i128 {
-        match self.stand {
+    /// What is left of it; nothing is done with a key whose clock has run out (K5).
+    fn left(&self, now: i128) -> Result<i128, String> {
+        let left = match self.stand {
             Stand::Waits(_, left) => left,
             Stand::In(_) | Stand::Alone(_) | Stand::Gone => self.ends - now,
-        }
+        };
+        if left > 0 { Ok(left) } else { Err(format!("its clock ran out at {}", self.ends)) }
     }
 }
 
@@ -185,12 +184,10 @@ impl Clerk {
         Ok(())
     }
 
-    /// Takes a key from where it is, for somewhere else: nothing is done with one whose clock has run out (K5).
+    /// Takes a key from where it is, for somewhere else.
     fn take(&mut self, key: KeyId, at: i128) -> Result<Option<GroupId>, String> {
-        let card = self.keys.get_mut(&key).ok_or("nobody has it")?;
-        if card.left(at) <= 0 {
-            return Err(format!("its clock ran out at {}", card.ends));
-        }
+        let card = self.keys.get(&key).ok_or("nobody has it")?;
+        card.left(at)?;
         Ok(match card.stand {
             Stand::In(group) => Some(group),
             Stand::Waits(..) | Stand::Alone(_) => None,
@@ -202,10 +199,7 @@ impl Clerk {
     fn put(&mut self, key: KeyId, place: &KeyPlace, at: i128) -> Result<(), String> {
         let Clerk { keys, groups, countdown, firsts, lent, .. } = self;
         let card = keys.get_mut(&key).ok_or("nobody has it")?;
-        let left = card.left(at);
-        if left <= 0 {
-            return Err(format!("its clock ran out at {}", card.ends));
-        }
+        let left = card.left(at)?;
         let from = match card.stand {
             Stand::In(group) | Stand::Waits(group, _) => Some(group),
             Stand::Alone(_) | Stand::Gone => None,

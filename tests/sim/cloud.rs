@@ -80,7 +80,7 @@ pub struct Air {
     pub tokens: Hourly<DeviceId>,
     /// Which daemon sent the keyring to everybody how often of late.
     pub keyrings: Hourly<usize>,
-    /// The broker they are all connected to is down until then, in milliseconds of the world.
+    /// The broker is down until then, in milliseconds of the world.
     pub down_until: u64,
     /// The newest version issued to each device.
     pub newest: BTreeMap<DeviceId, TokenVersion>,
@@ -137,6 +137,8 @@ pub struct Line {
 
 struct AirBroker {
     number: usize,
+    /// Whether it is a process of its own.
+    apart: bool,
     air: Arc<Mutex<Air>>,
     line: Arc<Line>,
     disk: Shared,
@@ -152,7 +154,7 @@ impl Broker for AirBroker {
             }
             let mut air = self.air.lock().expect("whole");
             let now = self.clock.world_millis();
-            if self.line.cut.load(Ordering::Relaxed) || now < air.down_until {
+            if self.line.cut.load(Ordering::Relaxed) || (self.apart && now < air.down_until) {
                 return Err(PublishError::Disconnected { reason: "cut off".to_owned() });
             }
             if message.topic == Topic::Keyring
@@ -292,6 +294,7 @@ impl Node {
             let ledger = Arc::new(Watched { inner, air: seen, clock: watched, terms, keys: own, planted });
             let broker = Arc::new(AirBroker {
                 number: machine.number,
+                apart: settings.retained,
                 air,
                 line: Arc::clone(&machine.line),
                 disk: Arc::clone(&machine.disk),

@@ -55,11 +55,11 @@ impl World {
     /// Has the clerk of an organization read on in its log, and compares the books as they are stored.
     fn look_at_keys(&mut self, organization: usize) {
         let Some(books) = self.organization(0, organization) else { return };
-        let db = locked(&self.machines[0].disk).db.clone();
         let clerk = &mut self.operators.clerks[organization];
         if clerk.read() == books.version() {
             return;
         }
+        let db = locked(&self.machines[0].disk).db.clone();
         let mut log = db.entries_after(StreamId::from(books.id()), clerk.read());
         let read = log.try_for_each(|line| clerk.enter(line));
         let verdict = read.and_then(|()| match clerk.read() == books.version() {

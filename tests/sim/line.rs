@@ -69,6 +69,7 @@ impl World {
 
     pub fn connect(&mut self, device: usize) {
         let now = self.now;
+        let down_until = self.air.lock().expect("whole").down_until;
         let of = &mut self.devices[device];
         if of.driver.is_none() || of.session.is_some() || of.suspended_until.is_some() {
             return;
@@ -82,7 +83,7 @@ impl World {
         });
         let of = &mut self.devices[device];
         // A broker in the daemon's own process is there when it is.
-        let broker = now >= self.hub.down_until && (self.plan.retained || self.nodes[0].is_some());
+        let broker = now >= down_until && (self.plan.retained || self.nodes[0].is_some());
         if of.cut_off || !broker {
             let pause = of.backoff.ended(None, (of.rng.next() >> 32) as u32);
             return self.connect_after(device, pause);

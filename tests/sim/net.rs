@@ -13,8 +13,6 @@ pub struct Hub {
     pub sessions: u64,
     /// Sessions are ended right after they began, until then.
     pub kicks_until: u64,
-    /// It is down until then.
-    pub down_until: u64,
     /// Subscriptions take their time until then.
     pub slow_until: u64,
     /// Until then a publish may hang that began before.

@@ -10,7 +10,8 @@ use coterm_shared::product::ProductType;
 use coterm_shared::time::Timestamp;
 use std::collections::BTreeMap;
 
-fn secs(at: Timestamp) -> i128 {
+/// An instant to count with.
+pub fn secs(at: Timestamp) -> i128 {
     i128::from(at.as_secs())
 }
 
@@ -94,6 +95,14 @@ pub fn groups(of: &Organization) -> Result<(), String> {
     })
 }
 
+/// The devices of a group that count, the newest first (domain C3, E6).
+pub fn newest_first<'a>(of: &'a Organization, group: &Group) -> Vec<&'a Device> {
+    let counts = of.devices_in_group(group.id).filter(|device| device.state == DeviceState::Active);
+    let mut devices: Vec<&Device> = counts.collect();
+    devices.sort_by(|a, b| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
+    devices
+}
+
 /// A shortfall that is enforced by product touches the newest devices, until the rest fits (domain C3).
 fn touched(of: &Organization, group: &Group) -> Result<(), String> {
     let shortfalls: BTreeMap<ProductType, u64> = group
@@ -110,12 +119,9 @@ fn touched(of: &Organization, group: &Group) -> Result<(), String> {
     {
         return Ok(());
     }
-    let mut devices: Vec<&Device> =
-        of.devices_in_group(group.id).filter(|device| device.state == DeviceState::Active).collect();
-    devices.sort_by(|a, b| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
     let mut newer: BTreeMap<ProductType, u64> = BTreeMap::new();
     let mut wants = Wants::of(of);
-    for device in devices {
+    for device in newest_first(of, group) {
         let before = newer.entry(device.product).or_default();
         let due = *before < shortfalls.get(&device.product).copied().unwrap_or(0);
         *before += device.units;

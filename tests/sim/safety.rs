@@ -8,6 +8,7 @@
 //! of a pace alone.
 
 use crate::grace::Look;
+use crate::recount::newest_first;
 use coterm_shared::enforcement::Schedule;
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::licensing::{CauseClock, Device, DeviceState, Group, Organization, Scope, Wanted, Wants};
@@ -98,12 +99,8 @@ fn is_plain(books: &Organization, group: &Group) -> bool {
 /// The devices of a group that count, and when each locks, the newest first.
 fn locks<'a>(books: &'a Organization, group: &Group) -> Vec<(&'a Device, Option<Timestamp>)> {
     let mut wants = Wants::of(books);
-    let counts = books.devices_in_group(group.id).filter(|device| device.state == DeviceState::Active);
-    let mut locks: Vec<_> = counts
-        .map(|device| (device, wants.wanted(&device.id).and_then(|wanted| wanted.schedule.lock_at)))
-        .collect();
-    locks.sort_by(|(a, _), (b, _)| (b.claimed_at, &b.id).cmp(&(a.claimed_at, &a.id)));
-    locks
+    let mut lock_at = |device: &Device| wants.wanted(&device.id)?.schedule.lock_at;
+    newest_first(books, group).into_iter().map(|device| (device, lock_at(device))).collect()
 }
 
 /// Whether the devices of each of these groups that has a pace lock by it; tells how many devices there are.

@@ -368,10 +368,7 @@ impl World {
     }
 
     fn restart_broker(&mut self, down: u64, forgets: bool) {
-        self.hub.down_until = self.now + down;
-        if self.plan.retained {
-            self.air.lock().expect("whole").down_until = self.hub.down_until;
-        }
+        self.air.lock().expect("whole").down_until = self.now + down;
         if forgets {
             self.hub.retained.clear();
         }
@@ -471,7 +468,6 @@ impl World {
         self.calm = true;
         self.note(&[26], || "faults stop".to_owned());
         self.hub.kicks_until = 0;
-        self.hub.down_until = self.now;
         self.air.lock().expect("whole").down_until = self.now;
         self.nodes[1] = None;
         let line = Arc::clone(&self.machines[0].line);

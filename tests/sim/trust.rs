@@ -82,8 +82,7 @@ pub struct Office {
     root_key: u8,
     keyring_key: u8,
     listed: Vec<u8>,
-    signing: u8,
-    /// Every key that has signed.
+    /// Every key that has signed; the last one signs.
     signed: Vec<u8>,
     next_seed: u8,
     keyring: Keyring,
@@ -120,7 +119,6 @@ impl Office {
             root_key,
             keyring_key,
             listed,
-            signing: FIRST_TOKEN_KEY,
             signed: vec![FIRST_TOKEN_KEY],
             next_seed: FIRST_TOKEN_KEY + 1,
             keyring,
@@ -147,21 +145,19 @@ impl Office {
     /// Announces the next token key, and drops those before the present one.
     pub fn announce(&mut self, now: Timestamp) {
         let next = self.new_seed();
-        self.listed = vec![self.signing, next];
+        self.listed = vec![self.signing(), next];
         self.publish(self.keyring.min_epoch(), now);
     }
 
     /// Signs with the newest key that is listed.
     pub fn activate(&mut self) {
-        self.signing = *self.listed.last().expect("one is listed");
-        self.signed.push(self.signing);
+        self.signed.push(*self.listed.last().expect("one is listed"));
     }
 
     /// Revokes every key and raises the epoch.
     pub fn raise_epoch(&mut self, now: Timestamp) {
         let next = self.new_seed();
         self.listed = vec![next];
-        self.signing = next;
         self.signed.push(next);
         self.publish(self.keyring.min_epoch() + 1, now);
     }
@@ -193,9 +189,13 @@ impl Office {
         self.keyring = keyring(root, self.keyring_key, Some(&self.keyring), epoch, &self.listed, now);
     }
 
+    fn signing(&self) -> u8 {
+        *self.signed.last().expect("one signs")
+    }
+
     /// The key that signs tokens.
     pub fn signing_key(&self) -> Key {
-        Key::of(self.signing)
+        Key::of(self.signing())
     }
 
     /// The last key that has signed and is not listed any more.
@@ -205,7 +205,7 @@ impl Office {
 
     /// The name of the key that signs.
     pub fn signing_kid(&self) -> Kid {
-        KEYS[usize::from(self.signing)].1.kid()
+        KEYS[usize::from(self.signing())].1.kid()
     }
 
     /// What goes out to devices.
@@ -262,6 +262,6 @@ impl TokenKeys for Keys {
             return Err(TrustError::NoSigner { reason: "the smart card was pulled".to_owned() });
         }
         let old = office.planted == Some(Planted::OldKey);
-        Ok(Arc::new(Key::of(if old { FIRST_TOKEN_KEY } else { office.signing })))
+        Ok(Arc::new(Key::of(if old { FIRST_TOKEN_KEY } else { office.signing() })))
     }
 }
