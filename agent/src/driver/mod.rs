@@ -183,9 +183,6 @@ pub struct Driver<S> {
     published: Option<Published>,
 }
 
-/// The longest pause between two rounds.
-const LONGEST_WAIT: Seconds = Seconds(900);
-
 impl<S: StateStore> Driver<S> {
     /// Takes one input at these clocks.
     pub fn handle(&mut self, input: Input, reading: ClockReading) -> Effects {

@@ -1,6 +1,6 @@
 //! What follows from the state: order, public state, request, report, and when to look again.
 
-use super::{Driver, Effects, Haste, LONGEST_WAIT, Outstanding};
+use super::{Driver, Effects, Haste, Outstanding};
 use crate::actuator::{Environment, Order};
 use crate::state_file::StateStore;
 use coterm_shared::enforcement::{
@@ -239,14 +239,14 @@ impl<S: StateStore> Driver<S> {
         }
     }
 
-    /// When to come back: the soonest of everything that is due by itself.
+    /// When to come back: the soonest of everything that is due by itself, at the next tick at the latest.
     pub(super) fn wake_in(&self, decision: &Decision) -> Seconds {
-        let now = self.reading.boot_secs;
-        let mut due = vec![self.clock.next_tick_boot_secs()];
-        if self.health.failures > 0 {
-            // Nothing can be ticked before the next attempt to save.
-            due = vec![self.health.retry_boot_secs];
-        }
+        // While saving fails nothing can be ticked before the next attempt.
+        let tick = match self.health.failures {
+            0 => self.clock.next_tick_boot_secs(),
+            _ => self.health.retry_boot_secs,
+        };
+        let mut due = vec![tick];
         if self.connected {
             due.push(self.next_report_boot_secs);
             if self.wants_time() {
@@ -256,10 +256,10 @@ impl<S: StateStore> Driver<S> {
                 due.push(self.ordered_boot_secs.saturating_add(ACTUATOR_PATIENCE_SECS));
             }
         }
-        let due = due.into_iter().map(|at| Seconds(at.saturating_sub(now)));
-        let soonest = due.chain(decision.wake_in).min().unwrap_or(LONGEST_WAIT);
+        let soonest = due.into_iter().fold(u64::MAX, u64::min);
+        let wait = Seconds(soonest.saturating_sub(self.reading.boot_secs));
         // Clocks are read in whole seconds: an early look would find nothing and spin.
-        soonest.clamp(Seconds(1), LONGEST_WAIT)
+        decision.wake_in.map_or(wait, |step| step.min(wait)).max(Seconds(1))
     }
 }
 
