@@ -459,7 +459,7 @@ impl World {
         if self.calm {
             self.end_freezes();
         }
-        let pause = if self.calm { 20 * MINUTE } else { 5 * HOUR };
+        let pause = if self.calm { HOUR } else { 5 * HOUR };
         self.after(pause, Event::Attend);
     }
 
