@@ -2,8 +2,10 @@
 //!
 //! **Problem.** A million schedules take days, and a machine has them for hours at a time. **Method.** They are run in
 //! blocks; after each the record, one file, is replaced by one that has the block in it, and the next run begins behind the
-//! last block. Which sources ran which seeds is part of the record. **Deliberately absent:** seeds that ran twice, or one
-//! that was left out: a block that was not finished is run again from its start.
+//! last block. Which sources ran which seeds is part of the record. A block in which something was broken is not entered: what
+//! was found stands in the record beside it, and the next run, by mended sources, begins with that block.
+//! **Deliberately absent:** seeds that count twice, or one that was left out: a block that was not finished is run again from
+//! its start.
 
 use crate::faults::{Fault, Struck};
 use crate::invariants::{Exercised, Invariant, Violation};
@@ -108,22 +110,34 @@ struct Stretch {
     first: u64,
     /// How many.
     seeds: u64,
-    /// Those in which something was broken.
-    failed: Vec<u64>,
     /// How long it took, in seconds, on the cores it had.
     seconds: u64,
 }
 
-/// What all schedules so far came to.
+/// A schedule that broke something before its block was entered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Found {
+    /// The sources that broke it.
+    sources: String,
+    /// Its seed.
+    seed: u64,
+    /// The invariant, by its number.
+    invariant: u8,
+    /// What was broken.
+    what: String,
+}
+
+/// What all schedules so far came to; nothing was broken in them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Record {
     schedules: u64,
-    failed: u64,
     events: u64,
     requests: u64,
     refused: u64,
     tokens: u64,
     stretches: Vec<Stretch>,
+    /// What was found on the way.
+    found: Vec<Found>,
     /// How often each fault struck.
     struck: BTreeMap<String, u64>,
     /// How often each invariant was looked at, by its number.
@@ -148,6 +162,17 @@ impl Record {
         self.stretches.iter().map(|of| of.first + of.seeds).fold(first, u64::max)
     }
 
+    /// Enters what a block found that is not to be entered itself.
+    fn finds(&mut self, sources: &str, block: &Totals) {
+        let found = block.failed.iter().map(|(seed, Violation { invariant, what, .. })| Found {
+            sources: sources.to_owned(),
+            seed: *seed,
+            invariant: invariant.number(),
+            what: what.clone(),
+        });
+        self.found.extend(found);
+    }
+
     /// Enters a block.
     pub fn enter(&mut self, sources: &str, first: u64, block: &Totals, seconds: u64) {
         self.schedules += block.runs;
@@ -161,18 +186,14 @@ impl Record {
         for invariant in Invariant::ALL {
             *self.looked_at.entry(invariant.number()).or_default() += block.exercised.of(*invariant);
         }
-        let mut failed: Vec<u64> = block.failed.iter().map(|(seed, _)| *seed).collect();
-        failed.sort_unstable();
-        self.failed += failed.len() as u64;
         match self.stretches.last_mut() {
             Some(last) if last.sources == sources && last.first + last.seeds == first => {
                 last.seeds += block.runs;
                 last.seconds += seconds;
-                last.failed.append(&mut failed);
             }
             _ => {
                 let sources = sources.to_owned();
-                self.stretches.push(Stretch { sources, first, seeds: block.runs, failed, seconds });
+                self.stretches.push(Stretch { sources, first, seeds: block.runs, seconds });
             }
         }
     }
@@ -202,20 +223,20 @@ pub fn recorded(file: &Path, first: u64, seeds: u64) -> Result<(Record, Totals),
     while next < end {
         let started = Instant::now();
         let block = Totals::of(next, BLOCK.min(end - next));
-        record.enter(&sources, next, &block, started.elapsed().as_secs());
+        let whole = block.failed.is_empty() && block.idle().is_empty();
+        if whole {
+            record.enter(&sources, next, &block, started.elapsed().as_secs());
+        } else {
+            record.finds(&sources, &block);
+        }
         record.write(file)?;
-        next += block.runs;
-        let left = began.elapsed().as_secs() * (end - next) / (next - from).max(1);
-        eprintln!(
-            "{} schedules recorded, {} failed; {} h {:02} min to go",
-            record.schedules,
-            record.failed,
-            left / 3_600,
-            left / 60 % 60
-        );
-        if !block.failed.is_empty() || !block.idle().is_empty() {
+        if !whole {
             return Ok((record, block));
         }
+        next += block.runs;
+        let left = began.elapsed().as_secs() * (end - next) / (next - from).max(1);
+        let (hours, minutes) = (left / 3_600, left / 60 % 60);
+        eprintln!("{} schedules recorded; {hours} h {minutes:02} min to go", record.schedules);
     }
     Ok((record, Totals::default()))
 }
@@ -235,11 +256,10 @@ pub fn table(totals: &Totals) {
 
 impl std::fmt::Display for Record {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Record { schedules, failed, events, requests, refused, tokens, .. } = self;
+        let Record { schedules, events, requests, refused, tokens, .. } = self;
         write!(
             f,
-            "{schedules} schedules recorded, {events} events, {requests} requests ({refused} refused), {tokens} tokens, \
-             {failed} failed"
+            "{schedules} schedules recorded, {events} events, {requests} requests ({refused} refused), {tokens} tokens"
         )
     }
 }
@@ -266,9 +286,21 @@ mod tests {
         let again = Record::read(&file).unwrap();
         fs::remove_file(&file).unwrap();
         assert_eq!(again.next(1), 1_004);
-        assert_eq!((again.schedules, again.events, again.failed), (1_003, 30, 0));
+        assert_eq!((again.schedules, again.events), (1_003, 30));
         let stretches: Vec<_> =
             again.stretches.iter().map(|of| (of.sources.as_str(), of.first, of.seeds)).collect();
         assert_eq!(stretches, [("one", 1, 1_000), ("two", 1_001, 3)]);
+    }
+
+    /// R1: a block in which something was broken is told of and comes again.
+    #[test]
+    fn r1_a_block_that_broke_something_is_not_entered() {
+        let mut record = Record::default();
+        record.enter("one", 1, &block(500, 10), 7);
+        let violation = Violation { invariant: Invariant::Held, at: 3, what: "it was done".to_owned() };
+        record.finds("one", &Totals { failed: vec![(640, violation)], ..block(500, 10) });
+        assert_eq!((record.next(1), record.schedules), (501, 500));
+        let found: Vec<_> = record.found.iter().map(|of| (of.seed, of.invariant)).collect();
+        assert_eq!(found, [(640, 13)]);
     }
 }

@@ -60,13 +60,15 @@ fn newly(before: &Organization, after: &Organization, at: Timestamp) -> Vec<(Dev
     let (mut old, mut new) = (Wants::of(before), Wants::of(after));
     let both = before.devices().filter(|device| device.is_active());
     let both = both.filter(|device| after.device(&device.id).is_some_and(Device::is_active));
+    let group_after = |device: &Device| after.group_of_site(after.device(&device.id)?.site);
     let worse = both.filter_map(|device| {
         // What a freeze that lasts keeps from a device comes tomorrow at the earliest.
         let ladder = |wanted: Wanted| wanted.schedule_for(at.saturating_add(DAY));
         let (old, new) = (ladder(old.wanted(&device.id)?), ladder(new.wanted(&device.id)?));
         let lock_at = new.lock_at.filter(|lock_at| *lock_at <= at.saturating_add(NEAR))?;
-        // A pace brings those who stay a day closer when somebody newer goes: their ladder is the one it was.
-        let same = old.grace_begins_at == new.grace_begins_at && is_paced(before, device);
+        // A pace brings those who stay days closer when somebody newer goes: their ladder begins no earlier than it did.
+        let stays = before.group_of_site(device.site) == group_after(device);
+        let same = stays && old.grace_begins_at <= new.grace_begins_at && is_paced(before, device);
         let earlier = |old: Timestamp| !same && old > at && lock_at.saturating_add(DAY) <= old;
         old.lock_at.is_none_or(earlier).then(|| (device.id.clone(), old, new))
     });
