@@ -7,8 +7,10 @@
 //! **Deliberately absent:** devices that the command itself retires, replaces or claims: they are named one by one.
 
 use crate::enforcement::Schedule;
+use crate::finding::Finding;
 use crate::id::{DeviceId, GroupId};
 use crate::licensing::ahead::Ahead;
+use crate::licensing::compliance::Figures;
 use crate::licensing::event::{Dated, Event};
 use crate::licensing::group::Group;
 use crate::licensing::organization::Organization;
@@ -126,11 +128,14 @@ fn may_be_worse(base: &Organization, after: &Organization, group: &Group, now: T
     let told_apart = match scopes {
         (Scope::Group, Scope::Group) => false,
         (Scope::Product, Scope::Product) => {
-            old.figures.renewal != group.figures.renewal
-                || group
-                    .figures
-                    .shortfalls(&group.figures.capacity)
-                    .any(|f| !old.assessment.findings.contains(&f))
+            let (was, is) = (&old.figures, &group.figures);
+            // What will be missing once a waiting renewal has begun strikes the newest of those who are there by then.
+            let later = |of: &Figures| -> Vec<Finding> {
+                of.renewal.iter().flat_map(|renewal| of.shortfalls(&renewal.capacity)).collect()
+            };
+            was.renewal != is.renewal
+                || later(was) != later(is)
+                || is.shortfalls(&is.capacity).any(|f| !old.assessment.findings.contains(&f))
         }
         (Scope::Product, Scope::Group) | (Scope::Group, Scope::Product) => true,
     };

@@ -358,3 +358,26 @@ fn e6_a_command_of_another_version_is_rejected_and_not_carried_out() {
     world.organization = serde_json::from_str(&other).unwrap();
     assert_eq!(world.refused(world.approve(held, "bob")), ["HELD_OPERATION_UNREADABLE"]);
 }
+
+/// C3, E6: an older device that comes makes a newer one the one that a waiting renewal will not cover.
+#[test]
+fn e6_whom_a_renewal_no_longer_covers_is_counted() {
+    let mut world = World::new("2027-01-01T00:00:00Z");
+    world.ok(Command::ChangeSettings(SettingsChange { scope: Some(Scope::Product), ..Default::default() }));
+    world.ok(Command::CreateSite { id: site(2), name: "Far".to_string(), parent: None, group: None });
+    // No door will have a license: the group's own ladder stays what it is.
+    let lines = [(ProductType::CAMERA, 3, 199), (ProductType::DOOR, 1, 199)];
+    world.claim_key(key(1, &lines, 20, world.now), group(1));
+    world.claim_device(9, site(1), ProductType::DOOR, 1);
+    let renewal = key(2, &[(ProductType::CAMERA, 2, 199)], 20, world.now);
+    world.ok(Command::ClaimKey { key: Box::new(renewal), group: Some(group(1)), mode: ClaimMode::Renewal });
+    for (n, into) in [(0, site(2)), (1, site(1)), (2, site(1))] {
+        world.claim_camera(n, into);
+        world.wait(Seconds(1));
+    }
+    let lock = |world: &World, n| world.organization.wanted(&device(n)).unwrap().schedule.lock_at;
+    let (before, lockout) =
+        (lock(&world, 2), world.ok(Command::MoveDevice { id: device(0), site: site(1) }).lockout);
+    assert!(lock(&world, 2) < before, "the newest is beyond the renewal");
+    assert_eq!(lockout.devices, 2, "who came, and who is beyond it now");
+}
