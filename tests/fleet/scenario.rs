@@ -2,6 +2,7 @@
 
 use crate::agent::{self, FIRST, Kit};
 use crate::api::{Api, Failure};
+use crate::interface::{Answers, Asker};
 use crate::tally::{Tally, percentiles};
 use crate::{Options, Scenario};
 use coterm_shared::enforcement::OperatingMode;
@@ -171,11 +172,14 @@ impl Fleet {
         call.await.map_err(|error| error.to_string())?
     }
 
-    /// A change as the worker makes it, approved by the vendor if it is held (domain E6).
-    async fn change(&self, path: String, body: Option<Value>) -> Result<(), Failure> {
+    /// A change as the worker makes it, approved by the vendor if it is held (domain E6); when it was answered.
+    async fn change(&self, path: String, body: Option<Value>) -> Result<Instant, Failure> {
         let (api, worker) = (self.api.clone(), self.worker.clone());
         let root = format!("/organizations/{}", self.organization);
-        let change = tokio::task::spawn_blocking(move || worker.change(&path, body.as_ref(), &api, &root));
+        // The time is taken where the answer comes: a task of this program may wait behind those of the agents.
+        let change = tokio::task::spawn_blocking(move || {
+            worker.change(&path, body.as_ref(), &api, &root).map(|()| Instant::now())
+        });
         change.await.map_err(|error| error.to_string())?
     }
 
@@ -193,8 +197,7 @@ impl Fleet {
                 let device = format!("extra-{}-{name}-{round}", self.organization);
                 let body = json!({ "id": device, "site": site, "model": "FLEET-CAM" });
                 let asked = Instant::now();
-                self.change(format!("{root}/devices"), Some(body)).await?;
-                let start = (asked, Instant::now());
+                let start = (asked, self.change(format!("{root}/devices"), Some(body)).await?);
                 let there = |mode| self.tally.applied_after(start, mode, which.clone()).len() == which.len();
                 self.wait("locking", || there(OperatingMode::ManagementLocked)).await?;
                 locked.extend(self.tally.applied_after(
@@ -203,8 +206,7 @@ impl Fleet {
                     which.clone(),
                 ));
                 let asked = Instant::now();
-                self.change(format!("{root}/devices/{device}/retire"), None).await?;
-                let start = (asked, Instant::now());
+                let start = (asked, self.change(format!("{root}/devices/{device}/retire"), None).await?);
                 let there = |mode| self.tally.applied_after(start, mode, which.clone()).len() == which.len();
                 self.wait("restoring", || there(OperatingMode::Full)).await?;
                 restored.extend(self.tally.applied_after(start, OperatingMode::Full, which.clone()));
@@ -229,42 +231,28 @@ impl Fleet {
         let start = Instant::now();
         self.hang_up.iter().for_each(|one| one.notify_one());
         self.wait("hanging up", || self.tally.connections() < agents / 2).await?;
-        let during = async {
-            let (mut answers, mut failed) = (Vec::new(), 0_u64);
-            while self.tally.connected_after(start).len() < agents {
-                match self.ask().await {
-                    Some(took) => answers.push(took),
-                    None => failed += 1,
-                }
-            }
-            (answers, failed)
-        };
-        let back = self.wait("coming back", || self.tally.connected_after(start).len() == agents);
-        let ((during, failed), back) = tokio::join!(during, back);
-        back?;
+        let asker = self.asks()?;
+        self.wait("coming back", || self.tally.connected_after(start).len() == agents).await?;
+        let during = asker.stop().await?;
         Ok(json!({
             "back": percentiles(self.tally.connected_after(start)),
             "interface_quiet": percentiles(quiet),
-            "interface_during": percentiles(during),
-            "interface_failed": failed,
+            "interface_during": percentiles(during.took),
+            "interface_failed": during.failed,
         }))
+    }
+
+    /// Somebody who looks at the groups, again and again.
+    fn asks(&self) -> Result<Asker, Failure> {
+        Asker::start(self.api.clone(), format!("/organizations/{}/groups", self.organization))
     }
 
     /// How long the interface takes to answer, asked all the time.
     async fn answers(&self, during: Duration) -> Result<Vec<Duration>, Failure> {
-        let start = Instant::now();
-        let mut answers = Vec::new();
-        while start.elapsed() < during {
-            answers.push(self.ask().await.ok_or("the interface does not answer")?);
-        }
-        Ok(answers)
-    }
-
-    /// One look at the groups; `None` if there was no answer.
-    async fn ask(&self) -> Option<Duration> {
-        let start = Instant::now();
-        self.call("GET", format!("/organizations/{}/groups", self.organization), None).await.ok()?;
-        Some(start.elapsed())
+        let asker = self.asks()?;
+        tokio::time::sleep(during).await;
+        let Answers { took, failed } = asker.stop().await?;
+        if failed > 0 { Err("the interface does not answer".to_owned()) } else { Ok(took) }
     }
 
     /// Some hang up every second.
