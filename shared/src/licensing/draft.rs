@@ -261,6 +261,9 @@ impl<'a> Draft<'a> {
             if let Some((at, to_lock)) = judged.next() {
                 *to_lock = lockout.devices;
                 self.after.safety.count(at, lockout.devices);
+            } else {
+                // Within a group a device may come under a clock that another site carries, and no group is judged.
+                self.push(Event::Safety(SafetyEvent::Counted { devices: lockout.devices }))?;
             }
         }
         Ok(lockout)

@@ -198,7 +198,9 @@ impl Organization {
                     | SafetyEvent::Rejected { held, .. }
                     | SafetyEvent::Withdrawn { held, .. }
                     | SafetyEvent::Expired { held } => (self.safety.expires_at(*held), Some(*held)),
-                    SafetyEvent::Frozen { .. } | SafetyEvent::Unfrozen { .. } => (None, None),
+                    SafetyEvent::Counted { .. }
+                    | SafetyEvent::Frozen { .. }
+                    | SafetyEvent::Unfrozen { .. } => (None, None),
                 };
                 self.safety.apply(event, dated.at).ok_or_else(|| missing("a held operation or a freeze"))?;
                 if let Some(held) = named {

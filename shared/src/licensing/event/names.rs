@@ -83,6 +83,7 @@ impl Event {
                 | SafetyEvent::Rejected { .. }
                 | SafetyEvent::Withdrawn { .. }
                 | SafetyEvent::Expired { .. }
+                | SafetyEvent::Counted { .. }
                 | SafetyEvent::Frozen { .. }
                 | SafetyEvent::Unfrozen { .. } => Vec::new(),
             },

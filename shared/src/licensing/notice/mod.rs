@@ -222,6 +222,7 @@ impl Changed {
                 self.held.insert(*held);
             }
             Event::OrganizationFounded { .. }
+            | Event::Safety(SafetyEvent::Counted { .. })
             | Event::GroupsEnabled
             | Event::SettingsChanged { .. }
             | Event::GroupCreated { .. }

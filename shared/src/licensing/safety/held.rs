@@ -280,6 +280,12 @@ pub enum SafetyEvent {
         /// The operation.
         held: HeldId,
     },
+    /// What stands before this put devices newly on the way to lock, and no group was judged anew by it.
+    #[serde(rename = "lockout-counted")]
+    Counted {
+        /// How many.
+        devices: u64,
+    },
     /// Enforcement was frozen.
     #[serde(rename = "enforcement-frozen")]
     Frozen {
@@ -303,6 +309,7 @@ impl SafetyEvent {
         Rejected => "held-operation-rejected",
         Withdrawn => "held-operation-withdrawn",
         Expired => "held-operation-expired",
+        Counted => "lockout-counted",
         Frozen => "enforcement-frozen",
         Unfrozen => "enforcement-unfrozen",
     }
@@ -394,6 +401,7 @@ impl Safety {
                 self.close(*held, HeldState::Withdrawn { at, by: by.clone() })?;
             }
             SafetyEvent::Expired { held } => self.close(*held, HeldState::Expired { at })?,
+            SafetyEvent::Counted { devices } => self.count(at, *devices),
             SafetyEvent::Frozen { by } => {
                 self.freeze = Some(Freeze::after(self.freeze.as_ref(), at, by.clone()));
             }

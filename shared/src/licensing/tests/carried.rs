@@ -6,6 +6,7 @@ use crate::licensing::*;
 use crate::product::ProductType;
 use crate::time::{Seconds, Timestamp};
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 const CAMERA: ProductType = ProductType::CAMERA;
 
@@ -48,6 +49,25 @@ fn e2_a_device_keeps_the_clocks_of_the_site_it_leaves_within_its_group() {
     // And back again: nothing is counted twice.
     world.ok(Command::MoveDevice { id: device(1), site: site(4) });
     assert_eq!(lock_at(&world, 1), announced);
+}
+
+/// E6: who comes under a clock that was carried in is counted, also where no group is judged anew by it.
+#[test]
+fn e6_devices_moved_one_by_one_under_a_carried_clock_add_up() {
+    let mut world = spent();
+    world.claim_camera(3, site(3));
+    let lately = |world: &World| {
+        let retired = Command::RetireDevice { id: device(1) };
+        decide(&world.organization, &retired, &world.context()).unwrap().lockout.lately
+    };
+    let before = lately(&world);
+    for n in [2, 3] {
+        let moved = world.ok(Command::MoveDevice { id: device(n), site: site(4) });
+        assert_eq!(moved.lockout.devices, 1);
+        let names: Vec<&str> = moved.events.iter().map(|dated| dated.event.name()).collect();
+        assert_eq!(names, ["device-moved", "lockout-counted"]);
+    }
+    assert_eq!(lately(&world), before + 2);
 }
 
 #[test]

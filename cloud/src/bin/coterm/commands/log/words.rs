@@ -156,6 +156,7 @@ fn of_safety(event: &SafetyEvent) -> String {
             format!("{held} by {}; nothing of it happened", by.name)
         }
         SafetyEvent::Expired { held } => format!("{held}, as nobody had decided; nothing of it happened"),
+        SafetyEvent::Counted { devices } => format!("{} put on the way to lock", count(*devices, "device")),
         SafetyEvent::Frozen { by } => format!("this organization, by {}", by.name),
         SafetyEvent::Unfrozen { by, until } => thawed("this organization", &by.name, until),
     }

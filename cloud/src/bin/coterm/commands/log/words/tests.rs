@@ -171,6 +171,7 @@ fn of_organization() -> Vec<(Value, String)> {
             json!({"type": "held-operation-expired", "held": held}),
             "H, as nobody had decided; nothing of it happened",
         ),
+        (json!({"type": "lockout-counted", "devices": 1}), "1 device put on the way to lock"),
         (json!({"type": "enforcement-frozen", "by": vera()}), "this organization, by Vera"),
         (
             json!({"type": "enforcement-unfrozen", "by": vera(), "until": "2027-01-08T00:00:00Z"}),
