@@ -217,6 +217,8 @@ pub struct Machine {
     pub boot: u64,
     /// When that began, in milliseconds of the world.
     pub booted: u64,
+    /// No daemon has noted its clocks in it yet.
+    pub booted_unseen: bool,
 }
 
 /// A running daemon.

@@ -194,6 +194,10 @@ impl World {
             Fault::DatabaseRestored => self.restore_database(dice),
             Fault::SecondCloud => self.second_cloud(dice),
             Fault::CloudClockStep => {
+                // Before the clocks of this boot were noted, a step is an outage like any other (token §3).
+                if self.nodes[0].is_none() && self.machines[0].booted_unseen {
+                    return false;
+                }
                 let by = *dice.pick(&[2 * HOUR, 3 * DAY, 50 * DAY, 4 * 365 * DAY]);
                 let by = i64::try_from(by).expect("years");
                 self.set_cloud_clock(if dice.chance(500) { by } else { -by });
@@ -342,6 +346,7 @@ impl World {
             // The machine restarts too.
             self.machines[0].boot += 1;
             self.machines[0].booted = self.now;
+            self.machines[0].booted_unseen = true;
         }
         self.after(dice.range(5 * SECOND, HOUR), Event::Start { machine: 0 });
     }
@@ -409,8 +414,15 @@ impl World {
         };
         let disk = Arc::new(Mutex::new(Disk { db, planted: self.plan.planted, ..Disk::default() }));
         let boot = 1_000 + self.machines[1].boot;
-        self.machines[1] =
-            Machine { number: 1, disk, line: Arc::default(), offset: 0, boot, booted: self.now };
+        self.machines[1] = Machine {
+            number: 1,
+            disk,
+            line: Arc::default(),
+            offset: 0,
+            boot,
+            booted: self.now,
+            booted_unseen: false,
+        };
         self.start_cloud(1);
         self.second_ever = true;
         self.after(dice.range(10 * MINUTE, DAY), Event::Mend { fault: Fault::SecondCloud, device: NOBODY });

@@ -159,6 +159,7 @@ impl World {
             offset: 0,
             boot: 1,
             booted: 0,
+            booted_unseen: false,
         };
         let mut world = World {
             chance: Rng::fork(plan.seed, "network"),
@@ -389,6 +390,9 @@ impl World {
             Event::Turn => {
                 self.nodes.iter().flatten().for_each(Node::turn);
                 self.collect();
+                if self.nodes[0].is_some() && !locked(&self.machines[0].disk).full {
+                    self.machines[0].booted_unseen = false;
+                }
                 self.look_at_books();
                 self.after(self.plan.tick, Event::Turn);
             }

@@ -144,7 +144,18 @@ fn may_be_worse(base: &Organization, after: &Organization, group: &Group, now: T
         let old = base.announced(of(&old.assessment.ahead), tomorrow);
         is_worse(&old, &after.announced(of(&group.assessment.ahead), tomorrow), now)
     };
+    // Where devices lock on different days, the ladder of the first says little of the others': a freeze puts off what is
+    // near and nothing later, and midnight makes a day of an hour.
+    let paced = base.is_paced(old) || after.is_paced(group);
+    let sooner = |of: fn(&Ahead) -> Schedule| {
+        let (was, is) = (of(&old.assessment.ahead), of(&group.assessment.ahead));
+        let earlier = |old: Option<Timestamp>, new: Option<Timestamp>| {
+            new.is_some_and(|new| old.is_none_or(|old| new < old))
+        };
+        earlier(was.lock_at, is.lock_at) || earlier(was.stop_at, is.stop_at)
+    };
     told_apart
+        || paced && (sooner(|ahead| ahead.expiry) || sooner(|ahead| ahead.capacity))
         || base.settings_of(old).lockout_pace != after.settings_of(group).lockout_pace
         || old.assessment.tranches != group.assessment.tranches
         || old.assessment.carried != group.assessment.carried

@@ -116,7 +116,7 @@ fn g10_a_device_reported_stolen_is_nobody_elses_even_if_its_site_is_gone() {
     world.ok(Command::DeleteSite { id: site(2) });
     let decision = world.ok(Command::ReportStolen { id: device(1) });
     // Free since it was retired, its name is taken again.
-    let taken: alloc::vec::Vec<_> = decision.events.iter().flat_map(|d| d.event.reservations()).collect();
+    let taken: Vec<_> = decision.events.iter().flat_map(|d| d.event.reservations()).collect();
     assert!(matches!(taken[..], [Reservation::Take(_)]), "{taken:?}");
     let again = Command::ClaimDevice { device: new_device(1, CAMERA, 1), site: site(1) };
     assert_eq!(world.refused(again), ["DEVICE_STOLEN"]);

@@ -53,6 +53,7 @@ pub(super) enum Step {
     Grace {
         days: u64,
     },
+    Scope(Scope),
     Transfer {
         nth: usize,
     },
@@ -77,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
                 Step::Split { nth, first, groups: [a, b], renewal, away }
             }),
         1 => (0..=90_u64).prop_map(|days| Step::Grace { days }),
+        1 => prop_oneof![Just(Scope::Group), Just(Scope::Product)].prop_map(Step::Scope),
         1 => (0..20_usize).prop_map(|nth| Step::Transfer { nth }),
         11 => super::histories_of_places::place().prop_map(Step::Place),
     ]
@@ -239,6 +241,15 @@ impl Both {
                 }
             }
             Step::Place(ref place) => self.run_place(place),
+            Step::Scope(scope) => {
+                let change = SettingsChange { scope: Some(scope), ..SettingsChange::default() };
+                let command = Command::ChangeSettings(change);
+                // A wider one would lock devices that were spared, where something is missing.
+                match decide(&self.world.organization, &command, &self.world.context()) {
+                    Ok(_) => drop(self.world.ok(command)),
+                    Err(_) => assert_eq!(self.world.refused(command).first(), Some(&"SCOPE_IN_USE")),
+                }
+            }
             Step::Grace { days } => {
                 let change =
                     SettingsChange { grace_secs: Some(Seconds::days(days)), ..SettingsChange::default() };

@@ -39,6 +39,10 @@ pub(super) fn check(decision: &Decision, command: &Command) {
         return;
     }
     assert_eq!(decision.lockout.devices, on_paper(decision), "on the way to lock by {command:?}");
+    // Whatever is done counts for a day, and what somebody approved does not.
+    let lately = |of: &Organization| of.safety.lately(decision.at);
+    let counted = if decision.lockout.approved { 0 } else { decision.lockout.devices };
+    assert_eq!(lately(&decision.after), lately(base) + counted, "counted for the day, by {command:?}");
     assert!(
         decision.lockout.devices > 0 || !decision.lockout.needs_approval(),
         "held though nobody is worse off"

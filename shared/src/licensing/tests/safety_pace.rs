@@ -6,6 +6,7 @@ use crate::licensing::*;
 use crate::product::ProductType;
 use crate::time::{DAY_SECS, Seconds, Timestamp};
 use alloc::collections::BTreeMap;
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use proptest::prelude::*;
 
@@ -215,6 +216,36 @@ fn e6_a_renewal_that_cures_leaves_no_day_behind_it() {
         assert!(near(n).is_none_or(|at| at < cured), "{n}: {:?}", near(n));
     }
     assert!(near(4).is_some(), "the newest locks before the renewal begins");
+}
+
+/// E6: under a freeze what is near is put off, and the later days of a pace are not; each device is measured by its own.
+#[test]
+fn e6_a_freeze_that_spares_the_first_day_does_not_hide_the_others() {
+    let mut world = World::new("2027-01-01T06:00:00Z");
+    world.claim_key(key(1, &[(ProductType::CAMERA, 4, 199)], 10, world.now), group(1));
+    world.claim_key(key(2, &[(ProductType::CAMERA, 1, 199)], 17, world.now), group(1));
+    for n in 0..4 {
+        world.wait(Seconds(1));
+        world.claim_camera(n, site(1));
+    }
+    world.limits.stop_after_lock_min_secs = Seconds::ZERO;
+    let at_once = SettingsChange {
+        grace_secs: Some(Seconds::ZERO),
+        stop_after_lock_secs: Some(Seconds(3 * 3_600)),
+        ..SettingsChange::default()
+    };
+    world.ok(Command::ChangeSettings(at_once));
+    pace(&mut world, 1);
+    let by = Actor { id: "vera".to_string(), name: "Vera".to_string() };
+    world.until("2027-01-11T03:00:00Z");
+    world.ok(Command::Safety(SafetyCommand::Freeze { by }));
+    let unclaim = Command::UnclaimKey { id: key(2, &[], 1, world.now).id };
+    let before = locks(&world, 4);
+    let decision = decide(&world.organization, &unclaim, &world.context()).unwrap();
+    let after = |n| decision.after.wanted(&device(n)).unwrap().schedule.lock_at.unwrap();
+    let earlier: Vec<Seconds> = (0..4).map(|n| before[n as usize].since(after(n))).collect();
+    assert!(earlier.iter().all(|by| *by >= Seconds::days(1) && *by < Seconds::days(2)), "{earlier:?}");
+    assert_eq!(decision.lockout.devices, 3, "all but the one whose lock the freeze puts off until tomorrow");
 }
 
 proptest! {
