@@ -142,6 +142,8 @@ pub enum Why {
     HeldAhead,
     /// The device was shown two tokens of one version, and it is not known which of them it holds.
     Contradicted,
+    /// Somebody else signed for its organization until an operator settled it, and may have signed this version as well.
+    Settled,
 }
 
 impl Why {
@@ -157,6 +159,7 @@ impl Why {
             Why::Asked => "asked",
             Why::HeldAhead => "held-ahead",
             Why::Contradicted => "contradicted",
+            Why::Settled => "settled",
         }
     }
 }
@@ -193,6 +196,9 @@ pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
     let healed_lately = facts.healed_at.is_some_and(|at| now < at.saturating_add(HEAL_INTERVAL));
     if facts.contradicted && !healed_lately && facts.held == Held::Version(issued.version) {
         return Action::Issue(Why::Contradicted);
+    }
+    if is_settled(facts, &issued, policy, now) {
+        return Action::Issue(Why::Settled);
     }
     if facts.asked {
         return Action::Issue(Why::Asked);
@@ -232,6 +238,14 @@ pub(super) fn is_between(facts: &Facts<'_>, issued: &Issued, policy: &Policy) ->
     same_epoch && previous < held && held < issued.version && held.seq >= policy.started_millis && !settled
 }
 
+/// Whether the newest token is from before an operator settled that somebody else signed: what the device holds may have its
+/// version and say something else, which shows in nothing it reports. What is issued now is above all of it for certain.
+fn is_settled(facts: &Facts<'_>, issued: &Issued, policy: &Policy, now: Timestamp) -> bool {
+    facts.settled.is_some_and(|settled| {
+        issued.version <= settled && settled.epoch <= policy.epoch && settled.seq / 1_000 < now.as_secs()
+    })
+}
+
 fn deliver(facts: &Facts<'_>, issued: &Issued, policy: &Policy, now: Timestamp) -> Action {
     // An embedded broker's device speaks first. What goes out between its CONNECT and its SUBSCRIBE is lost, and counted as
     // on its way when the report comes that asks for it.
@@ -258,260 +272,4 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: u64 = 1_800_000_000;
-    const A: WantedDigest = WantedDigest([1; 32]);
-    const B: WantedDigest = WantedDigest([2; 32]);
-
-    fn version(seq: u64) -> TokenVersion {
-        TokenVersion { epoch: 1, seq }
-    }
-
-    fn at(secs: u64) -> Timestamp {
-        Timestamp::from_secs(secs).unwrap()
-    }
-
-    fn issued(seq: u64) -> Issued {
-        Issued {
-            version: version(seq),
-            wanted: A,
-            issued_at: at(NOW),
-            lease_ends_at: at(NOW).saturating_add(Seconds::days(7)),
-        }
-    }
-
-    /// The daemon started a minute ago.
-    const POLICY: Policy = Policy { epoch: 1, retained: false, started_millis: (NOW - 60) * 1_000 };
-
-    /// Decides one second after the token was issued, for a connected device.
-    fn check(change: impl FnOnce(&mut Facts<'_>, &mut Policy, &mut Timestamp), expect: Action) {
-        let device: DeviceId = "cam-1".parse().unwrap();
-        let mut facts = Facts {
-            device: &device,
-            wanted: Some(A),
-            farewell: false,
-            issued: Some(issued(10)),
-            previous: None,
-            held: Held::Version(version(10)),
-            spoke: true,
-            sent: None,
-            reachable: true,
-            asked: false,
-            healed_at: None,
-            outdated: false,
-            proven: false,
-            settled: None,
-            contradicted: false,
-            answers: false,
-        };
-        let (mut policy, mut now) = (POLICY, at(NOW + 1));
-        change(&mut facts, &mut policy, &mut now);
-        assert_eq!(plan(&facts, &policy, now), expect, "{facts:?} {policy:?} {now}");
-    }
-
-    #[test]
-    fn a_device_that_holds_what_was_issued_costs_nothing() {
-        check(|_, _, _| {}, Action::Nothing);
-        check(|f, _, _| f.reachable = false, Action::Nothing);
-        check(|_, p, _| p.retained = true, Action::Nothing);
-    }
-
-    #[test]
-    fn what_a_device_lacks_is_sent_if_there_is_a_way() {
-        for held in
-            [Held::Nothing, Held::Version(version(9)), Held::Version(TokenVersion { epoch: 0, seq: 99 })]
-        {
-            check(|f, _, _| f.held = held, Action::Publish);
-            check(|f, _, _| (f.held, f.reachable) = (held, false), Action::Nothing);
-        }
-    }
-
-    #[test]
-    fn nothing_is_sent_into_a_connection_before_the_device_listens() {
-        for held in [Held::Nothing, Held::Version(version(9))] {
-            check(|f, _, _| (f.held, f.spoke) = (held, false), Action::Nothing);
-            // A broker that retains keeps it until it does.
-            check(|f, p, _| (f.held, f.spoke, p.retained) = (held, false, true), Action::Publish);
-            // It listens, for it asked; whatever it held once.
-            check(|f, _, _| (f.held, f.spoke, f.answers) = (held, false, true), Action::Publish);
-        }
-    }
-
-    #[test]
-    fn unknown_is_not_missing() {
-        check(|f, _, _| f.held = Held::Unknown, Action::Nothing);
-        // A broker that retains gets every token once.
-        check(|f, p, _| (f.held, p.retained) = (Held::Unknown, true), Action::Publish);
-        let sent = |seq| Some(Sent { version: version(seq), at: at(NOW) });
-        check(
-            |f, p, n| (f.held, p.retained, f.sent, *n) = (Held::Unknown, true, sent(10), at(NOW + 90)),
-            Action::Nothing,
-        );
-        check(|f, p, _| (f.held, p.retained, f.sent) = (Held::Unknown, true, sent(9)), Action::Publish);
-    }
-
-    #[test]
-    fn a_token_on_its_way_is_not_sent_twice_but_a_lost_one_is() {
-        let sent = |seq| Some(Sent { version: version(seq), at: at(NOW) });
-        check(|f, _, _| (f.held, f.sent) = (Held::Nothing, sent(10)), Action::Nothing);
-        check(|f, _, _| (f.held, f.sent) = (Held::Nothing, sent(9)), Action::Publish);
-        check(|f, _, n| (f.held, f.sent, *n) = (Held::Nothing, sent(10), at(NOW + 10)), Action::Publish);
-    }
-
-    #[test]
-    fn a_token_is_issued_for_a_reason_only() {
-        check(|f, _, _| f.issued = None, Action::Issue(Why::First));
-        check(|f, _, _| f.wanted = Some(B), Action::Issue(Why::Changed));
-        check(|_, p, _| p.epoch = 2, Action::Issue(Why::EpochRaised));
-        check(|f, _, _| f.asked = true, Action::Issue(Why::Asked));
-        check(|_, _, n| *n = at(NOW + 5 * 86_400), Action::Issue(Why::Renewal));
-        check(|_, _, n| *n = at(NOW + 3 * 86_400), Action::Nothing);
-        // Offline or not: what is issued must be ready when the device comes back.
-        check(|f, _, _| (f.wanted, f.reachable) = (Some(B), false), Action::Issue(Why::Changed));
-    }
-
-    #[test]
-    fn a_retired_device_follows_its_last_token_and_is_told_on_reconnecting() {
-        check(|f, _, _| f.wanted = None, Action::Nothing);
-        check(|f, _, _| (f.wanted, f.held) = (None, Held::Version(version(9))), Action::Publish);
-        check(|f, _, n| (f.wanted, *n) = (None, at(NOW + 30 * 86_400)), Action::Nothing);
-        check(|f, _, _| (f.wanted, f.asked) = (None, true), Action::Nothing);
-        check(|f, _, _| (f.wanted, f.issued) = (None, None), Action::Nothing);
-    }
-
-    #[test]
-    fn an_answer_goes_out_to_a_device_that_never_reports() {
-        check(|f, _, _| (f.held, f.answers) = (Held::Unknown, true), Action::Publish);
-        check(|f, _, _| (f.held, f.answers, f.reachable) = (Held::Unknown, true, false), Action::Nothing);
-        let sent = Some(Sent { version: version(10), at: at(NOW) });
-        check(
-            |f, _, n| (f.held, f.answers, f.sent, *n) = (Held::Unknown, true, sent, at(NOW + 90)),
-            Action::Nothing,
-        );
-    }
-
-    /// Just before the daemon started, and a moment after.
-    const BEFORE: u64 = (NOW - 60) * 1_000 - 1;
-    const AFTER: u64 = (NOW - 60) * 1_000;
-
-    #[test]
-    fn books_restored_from_a_backup_heal_with_one_token() {
-        let lost = Held::Version(version(BEFORE));
-        check(|f, _, _| f.held = lost, Action::Issue(Why::HeldAhead));
-        // Shown or not: it was issued here, before the books lost it.
-        check(|f, _, _| (f.held, f.proven) = (lost, true), Action::Issue(Why::HeldAhead));
-        // Killed and started again within a second: what a device shows is from that second, and not from another signer.
-        check(
-            |f, p, n| {
-                (f.held, f.proven, *n) = (Held::Version(version(NOW * 1_000 + 300)), true, at(NOW));
-                p.started_millis = NOW * 1_000 + 500;
-            },
-            Action::Issue(Why::HeldAhead),
-        );
-        // Restored onto a machine whose clock is behind: nothing issued now would be newer.
-        check(|f, _, n| (f.held, *n) = (lost, at(NOW - 90)), Action::Quarantine);
-    }
-
-    #[test]
-    fn two_clouds_never_outdo_each_other() {
-        // Signed while this daemon ran, and not by it.
-        let foreign = Held::Version(version(AFTER));
-        check(|f, _, _| f.held = foreign, Action::Quarantine);
-        check(|f, _, _| (f.held, f.asked) = (foreign, true), Action::Quarantine);
-        check(|f, _, _| (f.held, f.proven) = (foreign, true), Action::Halt);
-        // An operator looked into it: what is settled is outdone, what comes afterwards halts again.
-        let settled = |seq| Some(version(seq));
-        for proven in [false, true] {
-            check(
-                |f, _, _| (f.held, f.proven, f.settled) = (foreign, proven, settled(AFTER)),
-                Action::Issue(Why::HeldAhead),
-            );
-        }
-        check(|f, _, _| (f.held, f.proven, f.settled) = (foreign, true, settled(BEFORE)), Action::Halt);
-        // Settled, and yet from the future: until then nothing newer can be issued, but nothing is halted either.
-        let ahead = Held::Version(version((NOW + 9) * 1_000));
-        check(
-            |f, _, _| (f.held, f.proven, f.settled) = (ahead, true, settled((NOW + 9) * 1_000)),
-            Action::Quarantine,
-        );
-    }
-
-    #[test]
-    fn a_token_of_another_cloud_between_two_of_ours_is_not_overwritten() {
-        let newest = |f: &mut Facts<'_>| f.issued = Some(issued(AFTER + 9));
-        let claim = |f: &mut Facts<'_>, seq| f.held = Held::Version(version(seq));
-        let between = |f: &mut Facts<'_>, previous, held| {
-            newest(f);
-            claim(f, held);
-            f.previous = Some(version(previous));
-        };
-        check(|f, _, _| between(f, AFTER, AFTER + 5), Action::Quarantine);
-        // One of ours, or from before the start, or settled, or not known to be foreign: the newest is sent.
-        check(|f, _, _| between(f, AFTER + 5, AFTER + 5), Action::Publish);
-        check(|f, _, _| between(f, AFTER + 5, AFTER + 4), Action::Publish);
-        check(|f, _, _| between(f, BEFORE - 9, BEFORE), Action::Publish);
-        check(
-            |f, _, _| {
-                between(f, AFTER, AFTER + 5);
-                f.settled = Some(version(AFTER + 5));
-            },
-            Action::Publish,
-        );
-        check(
-            |f, _, _| {
-                newest(f);
-                claim(f, AFTER + 5);
-            },
-            Action::Publish,
-        );
-        check(
-            |f, _, _| {
-                between(f, AFTER, AFTER + 5);
-                let epoch = TokenVersion { epoch: 2, seq: AFTER + 9 };
-                f.issued = Some(Issued { version: epoch, ..issued(0) });
-            },
-            Action::Publish,
-        );
-    }
-
-    #[test]
-    fn a_claim_nobody_could_have_issued_quarantines_the_device() {
-        for claim in [version((NOW + 2) * 1_000), version(u64::MAX), TokenVersion { epoch: 2, seq: 1 }] {
-            check(|f, _, _| f.held = Held::Version(claim), Action::Quarantine);
-            check(|f, _, _| (f.held, f.asked) = (Held::Version(claim), true), Action::Quarantine);
-            // Its group's changes still reach it.
-            check(
-                |f, _, _| (f.held, f.wanted) = (Held::Version(claim), Some(B)),
-                Action::Issue(Why::Changed),
-            );
-        }
-    }
-
-    #[test]
-    fn a_proven_token_nobody_here_issued_stops_signing_for_the_organization() {
-        for claim in [version((NOW + 2) * 1_000), TokenVersion { epoch: 2, seq: 1 }] {
-            check(|f, _, _| (f.held, f.proven) = (Held::Version(claim), true), Action::Halt);
-        }
-    }
-
-    #[test]
-    fn a_device_that_was_shown_two_tokens_of_one_version_gets_a_third() {
-        check(|f, _, _| f.contradicted = true, Action::Issue(Why::Contradicted));
-        check(|f, _, _| (f.contradicted, f.healed_at) = (true, Some(at(NOW))), Action::Nothing);
-        check(|f, _, _| (f.contradicted, f.held) = (true, Held::Version(version(9))), Action::Publish);
-    }
-
-    #[test]
-    fn renewals_spread_over_a_fifth_of_the_lease() {
-        let token = issued(1);
-        let lease = 7 * 86_400;
-        let mut instants: Vec<u64> = (0..1_000)
-            .map(|n| token.renew_at(&format!("cam-{n}").parse().unwrap()).as_secs() - NOW)
-            .collect();
-        instants.sort_unstable();
-        assert!(instants[0] >= lease / 2 && instants[999] <= lease * 7 / 10);
-        assert!(instants[100] < lease * 55 / 100 && instants[900] > lease * 65 / 100, "{instants:?}");
-    }
-}
+mod tests;

@@ -54,6 +54,7 @@ pub(super) enum Step {
         days: u64,
     },
     Scope(Scope),
+    Pace(u64),
     Transfer {
         nth: usize,
     },
@@ -79,6 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
             }),
         1 => (0..=90_u64).prop_map(|days| Step::Grace { days }),
         1 => prop_oneof![Just(Scope::Group), Just(Scope::Product)].prop_map(Step::Scope),
+        1 => (0..4_u64).prop_map(Step::Pace),
         1 => (0..20_usize).prop_map(|nth| Step::Transfer { nth }),
         11 => super::histories_of_places::place().prop_map(Step::Place),
     ]
@@ -243,18 +245,27 @@ impl Both {
             Step::Place(ref place) => self.run_place(place),
             Step::Scope(scope) => {
                 let change = SettingsChange { scope: Some(scope), ..SettingsChange::default() };
-                let command = Command::ChangeSettings(change);
                 // A wider one would lock devices that were spared, where something is missing.
-                match decide(&self.world.organization, &command, &self.world.context()) {
-                    Ok(_) => drop(self.world.ok(command)),
-                    Err(_) => assert_eq!(self.world.refused(command).first(), Some(&"SCOPE_IN_USE")),
-                }
+                self.ok_unless(Command::ChangeSettings(change), "SCOPE_IN_USE");
+            }
+            Step::Pace(per_day) => {
+                self.world.limits.lockout_pace_min = Some(1);
+                let change = SettingsChange { lockout_pace: Some(per_day), ..SettingsChange::default() };
+                self.world.ok(Command::ChangeSettings(change));
             }
             Step::Grace { days } => {
                 let change =
                     SettingsChange { grace_secs: Some(Seconds::days(days)), ..SettingsChange::default() };
                 self.world.ok(Command::ChangeSettings(change));
             }
+        }
+    }
+
+    /// Does it, or has it refused for this reason.
+    fn ok_unless(&mut self, command: Command, refusal: &str) {
+        match decide(&self.world.organization, &command, &self.world.context()) {
+            Ok(_) => drop(self.world.ok(command)),
+            Err(_) => assert_eq!(self.world.refused(command).first(), Some(&refusal)),
         }
     }
 
