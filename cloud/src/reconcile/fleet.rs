@@ -240,6 +240,10 @@ impl Fleet {
         if let Some(mut report) = unread.report {
             nonce = nonce.or_else(|| report.nonce.take());
             entry.held = held(&report);
+            if !entry.reported {
+                // It listens from now on for certain: what went out on this connection before may have found nobody.
+                entry.sent = None;
+            }
             entry.reported = true;
             // What was shown once is not asked for again.
             let shown = entry.proven.filter(|shown| entry.held == Held::Version(*shown));

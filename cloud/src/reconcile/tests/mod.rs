@@ -113,6 +113,28 @@ async fn a_device_that_comes_back_gets_what_it_missed_at_once_and_not_before_it_
     assert_eq!(world.broker.taken(), before + 1);
 }
 
+/// Found by the simulated fleet: an answer that was issued for another reason too went out between CONNECT and SUBSCRIBE, was
+/// lost, and counted as on its way when the device said what it lacks.
+#[tokio::test]
+async fn what_went_out_before_a_device_listened_is_sent_again_when_it_does() {
+    let world = World::start(&[(1, 1)]).await;
+    world.connect_all().await;
+    world.until("it holds its token", |world| world.all_hold_what_is_wanted()).await;
+    world.sign_nothing(true);
+    world.ask(&cam(0, 0), 1);
+    world.settle().await;
+    world.disconnect(&cam(0, 0));
+    world.connect_without_subscribing(&cam(0, 0));
+    world.settle().await;
+    world.sign_nothing(false);
+    world.change_groups(1);
+    world.until("the next was issued and lost", |world| world.broker.taken() == 2).await;
+    assert!(!world.all_hold_what_is_wanted());
+    world.subscribe(&cam(0, 0));
+    world.until("it holds it", |world| world.all_hold_what_is_wanted()).await;
+    assert_eq!((world.broker.taken(), world.cost().signatures), (3, 2));
+}
+
 /// Found by the simulated fleet: what it asked on its last connection was answered into the next, before it listened there,
 /// and then counted as on its way.
 #[tokio::test]

@@ -358,6 +358,12 @@ impl World {
         self.inbox.deliver(device.clone(), Incoming::Connected);
     }
 
+    /// A device whose connection stands subscribes, and says what it holds.
+    pub(super) fn subscribe(&self, device: &DeviceId) {
+        locked(&self.broker.air).connected.insert(device.clone());
+        self.report(device);
+    }
+
     /// A device's connection ends.
     pub(super) fn disconnect(&self, device: &DeviceId) {
         locked(&self.broker.air).connected.remove(device);
