@@ -7,7 +7,9 @@ use coterm_tests::device::Device;
 use coterm_tests::mqtt::{Login, Neighbour};
 use coterm_tests::operator::CAMERA;
 use coterm_tests::process::Process;
+use coterm_tests::wait::eventually;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 fn configure(cloud: &Cloud) -> PathBuf {
     OwnBroker::configure(cloud, "", "")
@@ -68,4 +70,37 @@ fn devices_follow_through_mosquitto_and_through_its_death() {
         assert_ne!(client.publish(topic, b"{}", true), Ok(true), "must not write {topic}");
     }
     assert!(Neighbour::connect(&Login { certificate: false, ..login }).is_err(), "no certificate, no entry");
+}
+
+/// A broker that comes back without what it kept is told the keyring again, also if no device of those that know it is there.
+#[test]
+fn a_mosquitto_that_forgot_the_keyring_is_told_it_again() {
+    let mut cloud = prepare();
+    let config = OwnBroker::configure(&cloud, "persistence true", "persistence false");
+    let mut broker = start(&cloud, &config);
+    cloud.restart();
+    let (_tenant, mut camera) = Device::only_camera(&cloud, 1, 1);
+    camera.start();
+    camera.reaches(OperatingMode::Full);
+    camera.kill();
+
+    broker.kill();
+    let _broker = start(&cloud, &config);
+    let login = Login {
+        address: cloud.address(),
+        port: MQTT_PORT,
+        client_id: "whatever",
+        username: None,
+        directory: camera.dir(),
+        certificate: true,
+        will: None,
+    };
+    let kept = eventually("the broker to keep the keyring", || {
+        let mut client = Neighbour::connect(&login)?;
+        client.subscribe("coterm/v1/keyring")?;
+        client
+            .message("coterm/v1/keyring", Duration::from_secs(1))
+            .ok_or_else(|| format!("nothing is kept; {}", cloud.log()))
+    });
+    assert!(!kept.is_empty());
 }
