@@ -280,12 +280,9 @@ impl Ledger for SigningLedger {
     fn keep_confirmation(&self, confirmation: Confirmation) -> BoxFuture<'_, Result<(), BooksError>> {
         Box::pin(async move {
             let Confirmation { organization, at, settled, noted } = confirmation;
-            let mut changes = Vec::new();
-            if let Some(settled) = settled {
-                changes.push(note(SETTLED, &organization, at, &settled)?);
-                let (kind, subject) = (HALT.to_owned(), organization.to_string());
-                changes.push(NoteChange::Forget { kind, subject });
-            }
+            let (kind, subject) = (HALT.to_owned(), organization.to_string());
+            let mut changes =
+                vec![note(SETTLED, &organization, at, &settled)?, NoteChange::Forget { kind, subject }];
             for (device, found) in noted {
                 changes.push(note(CONTRADICTION, &device, at, &found)?);
             }

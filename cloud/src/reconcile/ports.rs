@@ -62,8 +62,8 @@ pub struct Confirmation {
     pub organization: OrganizationId,
     /// When.
     pub at: Timestamp,
-    /// Up to which version tokens found on devices are held against nobody; `None` if nothing was halted.
-    pub settled: Option<TokenVersion>,
+    /// Up to which version tokens found on devices are held against nobody, and those of ours are issued anew.
+    pub settled: TokenVersion,
     /// Contradictions he took note of, by device.
     pub noted: Vec<(DeviceId, Contradiction)>,
 }

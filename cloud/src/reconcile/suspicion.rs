@@ -163,18 +163,17 @@ impl Suspicions {
         let noted: Vec<(DeviceId, Contradiction)> =
             of_it.map(|(device, found)| (device.clone(), Contradiction { noted: true, ..*found })).collect();
         let claims = self.quarantined.keys().any(|(of, _)| *of == organization);
-        let version = halt.map(|halt| halt.version.max(up_to));
-        let settled = version.or(claims.then_some(up_to));
-        (settled.is_some() || !noted.is_empty()).then_some(Confirmation { organization, at, settled, noted })
+        // Two tokens of one version, too, are somebody else's work: others may have got the other one and not know.
+        let suspected = halt.is_some() || claims || !noted.is_empty();
+        let settled = halt.map_or(up_to, |halt| halt.version.max(up_to));
+        suspected.then_some(Confirmation { organization, at, settled, noted })
     }
 
     /// Signs for the organization again, and holds what was settled no longer against anyone.
     pub(super) fn confirmed(&mut self, confirmation: Confirmation) {
         let Confirmation { organization, settled, noted, .. } = confirmation;
-        if let Some(settled) = settled {
-            self.halts.remove(&organization);
-            self.settled.insert(organization, settled);
-        }
+        self.halts.remove(&organization);
+        self.settled.insert(organization, settled);
         for (device, found) in noted {
             let known = self.contradictions.entry((organization, device)).or_insert(found);
             // What was reported meanwhile stands.
@@ -192,7 +191,7 @@ impl Suspicions {
             .map(|(organization, halt)| Confirmation {
                 organization: *organization,
                 at,
-                settled: Some(halt.version),
+                settled: halt.version,
                 noted: Vec::new(),
             })
             .collect()

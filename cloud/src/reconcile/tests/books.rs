@@ -163,10 +163,8 @@ impl Ledger for FakeLedger {
 
     fn keep_confirmation(&self, confirmation: Confirmation) -> BoxFuture<'_, Result<(), BooksError>> {
         let mut database = locked(&self.database);
-        if let Some(settled) = confirmation.settled {
-            database.halts.remove(&confirmation.organization);
-            database.settled.insert(confirmation.organization, settled);
-        }
+        database.halts.remove(&confirmation.organization);
+        database.settled.insert(confirmation.organization, confirmation.settled);
         database.contradictions.extend(confirmation.noted);
         Box::pin(async move { Ok(()) })
     }

@@ -25,6 +25,26 @@ fn codes(world: &World) -> Vec<AlarmCode> {
     world.reconciler().conditions().into_iter().map(|condition| condition.code).collect()
 }
 
+/// Found by the simulated fleet: one device had refused a second token of its version; another had got only the other
+/// cloud's, of the version it was issued here, and nobody could tell.
+#[tokio::test]
+async fn whoever_may_hold_another_clouds_token_of_the_same_version_is_issued_another() {
+    let world = settled_world().await;
+    let held = [0, 1, 2].map(|n| world.holds(&cam(0, n)).unwrap());
+    world.contradicted(&cam(0, 1), 4, None);
+    world.until("it is told of", |world| !codes(world).is_empty()).await;
+    assert!(world.reconciler().confirm(ORGANIZATION).await.unwrap());
+    world.advance(Seconds(1));
+    world.sweep().await;
+    let newer = |world: &World| (0..3).all(|n| world.holds(&cam(0, n)).is_some_and(|now| now > held[n]));
+    world.until("everybody holds a token from after it", newer).await;
+    // Once is enough.
+    let signed = world.cost().signatures;
+    world.advance(Seconds(60));
+    world.sweep().await;
+    assert_eq!(world.cost().signatures, signed);
+}
+
 #[tokio::test]
 async fn two_clouds_at_once() {
     let world = settled_world().await;
