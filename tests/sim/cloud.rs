@@ -217,7 +217,7 @@ pub struct Machine {
     pub boot: u64,
     /// When that began, in milliseconds of the world.
     pub booted: u64,
-    /// No daemon has noted its clocks in it yet.
+    /// No daemon has noted its clocks in it yet, or what was noted is gone.
     pub booted_unseen: bool,
 }
 

@@ -390,6 +390,12 @@ impl World {
         }
         self.restored_ever = true;
         self.cloud_died(0);
+        // A copy knows nothing of a clock that was set after it: whoever restores puts that right first, and a step before
+        // the first look is an outage like any other (token §3).
+        if self.machines[0].offset.unsigned_abs() > HOUR {
+            self.set_cloud_clock(0);
+        }
+        self.machines[0].booted_unseen = true;
         let nth = dice.below(self.operators.backups.len() as u64) as usize;
         let db = self.operators.backups[nth].clone();
         // Later copies are of a history that did not happen.
