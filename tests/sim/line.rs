@@ -140,16 +140,16 @@ impl World {
     }
 
     /// Whether a cloud that hears what a device lacks can do something about it at once.
-    fn can_send(&self) -> bool {
+    fn can_send(&self, version: TokenVersion) -> bool {
         let line = &self.machines[0].line;
         let well = self.nodes[0].is_some() && !line.cut.load(Ordering::Relaxed);
         let hangs = line.hangs.load(Ordering::Relaxed) || self.now < self.hub.hung_until;
         // Somebody else who signs is what halts are for.
         let alone = !self.second_ever && !self.restored_ever;
-        well && !hangs
-            && alone
-            && !self.keys.0.lock().expect("whole").gone
-            && !locked(&self.machines[0].disk).full
+        let office = self.keys.0.lock().expect("whole");
+        // What is of an epoch that was left no device takes any more; while the time is in doubt there is nothing newer.
+        let counts = version.epoch == office.keyring().min_epoch();
+        well && !hangs && alone && counts && !office.gone && !locked(&self.machines[0].disk).full
     }
 
     /// A device says what it holds: what it lacks has to be sent on this very connection. What was put on its line may be
@@ -159,7 +159,8 @@ impl World {
         let newest = self.air.lock().expect("whole").newest.get(&of.id).copied();
         let (Some(session), Some(version)) = (&of.session, newest) else { return };
         let session = session.id;
-        if !self.plan.retained && report.held.is_none_or(|held| held < version) && self.can_send() {
+        let lacks = report.held.is_none_or(|held| held < version);
+        if !self.plan.retained && lacks && self.can_send(version) {
             self.after(30 * SECOND, Event::Owed { device, session, version });
         }
     }
@@ -169,7 +170,7 @@ impl World {
         let of = &self.devices[device];
         let newest = self.air.lock().expect("whole").newest.get(&of.id).copied();
         let Some(now) = of.session.as_ref().filter(|now| now.id == session) else { return };
-        if newest == Some(version) && self.can_send() {
+        if newest == Some(version) && self.can_send(version) {
             let sent = now.sent;
             self.check(Invariant::Owed, sent >= Some(version), || {
                 format!("dev-{device} said it lacks {version} and was sent {sent:?} since it connected")
