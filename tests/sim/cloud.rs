@@ -24,7 +24,7 @@ use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::licensing::{Command, PreviewDigest, SafetyCommand};
 use coterm_shared::protocol::Topic;
 use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::TokenVersion;
+use coterm_shared::token::{Kid, TokenVersion};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -82,8 +82,8 @@ pub struct Air {
     pub keyrings: Hourly<usize>,
     /// The broker is down until then, in milliseconds of the world.
     pub down_until: u64,
-    /// The newest version issued to each device.
-    pub newest: BTreeMap<DeviceId, TokenVersion>,
+    /// The newest version issued to each device, and the key that signed it.
+    pub newest: BTreeMap<DeviceId, (TokenVersion, Kid)>,
 }
 
 /// The clock of the machine a daemon runs on.

@@ -187,6 +187,9 @@ impl World {
                 format!("dev-{device} holds a token whose lease is over: {issue:?}")
             });
             // Whoever is connected hears of the cloud often enough to know no offline budget.
+            // One who was told the last by a clock that was behind is behind as far, until it hears of a later time.
+            let lag =
+                issue.as_ref().map_or(0, |issue| issue.truly_at.saturating_sub(issue.issued_at.as_secs()));
             let told = issue.map(|issue| Issue { schedule, offline_lock_at: Timestamp::MAX, ..issue });
             let mode = |at: u64| reference::mode(told.as_ref(), at, at, cap);
             // A signed time from a cloud whose clock ran ahead stays with the device when that clock is right again: a date
@@ -194,7 +197,8 @@ impl World {
             let certain = truth(self.now) + lead + 2;
             let locking = certain + wall_lead.saturating_sub(lead);
             let dragged = reference::mode(told.as_ref(), certain, locking, cap);
-            let due = [mode(truth(self.now)), mode(cloud_now), mode(truth(self.now) - 60), dragged];
+            let now = truth(self.now);
+            let due = [mode(now), mode(cloud_now), mode(now - 60), mode(now - lag - 60), dragged];
             self.check(Invariant::Converges, due.contains(&real), || {
                 format!("dev-{device} is in {real:?}, {due:?} is due")
             });

@@ -118,7 +118,8 @@ impl Watched {
             let what = format!("{} was issued {many} tokens within an hour", fresh.device);
             air.broken.push((Invariant::Quiet, what));
         }
-        air.newest.insert(fresh.device.clone(), fresh.issued.version);
+        let signer = self.keys.0.lock().expect("whole").signing_kid();
+        air.newest.insert(fresh.device.clone(), (fresh.issued.version, signer));
     }
 
     /// Has tokens signed by the real ledger, and takes note of each.

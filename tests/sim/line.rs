@@ -12,7 +12,7 @@ use coterm_agent::driver::{Driver, Input};
 use coterm_agent::line::{HEALTHY, Slot};
 use coterm_cloud::ports::{Inbox, Incoming, Outgoing};
 use coterm_shared::protocol::{Report, Request, Topic};
-use coterm_shared::token::TokenVersion;
+use coterm_shared::token::{Kid, TokenVersion};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -140,15 +140,17 @@ impl World {
     }
 
     /// Whether a cloud that hears what a device lacks can do something about it at once.
-    fn can_send(&self, version: TokenVersion) -> bool {
+    fn can_send(&self, (version, signer): (TokenVersion, Kid)) -> bool {
         let line = &self.machines[0].line;
         let well = self.nodes[0].is_some() && !line.cut.load(Ordering::Relaxed);
         let hangs = line.hangs.load(Ordering::Relaxed) || self.now < self.hub.hung_until;
         // Somebody else who signs is what halts are for.
         let alone = !self.second_ever && !self.restored_ever;
         let office = self.keys.0.lock().expect("whole");
-        // What is of an epoch that was left no device takes any more; while the time is in doubt there is nothing newer.
-        let counts = version.epoch == office.keyring().min_epoch();
+        // What is of an epoch that was left, or by a key that is not listed, no device takes any more; while the time is
+        // in doubt there is nothing newer.
+        let keyring = office.keyring();
+        let counts = version.epoch == keyring.min_epoch() && keyring.key(signer).is_some();
         well && !hangs && alone && counts && !office.gone && !locked(&self.machines[0].disk).full
     }
 
@@ -157,10 +159,10 @@ impl World {
     fn owes(&mut self, device: usize, report: &Report) {
         let of = &self.devices[device];
         let newest = self.air.lock().expect("whole").newest.get(&of.id).copied();
-        let (Some(session), Some(version)) = (&of.session, newest) else { return };
-        let session = session.id;
+        let (Some(session), Some(newest)) = (&of.session, newest) else { return };
+        let (session, version) = (session.id, newest.0);
         let lacks = report.held.is_none_or(|held| held < version);
-        if !self.plan.retained && lacks && self.can_send(version) {
+        if !self.plan.retained && lacks && self.can_send(newest) {
             self.after(30 * SECOND, Event::Owed { device, session, version });
         }
     }
@@ -170,7 +172,7 @@ impl World {
         let of = &self.devices[device];
         let newest = self.air.lock().expect("whole").newest.get(&of.id).copied();
         let Some(now) = of.session.as_ref().filter(|now| now.id == session) else { return };
-        if newest == Some(version) && self.can_send(version) {
+        if newest.is_some_and(|newest| newest.0 == version && self.can_send(newest)) {
             let sent = now.sent;
             self.check(Invariant::Owed, sent >= Some(version), || {
                 format!("dev-{device} said it lacks {version} and was sent {sent:?} since it connected")
