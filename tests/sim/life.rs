@@ -123,7 +123,9 @@ impl World {
         if of.powered && !of.trouble {
             // At most half of the uptime is lost, and at most one long tick (token §5).
             let up = of.uptime(now);
-            let kept = (up.saturating_sub(8) / 2).max(up.saturating_sub(longest + 8));
+            // An agent that was killed before it saved anything begins with the time its restart took behind it.
+            let restart = if of.flash.borrow().saved { 0 } else { 60 };
+            let kept = (up.saturating_sub(8 + restart) / 2).max(up.saturating_sub(longest + 8 + restart));
             of.earned_on_flash = of.earned_on_flash.max(of.earned_at_boot + kept);
         }
         of.powered = false;

@@ -133,7 +133,9 @@ fn may_be_worse(base: &Organization, after: &Organization, group: &Group, now: T
             let later = |of: &Figures| -> Vec<Finding> {
                 of.renewal.iter().flat_map(|renewal| of.shortfalls(&renewal.capacity)).collect()
             };
+            // Whom it covers it spares only if it begins before their lock.
             was.renewal != is.renewal
+                || is.renewal.is_some() && was.term != is.term
                 || later(was) != later(is)
                 || is.shortfalls(&is.capacity).any(|f| !old.assessment.findings.contains(&f))
         }

@@ -381,3 +381,26 @@ fn e6_whom_a_renewal_no_longer_covers_is_counted() {
     assert!(lock(&world, 2) < before, "the newest is beyond the renewal");
     assert_eq!(lockout.devices, 2, "who came, and who is beyond it now");
 }
+
+/// C3, E6: a term that grows makes a waiting renewal begin too late for those whom it would have spared.
+#[test]
+fn e6_whom_a_renewal_covers_too_late_is_counted() {
+    let mut world = World::new("2027-01-01T00:00:00Z");
+    world.ok(Command::ChangeSettings(SettingsChange { scope: Some(Scope::Product), ..Default::default() }));
+    world.claim_key(key(1, &[(ProductType::CAMERA, 1, 199)], 20, world.now), group(1));
+    for n in [1, 2] {
+        world.claim_device(n, site(1), ProductType::DOOR, 1);
+        world.wait(Seconds(1));
+    }
+    let lines = [(ProductType::CAMERA, 1, 199), (ProductType::DOOR, 1, 199)];
+    let renewal = key(2, &lines, 365, world.now);
+    world.ok(Command::ClaimKey { key: Box::new(renewal), group: Some(group(1)), mode: ClaimMode::Renewal });
+    let lock = |world: &World, n| world.organization.wanted(&device(n)).unwrap().schedule.lock_at;
+    let before = (lock(&world, 1), lock(&world, 2));
+    let longer = key(3, &[(ProductType::CAMERA, 1, 199)], 300, world.now);
+    let claim = Command::ClaimKey { key: Box::new(longer), group: Some(group(1)), mode: ClaimMode::Increase };
+    let lockout = world.ok(claim).lockout;
+    assert!(lock(&world, 1) < before.0, "the older one is covered only after its lock");
+    assert_eq!(lock(&world, 2), before.1, "the newer one was not covered before either");
+    assert_eq!(lockout.devices, 1);
+}
