@@ -1,8 +1,8 @@
 //! Many schedules, what they came to together, and a record of them that goes on where it was left.
 //!
 //! **Problem.** A million schedules take days, and a machine has them for hours at a time. **Method.** They are run in
-//! blocks; after each the record, one file, is replaced by one that has the block in it, and the next run begins behind the
-//! last block. Which sources ran which seeds is part of the record. A block in which something was broken is not entered: what
+//! blocks; after each the record, one file, is replaced by one that has the block in it, and the next run does those that are
+//! missing. Which sources ran which seeds is part of the record. A block in which something was broken is not entered: what
 //! was found stands in the record beside it, and the next run, by mended sources, begins with that block.
 //! **Deliberately absent:** seeds that count twice, or one that was left out: a block that was not finished is run again from
 //! its start.
@@ -114,6 +114,13 @@ struct Stretch {
     seconds: u64,
 }
 
+impl Stretch {
+    /// The seed behind the last.
+    const fn end(&self) -> u64 {
+        self.first + self.seeds
+    }
+}
+
 /// A schedule that broke something before its block was entered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Found {
@@ -157,9 +164,15 @@ impl Record {
         }
     }
 
-    /// The seed that comes next; `first` in an empty record.
-    pub fn next(&self, first: u64) -> u64 {
-        self.stretches.iter().map(|of| of.first + of.seeds).fold(first, u64::max)
+    /// The first block from `from` on, and before `end`, that it has not: its first seed, and how many.
+    fn missing(&self, from: u64, end: u64) -> Option<(u64, u64)> {
+        let mut next = from;
+        while let Some(of) = self.stretches.iter().find(|of| of.first <= next && next < of.end()) {
+            next = of.end();
+        }
+        let others = self.stretches.iter().map(|of| of.first).filter(|first| *first > next);
+        let until = others.fold(end, u64::min);
+        (next < end).then(|| (next, BLOCK.min(until - next)))
     }
 
     /// Enters what a block found that is not to be entered itself.
@@ -170,7 +183,10 @@ impl Record {
             invariant: invariant.number(),
             what: what.clone(),
         });
-        self.found.extend(found);
+        let known =
+            |new: &Found| self.found.iter().any(|old| old.seed == new.seed && old.sources == new.sources);
+        let new: Vec<_> = found.filter(|new| !known(new)).collect();
+        self.found.extend(new);
     }
 
     /// Enters a block.
@@ -187,7 +203,7 @@ impl Record {
             *self.looked_at.entry(invariant.number()).or_default() += block.exercised.of(*invariant);
         }
         match self.stretches.last_mut() {
-            Some(last) if last.sources == sources && last.first + last.seeds == first => {
+            Some(last) if last.sources == sources && last.end() == first => {
                 last.seeds += block.runs;
                 last.seconds += seconds;
             }
@@ -210,35 +226,36 @@ impl Record {
     }
 }
 
-/// Runs the seeds from `first` on that a record has not, block by block, and enters them; stops at a block in which something
-/// was broken.
+/// Runs the seeds from `first` on that a record has not, block by block, and enters them; leaves out blocks in which something
+/// was broken, and stops when that was enough.
 ///
 /// # Errors
 /// The record cannot be read or written.
 pub fn recorded(file: &Path, first: u64, seeds: u64) -> Result<(Record, Totals), String> {
     let sources = std::env::var("SIM_SOURCES").unwrap_or_else(|_| env!("CARGO_PKG_VERSION").to_owned());
     let mut record = Record::read(file)?;
-    let (began, from, end) = (Instant::now(), record.next(first), first + seeds);
-    let mut next = from;
-    while next < end {
+    let (began, end) = (Instant::now(), first + seeds);
+    let (mut from, mut ran, mut failed) = (first, 0, Vec::new());
+    while let Some((next, many)) = record.missing(from, end) {
         let started = Instant::now();
-        let block = Totals::of(next, BLOCK.min(end - next));
-        let whole = block.failed.is_empty() && block.idle().is_empty();
-        if whole {
+        let mut block = Totals::of(next, many);
+        let idle = !block.idle().is_empty();
+        if block.failed.is_empty() && !idle {
             record.enter(&sources, next, &block, started.elapsed().as_secs());
         } else {
             record.finds(&sources, &block);
         }
         record.write(file)?;
-        if !whole {
-            return Ok((record, block));
+        failed.append(&mut block.failed);
+        if idle || failed.len() >= ENOUGH {
+            return Ok((record, Totals { failed, ..block }));
         }
-        next += block.runs;
-        let left = began.elapsed().as_secs() * (end - next) / (next - from).max(1);
+        (from, ran) = (next + many, ran + many);
+        let left = began.elapsed().as_secs() * (end - from) / ran.max(1);
         let (hours, minutes) = (left / 3_600, left / 60 % 60);
         eprintln!("{} schedules recorded; {hours} h {minutes:02} min to go", record.schedules);
     }
-    Ok((record, Totals::default()))
+    Ok((record, Totals { failed, ..Totals::default() }))
 }
 
 /// Tables of what struck and what was looked at.
@@ -272,20 +289,21 @@ mod tests {
         Totals { runs, events, ..Totals::default() }
     }
 
-    /// R1: a record goes on behind its last block, says which sources ran what, and reads back as it was written.
+    /// R1: a record goes on where a block is missing, says which sources ran what, and reads back as it was written.
     #[test]
     fn r1_a_record_goes_on_where_it_was_left() {
         let file = std::env::temp_dir().join(format!("coterm-sim-record-{}.json", std::process::id()));
         let _ = fs::remove_file(&file);
         let mut record = Record::read(&file).unwrap();
-        assert_eq!(record.next(1), 1);
+        assert_eq!(record.missing(1, 2_000), Some((1, 500)));
         record.enter("one", 1, &block(500, 10), 7);
         record.enter("one", 501, &block(500, 10), 8);
         record.enter("two", 1_001, &block(3, 10), 1);
         record.write(&file).unwrap();
         let again = Record::read(&file).unwrap();
         fs::remove_file(&file).unwrap();
-        assert_eq!(again.next(1), 1_004);
+        assert_eq!(again.missing(1, 1_200), Some((1_004, 196)));
+        assert_eq!(again.missing(1, 1_004), None);
         assert_eq!((again.schedules, again.events), (1_003, 30));
         let stretches: Vec<_> =
             again.stretches.iter().map(|of| (of.sources.as_str(), of.first, of.seeds)).collect();
@@ -299,8 +317,11 @@ mod tests {
         record.enter("one", 1, &block(500, 10), 7);
         let violation = Violation { invariant: Invariant::Held, at: 3, what: "it was done".to_owned() };
         record.finds("one", &Totals { failed: vec![(640, violation)], ..block(500, 10) });
-        assert_eq!((record.next(1), record.schedules), (501, 500));
+        assert_eq!((record.missing(1, 9_000), record.schedules), (Some((501, 500)), 500));
         let found: Vec<_> = record.found.iter().map(|of| (of.seed, of.invariant)).collect();
         assert_eq!(found, [(640, 13)]);
+        record.enter("one", 1_001, &block(500, 10), 7);
+        assert_eq!(record.missing(1, 9_000), Some((501, 500)), "first what is missing");
+        assert_eq!(record.missing(1_001, 9_000), Some((1_501, 500)));
     }
 }
