@@ -233,7 +233,8 @@ mod tests {
     /// Seeds that once found something, and faults that were not needed for it.
     const REGRESSIONS: &[u64] = &[
         2, 3, 8, 18, 62, 75, 199, 305, 438, 766, 811, 918, 1_255, 1_682, 1_759, 2_018, 4_330, 5_550, 6_350,
-        6_498, 6_722, 8_175, 8_218, 8_941, 9_647, 9_936, 10_022, 13_821, 15_303, 15_510,
+        6_498, 6_722, 8_175, 8_218, 8_941, 9_647, 9_936, 10_022, 13_821, 15_303, 15_510, 19_969, 20_464,
+        21_535,
     ];
 
     /// R1: the same seed is the same schedule, to the last event.

@@ -98,6 +98,13 @@ fn is_plain(books: &Organization, group: &Group) -> bool {
         && books.freeze().is_none()
 }
 
+/// Whether a renewal that waits will leave nothing short; `None` if none waits.
+fn is_cured(group: &Group) -> Option<bool> {
+    let renewal = group.figures.renewal.as_ref()?;
+    let mut in_use = group.figures.in_use.iter();
+    Some(in_use.all(|(product, units)| *units <= renewal.capacity.get(product).copied().unwrap_or(0)))
+}
+
 /// The devices of a group that count, and when each locks, the newest first.
 fn locks<'a>(books: &'a Organization, group: &Group) -> Vec<(&'a Device, Option<Timestamp>)> {
     let mut wants = Wants::of(books);
@@ -171,6 +178,10 @@ pub fn stood(before: &Look, after: &Look) -> Result<u64, String> {
         };
         let (was, is) = (&old.assessment, &group.assessment);
         if !is.clocks.is_running() || (was.clocks, was.ahead) != (is.clocks, is.ahead) {
+            continue;
+        }
+        // Days that come when a waiting renewal has cured the cause do not come.
+        if is_cured(old) != is_cured(group) {
             continue;
         }
         let known: BTreeMap<_, _> =
