@@ -239,16 +239,15 @@ pub fn recorded(file: &Path, first: u64, seeds: u64) -> Result<(Record, Totals),
     while let Some((next, many)) = record.missing(from, end) {
         let started = Instant::now();
         let mut block = Totals::of(next, many);
-        let idle = !block.idle().is_empty();
-        if block.failed.is_empty() && !idle {
+        if block.failed.is_empty() {
             record.enter(&sources, next, &block, started.elapsed().as_secs());
         } else {
             record.finds(&sources, &block);
         }
         record.write(file)?;
         failed.append(&mut block.failed);
-        if idle || failed.len() >= ENOUGH {
-            return Ok((record, Totals { failed, ..block }));
+        if failed.len() >= ENOUGH {
+            break;
         }
         (from, ran) = (next + many, ran + many);
         let left = began.elapsed().as_secs() * (end - from) / ran.max(1);

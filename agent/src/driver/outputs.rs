@@ -9,7 +9,7 @@ use coterm_shared::enforcement::{
 };
 use coterm_shared::protocol::{Code, FormatV1, LastRefusal, Proof, Report, Request};
 use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::{Nonce, TokenVersion};
+use coterm_shared::token::{Nonce, TokenDigest, TokenVersion};
 
 /// How old an answered nonce may be to prove the time (token §5).
 pub(super) const ROUND_TRIP_SECS: u64 = 60;
@@ -216,6 +216,7 @@ impl<S: StateStore> Driver<S> {
             mode: decision.mode,
             state: decision.state,
             held: self.held_version(),
+            held_digest: self.token.as_ref().map(|token| TokenDigest::of(token.bytes())),
             keyring_version: self.keyring.as_ref().map_or(0, |keyring| keyring.version()),
             root_version: self.root.version(),
             reasons: codes.filter_map(|code| code.parse::<Code>().ok()).collect(),

@@ -74,6 +74,7 @@ pub fn sample_report(uptime_secs: u64, proof: Option<Proof>) -> Report {
         mode: OperatingMode::Full,
         state: EnforcementState::Licensed,
         held: None,
+        held_digest: None,
         keyring_version: 1,
         root_version: 1,
         reasons: Vec::new(),

@@ -16,7 +16,7 @@ use super::publish::{Done, End, Job, Publisher};
 use super::status::Cause;
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Proof;
-use coterm_shared::token::TokenVersion;
+use coterm_shared::token::{TokenDigest, TokenVersion};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -74,6 +74,8 @@ pub(super) struct Work {
     sweeping: bool,
     /// Tokens shown because two of one version were seen; of each device the last.
     shown: Vec<Shown>,
+    /// Devices that say which token they hold, of which nobody knows which was issued.
+    undigested: DeviceQueue,
     /// When issuing failed; `None` once it works.
     failed_at: Option<Instant>,
     swept_at: Option<Instant>,
@@ -132,7 +134,10 @@ impl Engine {
 
     fn has_work(&self) -> bool {
         !self.publisher.is_full()
-            && (self.work.sweeping || !self.work.whole.is_empty() || !self.work.touched.is_empty())
+            && (self.work.sweeping
+                || !self.work.whole.is_empty()
+                || !self.work.touched.is_empty()
+                || !self.work.undigested.is_empty())
     }
 
     /// Starts from nothing: what a broker may have lost goes to everybody again, and everything is compared.
@@ -191,6 +196,9 @@ impl Engine {
         for (device, unread) in self.inbox.take() {
             if let Some(report) = &unread.report {
                 self.documents.reported(report.root_version, report.keyring_version);
+                if fleet.is_undigested(&device, report) {
+                    self.work.undigested.push(device.clone());
+                }
                 if let (Some(organization), Some(version), Some(proof)) =
                     (fleet.contradicts(&device, report), report.held, report.proof.clone())
                 {
@@ -231,6 +239,20 @@ impl Engine {
         }
     }
 
+    /// Finds out which tokens were issued before the start, of devices that say which they hold: one batch.
+    async fn digest(&mut self) {
+        for device in self.work.undigested.take() {
+            // A token that no device takes any more is issued anew.
+            if let Ok(Stored::Token(version, bytes)) = self.ledger.token(device.clone()).await {
+                self.fleet().digested(&device, version, TokenDigest::of(&bytes));
+                self.work.touched.push(device);
+            }
+        }
+        if self.work.undigested.is_empty() {
+            self.work.undigested.taken = 0;
+        }
+    }
+
     /// Ends halts that a raised epoch has answered.
     async fn end_outdated_halts(&mut self) {
         let outdated = self.fleet().suspicions.outdated(self.documents.epoch(), self.ledger.now());
@@ -258,6 +280,7 @@ impl Engine {
     /// Looks at one batch of marked devices, issues what they need and hands it on.
     async fn work(&mut self) {
         self.compare_shown().await;
+        self.digest().await;
         self.keep_suspicions().await;
         if self.publisher.is_full() {
             return;

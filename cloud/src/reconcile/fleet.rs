@@ -14,7 +14,7 @@ use coterm_shared::enforcement::EnforcementState;
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::{Nonce, TokenVersion};
+use coterm_shared::token::{Nonce, TokenDigest, TokenVersion};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -28,6 +28,10 @@ struct Entry {
     /// The version issued before that one.
     previous: Option<TokenVersion>,
     held: Held,
+    /// Which token of that version it says it holds.
+    held_digest: Option<TokenDigest>,
+    /// Which one was issued last, where that is known: a start reads no tokens.
+    digest: Option<(TokenVersion, TokenDigest)>,
     sent: Option<Sent>,
     in_flight: Option<TokenVersion>,
     /// The newest token is one no device takes any more.
@@ -116,6 +120,7 @@ impl Fleet {
             }
             if theirs && let Some(entry) = fleet.entry(&said.device) {
                 entry.held = held(&said.report);
+                entry.held_digest = said.report.held_digest;
                 entry.heard_at = Some(said.heard_at);
                 entry.report = Some(said.report);
             }
@@ -169,6 +174,7 @@ impl Fleet {
             *entry = Entry {
                 link: entry.link,
                 issued: entry.issued,
+                digest: entry.digest,
                 previous: entry.previous,
                 in_flight: entry.in_flight,
                 ..Entry::default()
@@ -194,6 +200,22 @@ impl Fleet {
         let entry = self.devices.get(device)?;
         let same = report.held.is_some() && report.held == issued_version(entry);
         if same && contradiction(report).is_some() { entry.organization } else { None }
+    }
+
+    /// Whether this report says which token of the version issued last it holds, and nobody knows which one was issued.
+    pub(super) fn is_undigested(&self, device: &DeviceId, report: &Report) -> bool {
+        self.devices.get(device).is_some_and(|entry| {
+            let issued = issued_version(entry);
+            let known = entry.digest.map(|(version, _)| version);
+            report.held_digest.is_some() && report.held == issued && known != issued
+        })
+    }
+
+    /// Notes which token it is that was issued last.
+    pub(super) fn digested(&mut self, device: &DeviceId, version: TokenVersion, digest: TokenDigest) {
+        if let Some(entry) = self.devices.get_mut(device) {
+            entry.digest = Some((version, digest));
+        }
     }
 
     /// A device showed a token signed with our key that was not issued here; returns whether a halt begins.
@@ -240,6 +262,7 @@ impl Fleet {
         if let Some(mut report) = unread.report {
             nonce = nonce.or_else(|| report.nonce.take());
             entry.held = held(&report);
+            entry.held_digest = report.held_digest;
             if !entry.reported {
                 // It listens from now on for certain: what went out on this connection before may have found nobody.
                 entry.sent = None;
@@ -379,6 +402,7 @@ impl Fleet {
         let Some(entry) = self.devices.get_mut(&fresh.device) else { return };
         let now = fresh.issued.issued_at;
         entry.contradicted = false;
+        entry.digest = Some((fresh.issued.version, TokenDigest::of(&fresh.bytes)));
         if wish.nonce.is_some() {
             entry.answered_at = Some(now);
             entry.answer = Some(fresh.issued.version);
@@ -490,6 +514,14 @@ impl Entry {
             issued: self.issued,
             previous: self.previous,
             held: self.held,
+            other: match (self.held_digest, self.digest) {
+                (Some(theirs), Some((version, ours))) => {
+                    theirs != ours
+                        && self.held == Held::Version(version)
+                        && issued_version(self) == Some(version)
+                }
+                (None, _) | (_, None) => false,
+            },
             spoke: self.reported,
             sent: self.sent,
             reachable,

@@ -75,6 +75,8 @@ pub struct Facts<'a> {
     pub previous: Option<TokenVersion>,
     /// What it says it holds, now or before its connection.
     pub held: Held,
+    /// Whether it says that what it holds is not what was issued, where the version is the same.
+    pub other: bool,
     /// Whether it said so on the connection it has: then it is subscribed, and what is sent arrives.
     pub spoke: bool,
     /// What was last sent to it.
@@ -239,7 +241,7 @@ pub(super) fn is_between(facts: &Facts<'_>, issued: &Issued, policy: &Policy) ->
 }
 
 /// Whether the newest token is from before an operator settled that somebody else signed: what the device holds may have its
-/// version and say something else, which shows in nothing it reports. What is issued now is above all of it for certain.
+/// version and say something else, which shows only where it reports the digest of it. What is issued now is above all of it for certain.
 fn is_settled(facts: &Facts<'_>, issued: &Issued, policy: &Policy, now: Timestamp) -> bool {
     facts.settled.is_some_and(|settled| {
         issued.version <= settled && settled.epoch <= policy.epoch && settled.seq / 1_000 < now.as_secs()
@@ -251,7 +253,8 @@ fn deliver(facts: &Facts<'_>, issued: &Issued, policy: &Policy, now: Timestamp) 
     // on its way when the report comes that asks for it.
     let held = if facts.spoke || policy.retained { facts.held } else { Held::Unknown };
     let missing = match held {
-        Held::Version(held) => held < issued.version,
+        // Whoever holds another token of the version refuses this one, and shows that other one as somebody else's.
+        Held::Version(held) => held < issued.version || facts.other && held == issued.version,
         Held::Nothing => true,
         // Spoken to by a request alone, whose answer goes out once as a retained token does.
         Held::Unknown => {

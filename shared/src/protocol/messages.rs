@@ -11,7 +11,7 @@ mod tests;
 use super::{Code, FormatV1};
 use crate::enforcement::{BootId, DeviceClass, EnforcementState, OperatingMode, TimeSource};
 use crate::time::Timestamp;
-use crate::token::{MAX_TOKEN_BYTES, Nonce, TokenVersion};
+use crate::token::{MAX_TOKEN_BYTES, Nonce, TokenDigest, TokenVersion};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -43,6 +43,9 @@ pub struct Report {
     /// The token version it holds; absent if it never accepted one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<TokenVersion>,
+    /// Which token of that version; absent with `held`, and in reports of an agent that does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_digest: Option<TokenDigest>,
     /// The version of the keyring it holds; 0 is none.
     pub keyring_version: u64,
     /// The version of the root it holds.

@@ -8,6 +8,7 @@
 mod claims;
 mod codec;
 mod cose;
+mod digest;
 mod document;
 mod enrolment;
 mod error;
@@ -24,6 +25,7 @@ mod tests;
 
 pub use claims::{Claims, ClaimsError, MAX_FINDINGS};
 pub use cose::{KEYRING_TYPE, ROOT_TYPE, TOKEN_TYPE};
+pub use digest::{TokenDigest, TokenDigestError};
 pub use document::{MAX_DOCUMENT_BYTES, MAX_ROLE_KEYS, Role, UnsignedDocument, signatures};
 pub use enrolment::{
     Answer, AnswerRefusal, Binding, Body, BrokerPlace, ENROLMENT_TYPE, EnrolRequest, Enrolled, Hello,

@@ -36,6 +36,7 @@ fn check(change: impl FnOnce(&mut Facts<'_>, &mut Policy, &mut Timestamp), expec
         issued: Some(issued(10)),
         previous: None,
         held: Held::Version(version(10)),
+        other: false,
         spoke: true,
         sent: None,
         reachable: true,

@@ -4,7 +4,7 @@ use super::world::{self, ORGANIZATION, World, cam};
 use crate::alarms::AlarmCode;
 use crate::reconcile::Cause;
 use coterm_shared::time::Seconds;
-use coterm_shared::token::TokenVersion;
+use coterm_shared::token::{TokenDigest, TokenVersion};
 
 const FAR: TokenVersion = TokenVersion { epoch: 1, seq: 1_800_000_050_000 };
 
@@ -134,6 +134,26 @@ async fn equivocation() {
     assert!(codes(&world).is_empty(), "an operator took note of it");
     world.contradicted(&cam(0, 1), 7, None);
     world.until("the next one is news", |world| !codes(world).is_empty()).await;
+}
+
+/// A device that got another cloud's token of the very version issued here is sent this one: it refuses it and shows what it
+/// holds. A start reads no tokens and finds out when somebody says which they hold.
+#[tokio::test]
+async fn another_token_of_the_version_issued_here_is_told_by_its_digest() {
+    let mut world = settled_world().await;
+    let device = cam(0, 1);
+    for _ in 0..2 {
+        let before = world.cost();
+        world.says_which(&device, TokenDigest::of(world.token_of(&device).token()));
+        world.settle().await;
+        assert_eq!(world.cost().since(&before).publishes, 0, "it holds what was issued");
+        world.says_which(&device, TokenDigest::of(b"another"));
+        world.until("it is sent what was issued", |world| world.cost().since(&before).publishes == 1).await;
+        assert_eq!(world.cost().since(&before).signatures, 0);
+        world = world.restart().await;
+        world.connect_all().await;
+        world.settle().await;
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use coterm_shared::id::{GroupId, OrganizationId, SiteId};
 use coterm_shared::licensing::Wanted;
 use coterm_shared::protocol::{FormatV1, Proof, Report, Request, Topic};
 use coterm_shared::time::Timestamp;
-use coterm_shared::token::{Nonce, TokenVersion};
+use coterm_shared::token::{Nonce, TokenDigest, TokenVersion};
 use std::collections::{HashMap, HashSet};
 use std::sync::MutexGuard;
 use std::time::Instant;
@@ -333,6 +333,13 @@ impl World {
         let code = "EQUIVOCATION".parse().unwrap();
         let last_refusal = Some(coterm_shared::protocol::LastRefusal { code, count });
         let report = Report { last_refusal, proof, ..report(held) };
+        self.inbox.deliver(device.clone(), Incoming::Report(report));
+    }
+
+    /// A device says which token of the version it holds it is.
+    pub(super) fn says_which(&self, device: &DeviceId, digest: TokenDigest) {
+        let held = locked(&self.broker.air).held.get(device).map(|(version, _)| *version);
+        let report = Report { held_digest: Some(digest), ..report(held) };
         self.inbox.deliver(device.clone(), Incoming::Report(report));
     }
 

@@ -10,6 +10,7 @@ fn report() -> Report {
         mode: OperatingMode::ManagementLocked,
         state: EnforcementState::ManagementLocked,
         held: Some(TokenVersion { epoch: 0, seq: 1_808_000_000_123 }),
+        held_digest: Some("ba7816bf8f01cfea".parse().unwrap()),
         keyring_version: 3,
         root_version: 1,
         reasons: ["TERM_ENDED", "SCHEDULE"].map(|code| code.parse().unwrap()).to_vec(),
@@ -92,7 +93,7 @@ fn proven() -> Report {
 
 #[test]
 fn messages_come_back() {
-    for report in [report(), proven(), Report { held: None, ..report() }] {
+    for report in [report(), proven(), Report { held: None, held_digest: None, ..report() }] {
         assert_eq!(Report::parse(&report.to_payload().unwrap()), Ok(report));
     }
     assert_eq!(Request::parse(&request().to_payload().unwrap()), Ok(request()));
