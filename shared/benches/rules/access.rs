@@ -45,6 +45,14 @@ pub(super) fn run(report: &mut Report) {
         let name = format!("E8 may people, one {name} among 100 k");
         report.add(name, "us", one(&large, subject, now()), floor, Goal::AtMost(50.0));
     }
+    let floor = us(time(1, || {
+        black_box(super::pass(&large));
+    }));
+    let open = us(time(20, || {
+        assert_eq!(AccessBook::of(&large).denied(now()).count(), 0);
+    }));
+    let floor = Some((floor, "one pass over the same structs"));
+    report.add("E8 nothing closed among 110 k subjects, from nothing", "us", open, floor, Goal::Shown);
     // All terms have ended: everything is closed.
     let ended = now().saturating_add(Seconds::days(500));
     let start = super::processor();

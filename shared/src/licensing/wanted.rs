@@ -239,6 +239,26 @@ impl Organization {
             .filter_map(|holder| assessment.carried_by(&holder))
             .fold(own, |ahead, carried| ahead.earliest(&carried.ahead))
     }
+
+    /// A ladder none of whose steps comes after that of any active device of a group.
+    ///
+    /// Whom the group spares, and whom a pace lets wait, has a later one (domain C3, E6); what sites and devices carry
+    /// along has come already (domain E2).
+    pub(super) fn first_ladder(&self, group: &Group) -> Schedule {
+        let assessment = &group.assessment;
+        let own = if self.is_paced(group) { self.paced(group, 0) } else { assessment.ahead };
+        let first = assessment.carried.iter().fold(own, |ahead, carried| ahead.earliest(&carried.ahead));
+        self.thawed(first.both())
+    }
+
+    /// Whether every active device of a group wants the same ladder for the same findings.
+    pub(super) fn wants_alike(&self, group: &Group) -> bool {
+        let by_cause = match self.settings_of(group).scope {
+            Scope::Group => true,
+            Scope::Product => !group.announced_findings().iter().any(is_shortfall),
+        };
+        by_cause && group.assessment.carried.is_empty() && !self.is_paced(group)
+    }
 }
 
 /// The same if a shortfall is enforced only on the newest devices of its product type (domain C3).

@@ -2,7 +2,8 @@
 //!
 //! A device's gate is the ladder of its own token, so that people and devices are told the same. A site closes with its
 //! devices; whom a group's enforcement does not touch (domain C3, G3, G8) stays open. What is found out for a site is
-//! remembered: it holds for as long as the books do not change.
+//! remembered: it holds for as long as the books do not change. So is what all devices of a group have in common, which
+//! is everything in most groups: a hundred thousand devices are not asked one by one.
 
 use super::action::AccessAction;
 use super::answer::AccessAnswer;
@@ -30,6 +31,8 @@ use alloc::vec::Vec;
 pub struct AccessBook {
     wants: Wants,
     newer: BTreeMap<(GroupId, ProductType), BTreeMap<DeviceId, u64>>,
+    /// The gate of every active device of a group, but for its cap; `None` where they differ or there is none.
+    common: BTreeMap<GroupId, Option<Gate>>,
     /// `None` for a site without devices that count.
     sites: BTreeMap<SiteId, Option<Gate>>,
     /// Once every device is stopped, that stays so until the books change.
@@ -43,6 +46,7 @@ impl AccessBook {
         AccessBook {
             wants: Wants::of(organization),
             newer: BTreeMap::new(),
+            common: BTreeMap::new(),
             sites: BTreeMap::new(),
             stopped: None,
         }
@@ -102,10 +106,42 @@ impl AccessBook {
 
     /// The gate of a device: the ladder of its token.
     pub(super) fn device_gate(&mut self, id: &DeviceId) -> Option<Gate> {
-        let wanted = self.wants.wanted(id)?;
-        let organization = self.wants.organization().clone();
+        let organization = self.organization().clone();
         let device = organization.device(id)?;
-        Some(self.gate_of(&organization, device, wanted).opening_once_closed())
+        let group = if device.consumes() { organization.group_of_site(device.site) } else { None };
+        let common = group.and_then(|group| self.common_gate(&organization, group)).cloned();
+        self.gate_by(&organization, device, common.as_ref())
+    }
+
+    /// The gate of a device of which this is known already.
+    pub(super) fn gate_by(
+        &mut self,
+        organization: &Organization,
+        device: &Device,
+        common: Option<&Gate>,
+    ) -> Option<Gate> {
+        let gate = match common {
+            Some(common) => Gate { cap: cap_of(device.product), ..common.clone() },
+            None => {
+                let wanted = self.wants.wanted(&device.id)?;
+                self.gate_of(organization, device, wanted)
+            }
+        };
+        Some(gate.opening_once_closed())
+    }
+
+    /// The gate of every active device of a group, but for its cap; `None` where they differ or there is none.
+    pub(super) fn common_gate(&mut self, organization: &Organization, group: GroupId) -> Option<&Gate> {
+        if !self.common.contains_key(&group) {
+            let alike = organization.group(group).filter(|group| organization.wants_alike(group));
+            let mut devices = alike.into_iter().flat_map(|group| organization.devices_in_group(group.id));
+            let gate = devices.find(|device| device.consumes()).and_then(|device| {
+                let wanted = self.wants.wanted(&device.id)?;
+                Some(Gate { cap: None, ..self.gate_of(organization, device, wanted) })
+            });
+            self.common.insert(group, gate);
+        }
+        self.common.get(&group).and_then(Option::as_ref)
     }
 
     /// The gate of a device that wants this, and when its renewals begin whether or not it closes before.
@@ -179,9 +215,11 @@ impl AccessBook {
         }
         let organization = self.organization().clone();
         let site = organization.site(id)?;
-        let mut own: Option<Gate> = None;
-        let counted = site.devices().filter_map(|id| organization.device(id)).filter(|d| d.consumes());
-        for device in counted {
+        let counted = || site.devices().filter_map(|id| organization.device(id)).filter(|d| d.consumes());
+        let common = organization.group_of_site(id).and_then(|group| self.common_gate(&organization, group));
+        let mut own = common.filter(|_| counted().next().is_some()).cloned();
+        let apart = if own.is_some() { None } else { Some(counted()) };
+        for device in apart.into_iter().flatten() {
             let Some(wanted) = self.wants.wanted(&device.id) else { continue };
             // Whether a site opens is whether all its devices do, so those that never close say so as well.
             let gate = self.gate_of(&organization, device, wanted);

@@ -146,22 +146,30 @@ pub struct Denied {
 impl Denied {
     pub(super) fn of(book: &mut AccessBook, now: Timestamp) -> Denied {
         let organization = book.organization().clone();
-        let mut entries = Vec::new();
-        let mut changes_at = organization.next_due();
-        let mut look = |subject: AccessSubject, gate: Option<Gate>| {
-            let Some(gate) = gate else { return };
-            changes_at = changes_at.into_iter().chain(gate.next_change_after(now)).min();
-            if let Some(closed) = Closed::of(&subject, &gate, now) {
-                entries.push((subject, closed));
+        let mut found = Found { now, entries: Vec::new(), changes_at: organization.next_due() };
+        found.look(|| AccessSubject::Organization, book.gate(&AccessSubject::Organization, now));
+        for group in organization.groups() {
+            // Of a group that has not come to its first lock nothing is closed, and nothing need be asked.
+            let first = organization.in_force(organization.first_ladder(group), Timestamp::MAX);
+            if first.lock_at.is_none_or(|at| at > now) {
+                found.changes_at = found.changes_at.into_iter().chain(first.lock_at).min();
+                continue;
             }
-        };
-        look(AccessSubject::Organization, book.gate(&AccessSubject::Organization, now));
-        for site in organization.sites() {
-            look(AccessSubject::Site(site.id), book.site_gate(site.id));
+            for site in organization.sites_in_group(group.id) {
+                found.look(|| AccessSubject::Site(site.id), book.site_gate(site.id));
+            }
+            let common = book.common_gate(&organization, group.id).cloned();
+            for device in organization.devices_in_group(group.id).filter(|device| device.consumes()) {
+                let gate = book.gate_by(&organization, device, common.as_ref());
+                found.look(|| AccessSubject::Device(device.id.clone()), gate);
+            }
         }
-        for device in organization.devices() {
-            look(AccessSubject::Device(device.id.clone()), book.device_gate(&device.id));
+        // On trial or retired: theirs is a ladder of their own.
+        for device in organization.devices().filter(|device| !device.consumes()) {
+            found.look(|| AccessSubject::Device(device.id.clone()), book.device_gate(&device.id));
         }
+        let Found { mut entries, changes_at, .. } = found;
+        entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         let digest = digest_of(&entries);
         Denied { entries, digest, changes_at }
     }
@@ -222,13 +230,35 @@ impl Denied {
     }
 }
 
+/// What is closed, as far as it was looked for.
+struct Found {
+    now: Timestamp,
+    entries: Vec<(AccessSubject, Closed)>,
+    changes_at: Option<Timestamp>,
+}
+
+impl Found {
+    fn look(&mut self, subject: impl FnOnce() -> AccessSubject, gate: Option<Gate>) {
+        let Some(gate) = gate else { return };
+        self.changes_at = self.changes_at.into_iter().chain(gate.next_change_after(self.now)).min();
+        if gate.is_closed_at(self.now) {
+            let subject = subject();
+            let closed = Closed::of(&subject, &gate, self.now);
+            self.entries.extend(closed.map(|closed| (subject, closed)));
+        }
+    }
+}
+
 fn digest_of(entries: &[(AccessSubject, Closed)]) -> DeniedDigest {
     let mut sha = Sha256::new();
-    let mut part = |bytes: &[u8]| {
-        sha.update((bytes.len() as u64).to_be_bytes());
-        sha.update(bytes);
-    };
+    // One piece for each entry: many small ones cost more than the hash.
+    let mut entry: Vec<u8> = Vec::new();
     for (subject, closed) in entries {
+        entry.clear();
+        let mut part = |bytes: &[u8]| {
+            entry.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+            entry.extend_from_slice(bytes);
+        };
         part(subject.kind().as_bytes());
         match subject {
             AccessSubject::Organization => {}
@@ -241,6 +271,7 @@ fn digest_of(entries: &[(AccessSubject, Closed)]) -> DeniedDigest {
         part(&closed.until.map_or(0, Timestamp::as_secs).to_be_bytes());
         part(closed.group.as_ref().map_or(&[], |group| group.as_bytes()));
         part(closed.reasons.join(",").as_bytes());
+        sha.update(&entry);
     }
     let whole: [u8; 32] = sha.finalize().into();
     let mut half = [0; 16];

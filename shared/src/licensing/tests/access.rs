@@ -312,3 +312,45 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// What is found for a whole group at once is what each of its devices wants, under a freeze of everything as well.
+    #[test]
+    fn e8_a_group_that_is_asked_as_a_whole_says_what_each_device_of_it_does(
+        steps in history(25), frozen_days_ago in prop::option::of(0..60_u64)
+    ) {
+        let world = lived(&steps);
+        let now = world.now;
+        let freeze = frozen_days_ago.map(|days| Freeze {
+            since: now.saturating_sub(Seconds::days(days)),
+            by: super::safety::who("vera"),
+            past: Vec::new(),
+            thaw: None,
+        });
+        let organization = world.organization.under(freeze.as_ref());
+        let mut book = AccessBook::of(&organization);
+        let denied = book.denied(now);
+        let listed = |subject: &AccessSubject| denied.after(None).any(|(one, _)| one == subject);
+        for device in organization.devices() {
+            let wanted = organization.wanted(&device.id).unwrap();
+            let subject = AccessSubject::Device(device.id.clone());
+            let answer = book.answer(&subject, None, now).unwrap();
+            let lock_at = wanted.schedule_while_frozen().lock_at;
+            prop_assert_eq!(answer.since.or(answer.closes_at), lock_at, "{}", &subject);
+            prop_assert_eq!(answer.group, wanted.group);
+            let why = |finding: &crate::finding::Finding| wanted.findings.contains(finding);
+            prop_assert!(answer.reasons.iter().all(|reason| why(&reason.finding)));
+            prop_assert_eq!(listed(&subject), lock_at.is_some_and(|at| at <= now), "{}", &subject);
+        }
+        for site in organization.sites() {
+            let own: Vec<_> = site.devices().filter(|id| organization.device(id).unwrap().consumes()).collect();
+            let locks = own.iter().filter_map(|id| organization.wanted(id).unwrap().schedule_while_frozen().lock_at);
+            if !own.is_empty() {
+                let closed = locks.min().is_some_and(|at| at <= now);
+                prop_assert_eq!(listed(&AccessSubject::Site(site.id)), closed, "{}", site.id);
+            }
+        }
+    }
+}
