@@ -92,13 +92,17 @@ impl Totals {
     /// Faults that never struck, and invariants that were never looked at where they could have been broken, in so many
     /// schedules that each should have been: what does not happen tests nothing.
     pub fn idle(&self) -> Vec<&'static str> {
-        if self.runs < BLOCK {
-            return Vec::new();
-        }
-        let faults = Fault::ALL.iter().filter(|fault| self.struck.of(**fault) == 0).map(|fault| fault.name());
-        let unseen = Invariant::ALL.iter().filter(|invariant| self.exercised.of(**invariant) == 0);
-        faults.chain(unseen.map(|invariant| invariant.sentence())).collect()
+        idle(self.runs, |fault| self.struck.of(fault), |invariant| self.exercised.of(invariant))
     }
+}
+
+fn idle(runs: u64, struck: impl Fn(Fault) -> u64, looked_at: impl Fn(Invariant) -> u64) -> Vec<&'static str> {
+    if runs < BLOCK {
+        return Vec::new();
+    }
+    let faults = Fault::ALL.iter().filter(|fault| struck(**fault) == 0).map(|fault| fault.name());
+    let unseen = Invariant::ALL.iter().filter(|invariant| looked_at(**invariant) == 0);
+    faults.chain(unseen.map(|invariant| invariant.sentence())).collect()
 }
 
 /// Seeds that one version of the sources ran, one after the other.
@@ -162,6 +166,13 @@ impl Record {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Record::default()),
             Err(error) => Err(format!("{}: {error}", file.display())),
         }
+    }
+
+    /// As [`Totals::idle`], of everything that was entered: a block alone has not the rarest faults.
+    pub fn idle(&self) -> Vec<&'static str> {
+        let struck = |fault: Fault| self.struck.get(fault.name()).copied().unwrap_or(0);
+        let looked_at = |of: Invariant| self.looked_at.get(&of.number()).copied().unwrap_or(0);
+        idle(self.schedules, struck, looked_at)
     }
 
     /// The first block from `from` on, and before `end`, that it has not: its first seed, and how many.

@@ -152,12 +152,11 @@ pub fn main() -> ExitCode {
         began.elapsed().as_secs_f64()
     );
     keep(&totals);
-    verdict(&totals)
+    verdict(&totals, &totals.idle())
 }
 
 /// Whether nothing was broken, and everything could have been.
-fn verdict(totals: &Totals) -> ExitCode {
-    let idle = totals.idle();
+fn verdict(totals: &Totals, idle: &[&str]) -> ExitCode {
     if totals.failed.is_empty() && !idle.is_empty() {
         println!("never struck, or never looked at: {}", idle.join(", "));
     }
@@ -170,7 +169,7 @@ fn record(file: &Path, first: u64, seeds: u64) -> ExitCode {
         Ok((record, last)) => {
             println!("{record}");
             keep(&last);
-            verdict(&last)
+            verdict(&last, &record.idle())
         }
         Err(error) => {
             eprintln!("{error}");

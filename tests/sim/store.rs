@@ -15,6 +15,7 @@ use coterm_cloud::store::{
 };
 use coterm_shared::id::{DeviceId, NoticeId, OrganizationId};
 use coterm_shared::time::Timestamp;
+use coterm_shared::token::TokenDigest;
 use rpds::{RedBlackTreeMapSync, VectorSync};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -182,8 +183,10 @@ impl Reads for Reader {
         self.read(|db| db.last_seq(organization))
     }
 
-    fn each_issued(&self, each: &mut dyn FnMut(Issued)) -> Result<()> {
-        self.read(|db| db.issued.values().for_each(|(issued, _)| each(issued.clone())))
+    fn each_issued(&self, each: &mut dyn FnMut(Issued, TokenDigest)) -> Result<()> {
+        self.read(|db| {
+            db.issued.values().for_each(|(issued, token)| each(issued.clone(), TokenDigest::of(token)));
+        })
     }
 
     fn token(&self, device: &DeviceId) -> Result<Option<(Issued, Vec<u8>)>> {

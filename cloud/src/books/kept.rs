@@ -10,6 +10,7 @@ use crate::store::chain::{ChainFault, Verified, verify_chain};
 use crate::store::{DeviceStatus, Envelope, Issued, Note, NoteChange, StreamId};
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Timestamp;
+use coterm_shared::token::TokenDigest;
 
 impl Books {
     /// Lines of an organization's log numbered above `after`, in order, at most `limit` and [`LOG_PAGE_MAX`].
@@ -39,14 +40,14 @@ impl Books {
         self.read(move |reader| verify_chain(reader, id.map_or(StreamId::PLATFORM, StreamId::from))).await
     }
 
-    /// The newest token issued to each device, without its bytes.
+    /// The newest token issued to each device, without its bytes but with what tells it from another.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn issued(&self) -> Result<Vec<Issued>, BooksError> {
+    pub async fn issued(&self) -> Result<Vec<(Issued, TokenDigest)>, BooksError> {
         self.read(|reader| {
             let mut all = Vec::new();
-            reader.each_issued(&mut |issued| all.push(issued))?;
+            reader.each_issued(&mut |issued, digest| all.push((issued, digest)))?;
             Ok(all)
         })
         .await
@@ -63,7 +64,7 @@ impl Books {
     ) -> Result<Option<Timestamp>, BooksError> {
         self.read(move |reader| {
             let mut latest = None;
-            reader.each_issued(&mut |issued| {
+            reader.each_issued(&mut |issued, _| {
                 if issued.issued_at >= since && of.is_none_or(|of| of == issued.organization) {
                     latest = latest.max(Some(issued.lease_ends_at));
                 }

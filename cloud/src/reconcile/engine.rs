@@ -11,12 +11,10 @@ use super::documents::DocumentCourier;
 use super::fleet::{Fleet, Planned};
 use super::inbox::LatestInbox;
 use super::plan::{Action, Policy};
-use super::ports::{Ledger, Outcome, Stored, Touched, Wish};
+use super::ports::{Ledger, Outcome, Touched, Wish};
 use super::publish::{Done, End, Job, Publisher};
 use super::status::Cause;
 use coterm_shared::id::{DeviceId, OrganizationId};
-use coterm_shared::protocol::Proof;
-use coterm_shared::token::{TokenDigest, TokenVersion};
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -49,15 +47,6 @@ pub(super) struct Engine {
     pub(super) work: Work,
 }
 
-/// A token shown as being of the version issued last, to be compared with that.
-#[derive(Debug)]
-struct Shown {
-    device: DeviceId,
-    organization: OrganizationId,
-    version: TokenVersion,
-    proof: Proof,
-}
-
 /// What waits to be looked at.
 #[derive(Debug, Default)]
 pub(super) struct Work {
@@ -72,10 +61,6 @@ pub(super) struct Work {
     /// Organizations still to be swept.
     sweep: VecDeque<OrganizationId>,
     sweeping: bool,
-    /// Tokens shown because two of one version were seen; of each device the last.
-    shown: Vec<Shown>,
-    /// Devices that say which token they hold, of which nobody knows which was issued.
-    undigested: DeviceQueue,
     /// When issuing failed; `None` once it works.
     failed_at: Option<Instant>,
     swept_at: Option<Instant>,
@@ -134,10 +119,7 @@ impl Engine {
 
     fn has_work(&self) -> bool {
         !self.publisher.is_full()
-            && (self.work.sweeping
-                || !self.work.whole.is_empty()
-                || !self.work.touched.is_empty()
-                || !self.work.undigested.is_empty())
+            && (self.work.sweeping || !self.work.whole.is_empty() || !self.work.touched.is_empty())
     }
 
     /// Starts from nothing: what a broker may have lost goes to everybody again, and everything is compared.
@@ -196,13 +178,12 @@ impl Engine {
         for (device, unread) in self.inbox.take() {
             if let Some(report) = &unread.report {
                 self.documents.reported(report.root_version, report.keyring_version);
-                if fleet.is_undigested(&device, report) {
-                    self.work.undigested.push(device.clone());
-                }
                 if let (Some(organization), Some(version), Some(proof)) =
-                    (fleet.contradicts(&device, report), report.held, report.proof.clone())
+                    (fleet.shows_another(&device, report), report.held, &report.proof)
+                    && self.ledger.verify(organization, &device, proof.token()) == Some(version)
+                    && fleet.halt(&device, version, Cause::Contradiction, now)
                 {
-                    self.work.shown.push(Shown { device: device.clone(), organization, version, proof });
+                    say_halted(&device);
                 }
             }
             let proven = unread.report.as_ref().and_then(|report| {
@@ -219,37 +200,6 @@ impl Engine {
             if heard.look {
                 self.work.touched.push(device);
             }
-        }
-    }
-
-    /// Compares tokens that were shown with those issued here: another one of the same version is somebody else's.
-    async fn compare_shown(&mut self) {
-        for Shown { device, organization, version, proof } in std::mem::take(&mut self.work.shown) {
-            let ours = match self.ledger.token(device.clone()).await {
-                Ok(Stored::Token(issued, bytes)) => issued == version && *bytes == *proof.token(),
-                Ok(Stored::Outdated(_) | Stored::Nothing) | Err(_) => true,
-            };
-            let now = self.ledger.now();
-            if !ours
-                && self.ledger.verify(organization, &device, proof.token()) == Some(version)
-                && self.fleet().halt(&device, version, Cause::Contradiction, now)
-            {
-                say_halted(&device);
-            }
-        }
-    }
-
-    /// Finds out which tokens were issued before the start, of devices that say which they hold: one batch.
-    async fn digest(&mut self) {
-        for device in self.work.undigested.take() {
-            // A token that no device takes any more is issued anew.
-            if let Ok(Stored::Token(version, bytes)) = self.ledger.token(device.clone()).await {
-                self.fleet().digested(&device, version, TokenDigest::of(&bytes));
-                self.work.touched.push(device);
-            }
-        }
-        if self.work.undigested.is_empty() {
-            self.work.undigested.taken = 0;
         }
     }
 
@@ -279,8 +229,6 @@ impl Engine {
 
     /// Looks at one batch of marked devices, issues what they need and hands it on.
     async fn work(&mut self) {
-        self.compare_shown().await;
-        self.digest().await;
         self.keep_suspicions().await;
         if self.publisher.is_full() {
             return;

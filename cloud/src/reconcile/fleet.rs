@@ -9,7 +9,7 @@ use super::plan::{Action, Facts, Held, Issued, Policy, RESEND_AFTER, Sent, Why, 
 use super::ports::{Fresh, Memory, Said, Wish};
 use super::publish::End;
 use super::status::{Cause, DeviceStatus, FleetCensus, Halt, Link, Quarantine};
-use super::suspicion::{Suspicions, contradiction};
+use super::suspicion::Suspicions;
 use coterm_shared::enforcement::EnforcementState;
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::protocol::Report;
@@ -30,8 +30,6 @@ struct Entry {
     held: Held,
     /// Which token of that version it says it holds.
     held_digest: Option<TokenDigest>,
-    /// Which one was issued last, where that is known: a start reads no tokens.
-    digest: Option<(TokenVersion, TokenDigest)>,
     sent: Option<Sent>,
     in_flight: Option<TokenVersion>,
     /// The newest token is one no device takes any more.
@@ -174,7 +172,6 @@ impl Fleet {
             *entry = Entry {
                 link: entry.link,
                 issued: entry.issued,
-                digest: entry.digest,
                 previous: entry.previous,
                 in_flight: entry.in_flight,
                 ..Entry::default()
@@ -195,27 +192,13 @@ impl Fleet {
         if issued_version(entry).is_some_and(|issued| held <= issued) { None } else { entry.organization }
     }
 
-    /// Whose device it is, if this report says that it was shown two tokens of the version issued last.
-    pub(super) fn contradicts(&self, device: &DeviceId, report: &Report) -> Option<OrganizationId> {
+    /// Whose device it is, if this report shows another token than was issued last, as one of that version.
+    pub(super) fn shows_another(&self, device: &DeviceId, report: &Report) -> Option<OrganizationId> {
         let entry = self.devices.get(device)?;
-        let same = report.held.is_some() && report.held == issued_version(entry);
-        if same && contradiction(report).is_some() { entry.organization } else { None }
-    }
-
-    /// Whether this report says which token of the version issued last it holds, and nobody knows which one was issued.
-    pub(super) fn is_undigested(&self, device: &DeviceId, report: &Report) -> bool {
-        self.devices.get(device).is_some_and(|entry| {
-            let issued = issued_version(entry);
-            let known = entry.digest.map(|(version, _)| version);
-            report.held_digest.is_some() && report.held == issued && known != issued
-        })
-    }
-
-    /// Notes which token it is that was issued last.
-    pub(super) fn digested(&mut self, device: &DeviceId, version: TokenVersion, digest: TokenDigest) {
-        if let Some(entry) = self.devices.get_mut(device) {
-            entry.digest = Some((version, digest));
-        }
+        let (issued, organization) = (entry.issued?, entry.organization?);
+        let another = TokenDigest::of(report.proof.as_ref()?.token()) != issued.token;
+        let settled = self.suspicions.settled(organization).is_some_and(|settled| issued.version <= settled);
+        (another && report.held == Some(issued.version) && !settled).then_some(organization)
     }
 
     /// A device showed a token signed with our key that was not issued here; returns whether a halt begins.
@@ -309,20 +292,22 @@ impl Fleet {
         let Some(entry) = self.devices.get_mut(device) else { return Action::Nothing.into() };
         let settled = entry.organization.and_then(|organization| self.suspicions.settled(organization));
         let facts = entry.facts(device, goal, settled, policy, now);
-        let reachable = facts.reachable;
+        // On the embedded broker nothing arrives before it has spoken.
+        let reachable = facts.reachable && (facts.spoke || policy.retained);
         let action = plan(&facts, policy, now);
+        let other = facts.other;
         entry.farewell = facts.farewell;
         match action {
             Action::Quarantine => {
                 let begins = entry.quarantine.is_none();
                 let held = entry.held;
                 entry.asked = None;
-                // What is not older than its claim it would take and not refuse.
-                let older = issued_version(entry).is_some_and(|issued| held > Held::Version(issued));
+                // What is newer than its claim it would take and not refuse.
+                let refuses = issued_version(entry).is_some_and(|issued| held >= Held::Version(issued));
                 let quarantine = entry.quarantine.get_or_insert(Quarantine { since: now, held, asked: 0 });
                 quarantine.held = held;
                 let since = quarantine.since;
-                let ask_proof = older && reachable && entry.ask_at.is_none_or(|at| now >= at);
+                let ask_proof = refuses && reachable && entry.ask_at.is_none_or(|at| now >= at);
                 if ask_proof {
                     let pause = ASK_AFTER.0.checked_shl(quarantine.asked).unwrap_or(u64::MAX);
                     entry.ask_at = Some(now.saturating_add(Seconds(pause).min(ASK_SELDOM)));
@@ -349,7 +334,7 @@ impl Fleet {
             }
             Action::Nothing | Action::Publish => {
                 let believable = match (entry.held, entry.issued) {
-                    (Held::Version(held), Some(issued)) => held <= issued.version,
+                    (Held::Version(held), Some(issued)) => held <= issued.version && !other,
                     (Held::Unknown | Held::Nothing | Held::Version(_), _) => true,
                 };
                 if believable && entry.quarantine.take().is_some() {
@@ -402,7 +387,6 @@ impl Fleet {
         let Some(entry) = self.devices.get_mut(&fresh.device) else { return };
         let now = fresh.issued.issued_at;
         entry.contradicted = false;
-        entry.digest = Some((fresh.issued.version, TokenDigest::of(&fresh.bytes)));
         if wish.nonce.is_some() {
             entry.answered_at = Some(now);
             entry.answer = Some(fresh.issued.version);
@@ -514,14 +498,10 @@ impl Entry {
             issued: self.issued,
             previous: self.previous,
             held: self.held,
-            other: match (self.held_digest, self.digest) {
-                (Some(theirs), Some((version, ours))) => {
-                    theirs != ours
-                        && self.held == Held::Version(version)
-                        && issued_version(self) == Some(version)
-                }
-                (None, _) | (_, None) => false,
-            },
+            other: self.issued.is_some_and(|issued| {
+                let same_version = self.held == Held::Version(issued.version);
+                same_version && self.held_digest.is_some_and(|held| held != issued.token)
+            }),
             spoke: self.reported,
             sent: self.sent,
             reachable,

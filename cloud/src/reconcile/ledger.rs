@@ -13,7 +13,7 @@ use coterm_shared::licensing::{Wanted, Wants};
 use coterm_shared::protocol::Report;
 use coterm_shared::time::{Seconds, Timestamp};
 use coterm_shared::token::{
-    Claims, Expected, Keyring, MAX_FINDINGS, TokenVersion, TrustDomain, Unsigned, reopen_stored,
+    Claims, Expected, Keyring, MAX_FINDINGS, TokenDigest, TokenVersion, TrustDomain, Unsigned, reopen_stored,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -195,7 +195,8 @@ impl Ledger for SigningLedger {
                 .map(|signed| match signed {
                     Ok((issued, bytes)) => {
                         let bytes = Arc::from(bytes);
-                        Ok(Fresh { device: issued.device.clone(), issued: remembered(&issued), bytes })
+                        let remembered = remembered(&issued, TokenDigest::of(&bytes));
+                        Ok(Fresh { device: issued.device, issued: remembered, bytes })
                     }
                     Err(SignError(reason)) => Err(LedgerError(reason)),
                 })
@@ -231,7 +232,10 @@ impl Ledger for SigningLedger {
             let statuses = self.books.statuses().await.map_err(failed)?;
             let issued = issued
                 .into_iter()
-                .map(|issued| (issued.device.clone(), issued.organization, remembered(&issued)))
+                .map(|(issued, token)| {
+                    let remembered = remembered(&issued, token);
+                    (issued.device, issued.organization, remembered)
+                })
                 .collect();
             // A status written by another version of this program is as good as none: unknown is not missing.
             let said = statuses
@@ -329,9 +333,10 @@ fn version(issued: &books::Issued) -> TokenVersion {
     TokenVersion { epoch: issued.epoch, seq: issued.seq }
 }
 
-fn remembered(issued: &books::Issued) -> Issued {
+fn remembered(issued: &books::Issued, token: TokenDigest) -> Issued {
     Issued {
         version: version(issued),
+        token,
         wanted: WantedDigest(issued.wanted),
         issued_at: issued.issued_at,
         lease_ends_at: issued.lease_ends_at,

@@ -8,7 +8,7 @@
 use super::digest::WantedDigest;
 use coterm_shared::id::DeviceId;
 use coterm_shared::time::{Seconds, Timestamp};
-use coterm_shared::token::TokenVersion;
+use coterm_shared::token::{TokenDigest, TokenVersion};
 
 /// How long a publish is given to show in a report before the same token is sent to the same device again.
 pub const RESEND_AFTER: Seconds = Seconds(10);
@@ -21,6 +21,8 @@ pub const HEAL_INTERVAL: Seconds = Seconds(3_600);
 pub struct Issued {
     /// Its version.
     pub version: TokenVersion,
+    /// Which token it is.
+    pub token: TokenDigest,
     /// What it expresses.
     pub wanted: WantedDigest,
     /// When it was issued.
@@ -75,7 +77,8 @@ pub struct Facts<'a> {
     pub previous: Option<TokenVersion>,
     /// What it says it holds, now or before its connection.
     pub held: Held,
-    /// Whether it says that what it holds is not what was issued, where the version is the same.
+    /// Whether it says that what it holds is not what was issued, where the version is the same: somebody else signs, or it
+    /// lies. It is asked to show what it holds.
     pub other: bool,
     /// Whether it said so on the connection it has: then it is subscribed, and what is sent arrives.
     pub spoke: bool,
@@ -192,7 +195,7 @@ pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
     {
         return ahead(facts, held, policy, now);
     }
-    if is_between(facts, &issued, policy) {
+    if is_between(facts, &issued, policy) || facts.other && !is_settled_by(facts, issued.version) {
         return Action::Quarantine;
     }
     let healed_lately = facts.healed_at.is_some_and(|at| now < at.saturating_add(HEAL_INTERVAL));
@@ -215,7 +218,7 @@ pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
 /// answered with tokens: two clouds that outdo each other would drag the devices to and fro. If the device shows it, it
 /// is somebody else's signature; until then it is a claim.
 fn ahead(facts: &Facts<'_>, held: TokenVersion, policy: &Policy, now: Timestamp) -> Action {
-    let settled = facts.settled.is_some_and(|settled| held <= settled);
+    let settled = is_settled_by(facts, held);
     let from_before = held.seq < policy.started_millis || settled;
     // What is issued now is above it for certain: `now` is in whole seconds, and sequences are never below the start, which
     // may have been a moment ago, after a crash, in the second of the token that a device shows.
@@ -234,10 +237,15 @@ fn ahead(facts: &Facts<'_>, held: TokenVersion, policy: &Policy, now: Timestamp)
 /// made it. Sending the newer one would drag the device from the one cloud's decisions to the other's.
 pub(super) fn is_between(facts: &Facts<'_>, issued: &Issued, policy: &Policy) -> bool {
     let (Some(previous), Held::Version(held)) = (facts.previous, facts.held) else { return false };
-    let settled = facts.settled.is_some_and(|settled| held <= settled);
+    let settled = is_settled_by(facts, held);
     // Of an epoch that was left nothing counts any more, whoever signed it.
     let same_epoch = held.epoch == issued.version.epoch;
     same_epoch && previous < held && held < issued.version && held.seq >= policy.started_millis && !settled
+}
+
+/// Whether an operator settled what devices hold up to this version.
+fn is_settled_by(facts: &Facts<'_>, version: TokenVersion) -> bool {
+    facts.settled.is_some_and(|settled| version <= settled)
 }
 
 /// Whether the newest token is from before an operator settled that somebody else signed: what the device holds may have its
@@ -253,8 +261,7 @@ fn deliver(facts: &Facts<'_>, issued: &Issued, policy: &Policy, now: Timestamp) 
     // on its way when the report comes that asks for it.
     let held = if facts.spoke || policy.retained { facts.held } else { Held::Unknown };
     let missing = match held {
-        // Whoever holds another token of the version refuses this one, and shows that other one as somebody else's.
-        Held::Version(held) => held < issued.version || facts.other && held == issued.version,
+        Held::Version(held) => held < issued.version,
         Held::Nothing => true,
         // Spoken to by a request alone, whose answer goes out once as a retained token does.
         Held::Unknown => {

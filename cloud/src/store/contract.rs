@@ -236,8 +236,8 @@ fn keeps_the_newest_token_and_the_highest_sequence(store: &mut impl EventStore) 
     assert_eq!(store.reads().token(&device).unwrap(), Some((issued(11), vec![11])));
     assert_eq!(store.reads().token(&"cam-2".parse().unwrap()).unwrap(), None);
     let mut all = Vec::new();
-    store.reads().each_issued(&mut |row| all.push(row)).unwrap();
-    assert_eq!(all, [issued(11)]);
+    store.reads().each_issued(&mut |row, digest| all.push((row, digest))).unwrap();
+    assert_eq!(all, [(issued(11), TokenDigest::of(&[11]))]);
 }
 
 fn keeps_the_last_status_and_the_last_instant(store: &mut impl EventStore) {

@@ -16,6 +16,7 @@ pub mod sqlite;
 
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Timestamp;
+use coterm_shared::token::TokenDigest;
 use outbox::{OutboxReads, OutboxWrites};
 use std::fmt;
 
@@ -334,7 +335,7 @@ pub trait Reads: OutboxReads {
     /// The last committed sequence of an organization (token §3), 0 if there is none.
     fn last_seq(&self, organization: OrganizationId) -> Result<u64>;
     /// Calls `each` with the newest token of every device, without its bytes.
-    fn each_issued(&self, each: &mut dyn FnMut(Issued)) -> Result<()>;
+    fn each_issued(&self, each: &mut dyn FnMut(Issued, TokenDigest)) -> Result<()>;
     /// The newest token of a device, with its bytes.
     fn token(&self, device: &DeviceId) -> Result<Option<(Issued, Vec<u8>)>>;
     /// Calls `each` with the last status of every device.

@@ -28,6 +28,18 @@ impl TokenDigest {
         let [a, b, c, d, e, f, g, h, ..] = hash;
         TokenDigest(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
     }
+
+    /// The digest that consists of these bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 8]) -> TokenDigest {
+        TokenDigest(u64::from_be_bytes(bytes))
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 8] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl fmt::Display for TokenDigest {

@@ -153,7 +153,7 @@ async fn seen(books: &Books) -> String {
         let taken = deliveries.iter().any(|delivery| delivery.attempts > 0);
         writeln!(text, "{}: {states:?}, taken: {taken}", notice.kind).unwrap();
     }
-    let mut issued: Vec<_> = books.issued().await.unwrap().into_iter().map(|i| i.device).collect();
+    let mut issued: Vec<_> = books.issued().await.unwrap().into_iter().map(|(i, _)| i.device).collect();
     issued.sort();
     let (statuses, notes) = (books.statuses().await.unwrap(), books.notes("halt").await.unwrap());
     write!(text, "{issued:?} {statuses:?} {notes:?}").unwrap();

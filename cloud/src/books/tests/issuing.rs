@@ -43,7 +43,7 @@ async fn sequences_follow_time_and_never_repeat_per_organization() {
     assert_eq!(seqs(&books.issue(vec![wish(1, 1)], sign).await.unwrap()), [millis + 5000]);
 
     let mut newest: Vec<_> =
-        books.issued().await.unwrap().into_iter().map(|i| (i.device.to_string(), i.seq)).collect();
+        books.issued().await.unwrap().into_iter().map(|(i, _)| (i.device.to_string(), i.seq)).collect();
     newest.sort();
     let expect = [("cam-1", millis + 5000), ("cam-2", millis), ("cam-3", millis + 1)];
     assert_eq!(newest, expect.map(|(device, seq)| (device.to_owned(), seq)));

@@ -17,6 +17,7 @@ fn at(secs: u64) -> Timestamp {
 fn issued(seq: u64) -> Issued {
     Issued {
         version: version(seq),
+        token: TokenDigest::of(b"ours"),
         wanted: A,
         issued_at: at(NOW),
         lease_ends_at: at(NOW).saturating_add(Seconds::days(7)),
@@ -67,6 +68,30 @@ fn what_a_device_lacks_is_sent_if_there_is_a_way() {
         check(|f, _, _| f.held = held, Action::Publish);
         check(|f, _, _| (f.held, f.reachable) = (held, false), Action::Nothing);
     }
+}
+
+/// Whoever says that it holds another token of the version is asked to show it, before anything hides that one.
+#[test]
+fn another_token_of_the_version_is_looked_into_before_anything_else_is_told() {
+    check(|f, _, _| f.other = true, Action::Quarantine);
+    check(|f, _, _| (f.other, f.asked) = (true, true), Action::Quarantine);
+    check(|f, _, _| (f.other, f.contradicted) = (true, true), Action::Quarantine);
+    check(|f, _, _| (f.other, f.farewell) = (true, true), Action::Quarantine);
+    check(|f, _, _| (f.other, f.reachable) = (true, false), Action::Quarantine);
+    // What it lacks by the books, it gets.
+    check(|f, _, _| (f.other, f.wanted) = (true, Some(B)), Action::Issue(Why::Changed));
+    check(|f, _, _| (f.other, f.outdated) = (true, true), Action::Issue(Why::KeyGone));
+    check(|f, p, _| (f.other, p.epoch) = (true, 2), Action::Issue(Why::EpochRaised));
+    // An operator settled it.
+    check(
+        |f, _, now| {
+            (f.other, f.settled) = (true, Some(version(10)));
+            *now = at(NOW);
+        },
+        Action::Issue(Why::Settled),
+    );
+    // Nobody has anything to say to it.
+    check(|f, _, _| (f.other, f.wanted) = (true, None), Action::Nothing);
 }
 
 #[test]
@@ -179,7 +204,7 @@ fn two_clouds_never_outdo_each_other() {
     );
 }
 
-/// Two clouds that issue in the same millisecond give one version twice; no report tells which of them a device has.
+/// Two clouds that issue in the same millisecond give one version twice; which of them a device has, only newer agents say.
 #[test]
 fn what_was_issued_while_another_cloud_signed_is_issued_anew_once_that_is_settled() {
     let settled = |seq| Some(version(seq));

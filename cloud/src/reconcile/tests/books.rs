@@ -7,6 +7,7 @@ use crate::ports::BoxFuture;
 use coterm_shared::id::GroupId;
 use coterm_shared::licensing::Wanted;
 use coterm_shared::time::Timestamp;
+use coterm_shared::token::TokenDigest;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use tokio::sync::Notify;
@@ -99,14 +100,15 @@ impl Ledger for FakeLedger {
             for wish in wishes {
                 database.last_seq = (database.last_seq + 1).max(now.as_secs() * 1_000);
                 let version = TokenVersion { epoch: (*locked(&self.epoch)).max(1), seq: database.last_seq };
+                let nonce = wish.nonce.map(|nonce| nonce.to_string()).unwrap_or_default();
+                let bytes: Arc<[u8]> = format!("{version} {nonce}").into_bytes().into();
                 let issued = Issued {
                     version,
+                    token: TokenDigest::of(&bytes),
                     wanted: wish.digest,
                     issued_at: now,
                     lease_ends_at: now.saturating_add(LEASE),
                 };
-                let nonce = wish.nonce.map(|nonce| nonce.to_string()).unwrap_or_default();
-                let bytes: Arc<[u8]> = format!("{version} {nonce}").into_bytes().into();
                 let device = wish.wanted.device;
                 database.issued.insert(device.clone(), (issued, Arc::clone(&bytes)));
                 outcomes.push(Ok(Fresh { device, issued, bytes }));

@@ -1,6 +1,6 @@
 //! Somebody else signs with our keys, or a device says so (token §3).
 
-use super::world::{self, ORGANIZATION, World, cam};
+use super::world::{self, Cost, ORGANIZATION, World, cam};
 use crate::alarms::AlarmCode;
 use crate::reconcile::Cause;
 use coterm_shared::time::Seconds;
@@ -137,23 +137,81 @@ async fn equivocation() {
 }
 
 /// A device that got another cloud's token of the very version issued here is sent this one: it refuses it and shows what it
-/// holds. A start reads no tokens and finds out when somebody says which they hold.
+/// holds.
 #[tokio::test]
 async fn another_token_of_the_version_issued_here_is_told_by_its_digest() {
     let mut world = settled_world().await;
     let device = cam(0, 1);
+    let held = world.holds(&device).unwrap();
     for _ in 0..2 {
-        let before = world.cost();
         world.says_which(&device, TokenDigest::of(world.token_of(&device).token()));
         world.settle().await;
-        assert_eq!(world.cost().since(&before).publishes, 0, "it holds what was issued");
-        world.says_which(&device, TokenDigest::of(b"another"));
-        world.until("it is sent what was issued", |world| world.cost().since(&before).publishes == 1).await;
-        assert_eq!(world.cost().since(&before).signatures, 0);
+        assert_eq!((world.is_quarantined(&device), world.counters().proofs_asked.get()), (false, 0));
         world = world.restart().await;
         world.connect_all().await;
         world.settle().await;
     }
+    let before = world.cost();
+    world.hold_another(&device);
+    // A fresh token would hide the other one.
+    world.ask(&device, 1);
+    world.says_which(&device, world::another(held));
+    world.until("it shows it, and the organization is halted", is_halted).await;
+    let halt = world.reconciler().suspicions().into_iter().find(|suspicion| suspicion.halts).unwrap();
+    assert_eq!((halt.device, halt.version, halt.cause), (device.clone(), Some(held), Cause::Contradiction));
+    assert_eq!((world.cost().since(&before).signatures, world.broker.refused_by(&device)), (0, 1));
+    // Nothing more can be learned from it.
+    for _ in 0..10 {
+        world.advance(Seconds(60));
+        world.says_which(&device, world::another(held));
+        world.sweep().await;
+    }
+    assert!(world.broker.refused_by(&device) <= 5, "{}", world.broker.refused_by(&device));
+    assert!(world.reconciler().confirm(ORGANIZATION).await.unwrap());
+    world.advance(Seconds(1));
+    world.sweep().await;
+    world.until("it follows", |world| world.holds(&device).is_some_and(|now| now > held)).await;
+}
+
+#[tokio::test]
+async fn a_lie_about_the_digest_halts_nobody_and_is_asked_about_ever_more_seldom() {
+    let world = settled_world().await;
+    let device = cam(0, 1);
+    let mut asked = Vec::new();
+    for minute in 0..70_u64 {
+        world.says_which(&device, TokenDigest::of(b"a lie"));
+        world.sweep().await;
+        if world.counters().proofs_asked.get() > asked.len() as u64 {
+            asked.push(minute);
+        }
+        world.advance(Seconds(60));
+    }
+    assert_eq!(asked, [0, 1, 3, 7, 15, 31, 63]);
+    assert_eq!(codes(&world), [AlarmCode::DeviceQuarantined]);
+    assert!(!is_halted(&world));
+    world.change_groups(1);
+    world.until("it and the others are served", |world| world.all_hold_what_is_wanted()).await;
+}
+
+/// The clock tells a retired device again what it did not get; one that refuses it is not told every ten seconds.
+#[tokio::test]
+async fn a_retired_device_with_another_token_is_left_alone() {
+    let world = settled_world().await;
+    let device = cam(0, 1);
+    let held = world.holds(&device).unwrap();
+    world.retire(&device);
+    world.until("it has its farewell", |world| world.holds(&device).is_some_and(|now| now > held)).await;
+    world.hold_another(&device);
+    world.says_which(&device, world::another(world.holds(&device).unwrap()));
+    world.until("it shows it, and the organization is halted", is_halted).await;
+    let before = world.cost();
+    for _ in 0..60 {
+        world.advance(Seconds(10));
+        world.sweep().await;
+    }
+    // Asked again after a minute, two and four.
+    let cost = world.cost().since(&before);
+    assert_eq!(cost, Cost { signatures: 0, publishes: 3, rows: 0, plans: cost.plans });
 }
 
 #[tokio::test]

@@ -40,12 +40,19 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap()
 }
 
+/// What another cloud made of a version, and a device says of it.
+pub(super) fn another(version: TokenVersion) -> TokenDigest {
+    TokenDigest::of(proof(version).token())
+}
+
 fn domain() -> TrustDomain {
     "coterm.local".parse().unwrap()
 }
 
 #[derive(Debug, Default)]
 struct Air {
+    /// Who holds another token of its version than was sent.
+    others: HashSet<DeviceId>,
     connected: HashSet<DeviceId>,
     held: HashMap<DeviceId, (TokenVersion, Option<Nonce>)>,
     retained: HashSet<DeviceId>,
@@ -125,10 +132,20 @@ impl FakeBroker {
             let (version, nonce) = text.split_once(' ').unwrap();
             let version: TokenVersion = version.parse().unwrap();
             if air.held.get(&device).is_none_or(|(held, _)| *held < version) {
+                air.others.remove(&device);
                 air.held.insert(device.clone(), (version, nonce.parse().ok()));
                 self.inbox.deliver(device, Incoming::Report(report(Some(version))));
             } else if air.held.get(&device).is_some_and(|(held, _)| *held > version) {
                 *air.refused.entry(device).or_default() += 1;
+            } else if air.others.contains(&device) {
+                let count = air.refused.entry(device.clone()).or_default();
+                *count += 1;
+                let code = "EQUIVOCATION".parse().unwrap();
+                let last_refusal = Some(coterm_shared::protocol::LastRefusal { code, count: *count as u64 });
+                let held_digest = Some(another(version));
+                let proof = Some(proof(version));
+                let report = Report { last_refusal, held_digest, proof, ..report(Some(version)) };
+                self.inbox.deliver(device, Incoming::Report(report));
             }
         }
         Ok(true)
@@ -334,6 +351,11 @@ impl World {
         let last_refusal = Some(coterm_shared::protocol::LastRefusal { code, count });
         let report = Report { last_refusal, proof, ..report(held) };
         self.inbox.deliver(device.clone(), Incoming::Report(report));
+    }
+
+    /// What a device holds is another cloud's, of the version issued here: it refuses ours and shows its own.
+    pub(super) fn hold_another(&self, device: &DeviceId) {
+        locked(&self.broker.air).others.insert(device.clone());
     }
 
     /// A device says which token of the version it holds it is.

@@ -4,6 +4,7 @@
 //! there is no way back but a backup.
 
 use crate::store::{Result, StoreError};
+use coterm_shared::token::TokenDigest;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 /// Migration `n` (from 1) is at index `n - 1`.
@@ -14,7 +15,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("0004.sql"),
     include_str!("0005.sql"),
     include_str!("0006.sql"),
+    include_str!("0007.sql"),
 ];
+
+/// From which migration on a token's digest lies beside it.
+const DIGESTS: u32 = 7;
 
 /// The schema this program writes.
 fn known() -> u32 {
@@ -29,6 +34,9 @@ pub(super) fn run(connection: &mut Connection) -> Result<()> {
         if number > found {
             transaction.execute_batch(sql)?;
         }
+        if number > found && number == DIGESTS {
+            digest_tokens(&transaction)?;
+        }
     }
     if found < known() {
         transaction.execute(
@@ -38,6 +46,18 @@ pub(super) fn run(connection: &mut Connection) -> Result<()> {
         )?;
     }
     transaction.commit()?;
+    Ok(())
+}
+
+/// Notes of every token which it is: SQLite knows no SHA-256.
+fn digest_tokens(connection: &Connection) -> Result<()> {
+    let mut note = connection.prepare("UPDATE issued SET digest = ?2 WHERE device = ?1")?;
+    let mut tokens = connection.prepare("SELECT device, token FROM issued_tokens")?;
+    let mut rows = tokens.query([])?;
+    while let Some(row) = rows.next()? {
+        let token: Vec<u8> = row.get(1)?;
+        note.execute((row.get::<_, String>(0)?, TokenDigest::of(&token).to_bytes()))?;
+    }
     Ok(())
 }
 
@@ -64,6 +84,7 @@ pub(super) fn check(connection: &Connection) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Reads;
 
     /// An upgrade loses no token: a device that is sent its newest again gets the bytes it was issued.
     #[test]
@@ -84,5 +105,9 @@ mod tests {
         let found = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
         let found: Vec<(String, Vec<u8>)> = found.map(|row| row.unwrap()).collect();
         assert_eq!(found, [("cam-1".to_owned(), vec![1]), ("cam-2".to_owned(), vec![2])]);
+        let mut digests = Vec::new();
+        connection.each_issued(&mut |issued, digest| digests.push((issued.seq, digest))).unwrap();
+        digests.sort_by_key(|(seq, _)| *seq);
+        assert_eq!(digests, [(7, TokenDigest::of(&[1])), (8, TokenDigest::of(&[2]))]);
     }
 }

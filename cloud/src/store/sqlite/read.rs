@@ -6,6 +6,7 @@ use crate::store::{
 };
 use coterm_shared::id::{DeviceId, OrganizationId};
 use coterm_shared::time::Timestamp;
+use coterm_shared::token::TokenDigest;
 use rusqlite::types::{FromSqlError, Type};
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -130,14 +131,14 @@ impl Reads for Connection {
         Ok(found.unwrap_or(0))
     }
 
-    fn each_issued(&self, each: &mut dyn FnMut(Issued)) -> Result<()> {
+    fn each_issued(&self, each: &mut dyn FnMut(Issued, TokenDigest)) -> Result<()> {
         let mut statement = self.prepare(
-            "SELECT device, organization, epoch, seq, wanted, issued_at, lease_ends_at, answers_nonce
+            "SELECT device, organization, epoch, seq, wanted, issued_at, lease_ends_at, answers_nonce, digest
              FROM issued",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            each(issued(row)?);
+            each(issued(row)?, TokenDigest::from_bytes(row.get(8)?));
         }
         Ok(())
     }

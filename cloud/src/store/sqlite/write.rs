@@ -14,6 +14,7 @@ use crate::store::{
 };
 use coterm_shared::id::OrganizationId;
 use coterm_shared::time::Timestamp;
+use coterm_shared::token::TokenDigest;
 use rusqlite::{CachedStatement, Connection, TransactionBehavior};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -246,11 +247,12 @@ impl Transaction for SqliteTransaction<'_> {
         self.transaction
             .prepare_cached(
                 "INSERT INTO issued
-                 (device, organization, epoch, seq, wanted, issued_at, lease_ends_at, answers_nonce)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                 (device, organization, epoch, seq, wanted, issued_at, lease_ends_at, answers_nonce, digest)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
                  ON CONFLICT (device) DO UPDATE SET organization = excluded.organization, epoch = excluded.epoch,
                  seq = excluded.seq, wanted = excluded.wanted, issued_at = excluded.issued_at,
-                 lease_ends_at = excluded.lease_ends_at, answers_nonce = excluded.answers_nonce",
+                 lease_ends_at = excluded.lease_ends_at, answers_nonce = excluded.answers_nonce,
+                 digest = excluded.digest",
             )?
             .execute((
                 issued.device.as_str(),
@@ -261,6 +263,7 @@ impl Transaction for SqliteTransaction<'_> {
                 integer(issued.issued_at.as_secs())?,
                 integer(issued.lease_ends_at.as_secs())?,
                 issued.answers_nonce,
+                TokenDigest::of(token).to_bytes(),
             ))?;
         self.transaction
             .prepare_cached(
