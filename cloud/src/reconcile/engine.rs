@@ -4,28 +4,27 @@
 //! them in one transaction and hands the bytes on. So a device marked ten times is looked at once, and nothing depends
 //! on why it was marked. Every collection here is a set of devices or has a limit.
 
+mod looking;
+mod work;
+
+pub(super) use work::Work;
+
+use self::work::BATCH;
 use super::Settings;
 use super::counters::Counters;
-use super::digest::Goal;
 use super::documents::DocumentCourier;
-use super::fleet::{Fleet, Planned};
+use super::fleet::Fleet;
 use super::inbox::LatestInbox;
-use super::plan::{Action, Policy};
-use super::ports::{Ledger, Outcome, Touched, Wish};
-use super::publish::{Done, End, Job, Publisher};
+use super::plan::Policy;
+use super::ports::{Ledger, Touched};
+use super::publish::{Done, End, Publisher};
 use super::status::Cause;
 use coterm_shared::id::{DeviceId, OrganizationId};
-use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-/// Devices looked at, and tokens issued in one transaction, before anything else gets its turn.
-const BATCH: usize = 500;
-/// The same for the first batch after a pause; each that follows is twice as large. The first devices of a fleet have their
-/// tokens while those of the last are still signed.
-const FIRST_BATCH: usize = 64;
 /// Things said that are written to the books in one transaction.
 const STATUS_BATCH: usize = 2_048;
 /// How long things said may wait to be written.
@@ -45,26 +44,6 @@ pub(super) struct Engine {
     /// Cloud time at the start, in milliseconds.
     pub(super) started_millis: u64,
     pub(super) work: Work,
-}
-
-/// What waits to be looked at.
-#[derive(Debug, Default)]
-pub(super) struct Work {
-    /// Devices something touched.
-    touched: DeviceQueue,
-    /// Organizations of which everything was touched, each with the device up to which it was looked at.
-    whole: VecDeque<(OrganizationId, Option<DeviceId>)>,
-    /// A page of the organization that is being swept; its devices wait for those touched.
-    swept: Vec<DeviceId>,
-    /// The organization that is being swept, and the last device of that page.
-    place: Option<(OrganizationId, DeviceId)>,
-    /// Organizations still to be swept.
-    sweep: VecDeque<OrganizationId>,
-    sweeping: bool,
-    /// When issuing failed; `None` once it works.
-    failed_at: Option<Instant>,
-    swept_at: Option<Instant>,
-    saved_at: Option<Instant>,
 }
 
 impl Engine {
@@ -227,60 +206,6 @@ impl Engine {
         }
     }
 
-    /// Looks at one batch of marked devices, issues what they need and hands it on.
-    async fn work(&mut self) {
-        self.keep_suspicions().await;
-        if self.publisher.is_full() {
-            return;
-        }
-        if self.work.touched.is_empty() {
-            self.whole_next();
-        }
-        // Never of both: a device that is in both would get two tokens at once.
-        let mut batch = self.work.touched.take();
-        if self.work.touched.is_empty() && self.work.whole.is_empty() {
-            self.work.touched.taken = 0;
-        }
-        if batch.is_empty() {
-            if self.work.swept.is_empty() {
-                self.sweep_next();
-            }
-            batch = std::mem::take(&mut self.work.swept);
-        }
-        let mut wishes = Vec::new();
-        for device in batch {
-            self.look(device, &mut wishes);
-        }
-        if wishes.is_empty() {
-            return;
-        }
-        match self.ledger.issue(wishes.clone()).await {
-            Ok(outcomes) => {
-                self.work.failed_at = None;
-                self.issued(outcomes, wishes);
-            }
-            // Level-triggered: a sweep asks for the same again. Said once, however long it lasts.
-            Err(error) => {
-                if self.work.failed_at.is_none() {
-                    self.work.failed_at = Some(Instant::now());
-                    tracing::error!(%error, tokens = wishes.len(), "no tokens are issued; tried again every few seconds");
-                } else {
-                    tracing::debug!(%error, tokens = wishes.len(), "still no tokens are issued");
-                }
-                wishes.iter().for_each(|wish| self.deliver_issued(&wish.wanted.device));
-            }
-        }
-    }
-
-    /// Sends a device what was issued to it last and it lacks, where nothing newer can be issued now: that nothing is signed
-    /// must not keep from it what is.
-    fn deliver_issued(&mut self, device: &DeviceId) {
-        let (now, policy) = (self.ledger.now(), self.policy());
-        let Some(version) = self.fleet().lacks(device, &policy, now) else { return };
-        self.fleet().sending(device, version);
-        self.publisher.send(Job { device: device.clone(), version, bytes: None, keep: true });
-    }
-
     /// Goes on to the next page of an organization of which everything was touched.
     fn whole_next(&mut self) {
         let Some((organization, after)) = self.work.whole.pop_front() else { return };
@@ -310,99 +235,6 @@ impl Engine {
             }
             None => {}
         }
-    }
-
-    /// Does what one device needs, or adds its token to those to be issued.
-    fn look(&mut self, device: DeviceId, wishes: &mut Vec<Wish>) {
-        self.counters().plans.add(1);
-        let now = self.ledger.now();
-        let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
-        let wanted =
-            fleet.organization(&device).and_then(|organization| self.ledger.wanted(organization, &device));
-        let lease_ends_at = fleet.lease_ends_at(&device);
-        let domain = &self.settings.trust_domain;
-        let goal = wanted.as_ref().map(|wanted| Goal::of(domain, wanted, lease_ends_at));
-        let Planned { action, begins, ask_proof } = fleet.plan(&device, goal, &self.policy(), now);
-        match action {
-            Action::Nothing => {}
-            Action::Quarantine => {
-                if begins {
-                    self.inbox.counters().quarantines.add(1);
-                    tracing::error!(%device, "the device claims a token that was not issued here; its reports are not \
-                        believed until it shows it or they are plausible. Look into it: a second cloud, a cloned or \
-                        manipulated device");
-                }
-                if let Some(version) = fleet.version(&device).filter(|_| ask_proof) {
-                    drop(fleet);
-                    self.counters().proofs_asked.add(1);
-                    tracing::debug!(%device, "asked to show the token it claims");
-                    // Older than what it claims: it refuses it, and shows what it holds.
-                    self.publisher.send(Job { device, version, bytes: None, keep: false });
-                }
-            }
-            Action::Halt => {
-                if begins {
-                    say_halted(&device);
-                }
-            }
-            Action::Publish => {
-                if let Some(version) = fleet.version(&device) {
-                    fleet.sending(&device, version);
-                    drop(fleet);
-                    self.publisher.send(Job { device, version, bytes: None, keep: true });
-                }
-            }
-            Action::Issue(why) => {
-                let (Some(wanted), Some(Goal { digest, .. })) = (wanted, goal) else { return };
-                if fleet.suspicions.is_halted(wanted.organization) {
-                    drop(fleet);
-                    self.deliver_issued(&device);
-                } else {
-                    tracing::debug!(%device, why = why.name(), "issuing");
-                    let announced = lease_ends_at.filter(|_| wanted.frozen_since.is_some());
-                    wishes.push(Wish { nonce: fleet.nonce(&device), wanted, digest, why, announced });
-                }
-            }
-        }
-    }
-
-    fn issued(&mut self, outcomes: Vec<Outcome>, wishes: Vec<Wish>) {
-        let counters = Arc::clone(self.counters());
-        let now = self.ledger.now();
-        let (mut jobs, mut unsigned) = (Vec::new(), Vec::new());
-        let policy = self.policy();
-        let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
-        for (outcome, wish) in outcomes.into_iter().zip(wishes) {
-            let fresh = match outcome {
-                Ok(fresh) => fresh,
-                Err(error) => {
-                    tracing::error!(device = %wish.wanted.device, %error, "no token issued; tried again at the next sweep");
-                    unsigned.push(wish.wanted.device);
-                    continue;
-                }
-            };
-            counters.signatures.add(1);
-            counters.rows.add(1);
-            fleet.issued(&fresh, &wish);
-            let lease_ends_at = Some(fresh.issued.lease_ends_at);
-            let goal = Goal::of(&self.settings.trust_domain, &wish.wanted, lease_ends_at);
-            match fleet.plan(&fresh.device, Some(goal), &policy, now).action {
-                Action::Publish => {
-                    fleet.sending(&fresh.device, fresh.issued.version);
-                    let bytes = Some(fresh.bytes);
-                    let (device, version) = (fresh.device, fresh.issued.version);
-                    jobs.push(Job { device, version, bytes, keep: true });
-                }
-                Action::Nothing | Action::Quarantine | Action::Halt => {}
-                // Asked again meanwhile, for instance: the next turn sees to it.
-                Action::Issue(_) => {
-                    self.work.touched.push(fresh.device);
-                }
-            }
-        }
-        drop(fleet);
-        jobs.into_iter().for_each(|job| self.publisher.send(job));
-        unsigned.iter().for_each(|device| self.deliver_issued(device));
     }
 
     fn sent(&mut self, done: &Done) {
@@ -465,36 +297,6 @@ fn say_halted(device: &DeviceId) {
     tracing::error!(%device, "the device shows a token signed with our key that was not issued here; nothing is signed \
         for its organization until an operator confirms (`coterm platform halts`). Look into it now: a stolen token key, \
         or a second cloud on another database");
-}
-
-/// Devices to be looked at, each once, first come first served.
-#[derive(Debug, Default)]
-struct DeviceQueue {
-    order: VecDeque<DeviceId>,
-    known: HashSet<DeviceId>,
-    /// The size of the last batch, nothing after a pause.
-    taken: usize,
-}
-
-impl DeviceQueue {
-    fn push(&mut self, device: DeviceId) {
-        if self.known.insert(device.clone()) {
-            self.order.push_back(device);
-        }
-    }
-
-    fn take(&mut self) -> Vec<DeviceId> {
-        self.taken = self.taken.saturating_mul(2).clamp(FIRST_BATCH, BATCH);
-        let taken: Vec<DeviceId> = self.order.drain(..self.taken.min(self.order.len())).collect();
-        taken.iter().for_each(|device| {
-            self.known.remove(device);
-        });
-        taken
-    }
-
-    fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
 }
 
 /// What the owner of the loop wants of it.

@@ -3,12 +3,17 @@
 //! The index by which a device that holds the right token costs a lookup and nothing else. It is rebuilt from the books
 //! at start and can be wrong about nothing but what devices hold, which the next report corrects.
 
-use super::digest::Goal;
+mod entry;
+mod planning;
+
+pub(super) use planning::Planned;
+
+use self::entry::{ANSWER_AFTER, Entry, held, issued_version};
 use super::inbox::Unread;
-use super::plan::{Action, Facts, Held, Issued, Policy, RESEND_AFTER, Sent, Why, is_between, plan};
+use super::plan::{Held, Issued, RESEND_AFTER, Sent, Why};
 use super::ports::{Fresh, Memory, Said, Wish};
 use super::publish::End;
-use super::status::{Cause, DeviceStatus, FleetCensus, Halt, Link, Quarantine};
+use super::status::{Cause, DeviceStatus, FleetCensus, Halt, Link};
 use super::suspicion::Suspicions;
 use coterm_shared::enforcement::EnforcementState;
 use coterm_shared::id::{DeviceId, OrganizationId};
@@ -20,65 +25,6 @@ use std::sync::Arc;
 
 /// Most devices remembered that no organization claims; they hold certificates of ours, so they are few.
 const MAX_STRANGERS: usize = 10_000;
-
-#[derive(Debug, Default)]
-struct Entry {
-    organization: Option<OrganizationId>,
-    issued: Option<Issued>,
-    /// The version issued before that one.
-    previous: Option<TokenVersion>,
-    held: Held,
-    /// Which token of that version it says it holds.
-    held_digest: Option<TokenDigest>,
-    sent: Option<Sent>,
-    in_flight: Option<TokenVersion>,
-    /// The newest token is one no device takes any more.
-    outdated: bool,
-    link: Link,
-    heard_at: Option<Timestamp>,
-    report: Option<Arc<Report>>,
-    asked: Option<Nonce>,
-    asked_at: Option<Timestamp>,
-    /// It reported since it connected, or since the start if the broker does not tell.
-    reported: bool,
-    answered_at: Option<Timestamp>,
-    healed_at: Option<Timestamp>,
-    quarantine: Option<Quarantine>,
-    /// When it may be asked again to show the token it claims.
-    ask_at: Option<Timestamp>,
-    proven: Option<TokenVersion>,
-    /// It refused a token for contradiction, and was not issued another since.
-    contradicted: bool,
-    /// The version that answers its request.
-    answer: Option<TokenVersion>,
-    /// It was retired when it was last looked at.
-    farewell: bool,
-}
-
-/// The least and the longest time between two requests to show a token: a device answers one a minute.
-const ASK_AFTER: Seconds = Seconds(60);
-const ASK_SELDOM: Seconds = Seconds(3_600);
-
-/// How long the answer to a request waits for the report that says what the device holds; one that never reports is
-/// answered after that.
-const ANSWER_AFTER: Seconds = Seconds(5);
-
-/// What a device needs, and what began with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Planned {
-    /// What is to be done.
-    pub(super) action: Action,
-    /// A quarantine or halt begins.
-    pub(super) begins: bool,
-    /// The device is to be sent its last token, so that it refuses it and shows what it holds instead.
-    pub(super) ask_proof: bool,
-}
-
-impl From<Action> for Planned {
-    fn from(action: Action) -> Planned {
-        Planned { action, begins: false, ask_proof: false }
-    }
-}
 
 /// What hearing a device led to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -279,92 +225,6 @@ impl Fleet {
         heard
     }
 
-    /// What a device needs, given what its token should express.
-    ///
-    /// A quarantine or halt is taken in at once.
-    pub(super) fn plan(
-        &mut self,
-        device: &DeviceId,
-        goal: Option<Goal>,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Planned {
-        let Some(entry) = self.devices.get_mut(device) else { return Action::Nothing.into() };
-        let settled = entry.organization.and_then(|organization| self.suspicions.settled(organization));
-        let facts = entry.facts(device, goal, settled, policy, now);
-        // On the embedded broker nothing arrives before it has spoken.
-        let reachable = facts.reachable && (facts.spoke || policy.retained);
-        let action = plan(&facts, policy, now);
-        let other = facts.other;
-        entry.farewell = facts.farewell;
-        match action {
-            Action::Quarantine => {
-                let begins = entry.quarantine.is_none();
-                let held = entry.held;
-                entry.asked = None;
-                // What is newer than its claim it would take and not refuse.
-                let refuses = issued_version(entry).is_some_and(|issued| held >= Held::Version(issued));
-                let quarantine = entry.quarantine.get_or_insert(Quarantine { since: now, held, asked: 0 });
-                quarantine.held = held;
-                let since = quarantine.since;
-                let ask_proof = refuses && reachable && entry.ask_at.is_none_or(|at| now >= at);
-                if ask_proof {
-                    let pause = ASK_AFTER.0.checked_shl(quarantine.asked).unwrap_or(u64::MAX);
-                    entry.ask_at = Some(now.saturating_add(Seconds(pause).min(ASK_SELDOM)));
-                    quarantine.asked = quarantine.asked.saturating_add(1);
-                }
-                if let Some(organization) = entry.organization {
-                    self.suspicions.quarantine(organization, device, Some(since));
-                }
-                Planned { action, begins, ask_proof }
-            }
-            Action::Halt => {
-                entry.asked = None;
-                let Some(version) = entry.proven else { return Action::Nothing.into() };
-                // It showed what it claims, so it is believed.
-                entry.quarantine = None;
-                if let Some(organization) = entry.organization {
-                    self.suspicions.quarantine(organization, device, None);
-                }
-                let begins = self.halt(device, version, Cause::ForeignToken, now);
-                Planned { action, begins, ask_proof: false }
-            }
-            Action::Publish if entry.in_flight.is_some() && entry.in_flight == issued_version(entry) => {
-                Action::Nothing.into()
-            }
-            Action::Nothing | Action::Publish => {
-                let believable = match (entry.held, entry.issued) {
-                    (Held::Version(held), Some(issued)) => held <= issued.version && !other,
-                    (Held::Unknown | Held::Nothing | Held::Version(_), _) => true,
-                };
-                if believable && entry.quarantine.take().is_some() {
-                    entry.ask_at = None;
-                    if let Some(organization) = entry.organization {
-                        self.suspicions.quarantine(organization, device, None);
-                    }
-                }
-                action.into()
-            }
-            Action::Issue(_) => action.into(),
-        }
-    }
-
-    /// The version of what was issued to a device, if it lacks that and would take it: nothing is said of what it ought to
-    /// have instead.
-    pub(super) fn lacks(&self, device: &DeviceId, policy: &Policy, now: Timestamp) -> Option<TokenVersion> {
-        let entry = self.devices.get(device)?;
-        let issued = issued_version(entry).filter(|issued| issued.epoch == policy.epoch)?;
-        let settled = entry.organization.and_then(|organization| self.suspicions.settled(organization));
-        let facts = entry.facts(device, None, settled, policy, now);
-        if facts.issued.is_some_and(|issued| is_between(&facts, &issued, policy)) {
-            return None;
-        }
-        match plan(&facts, policy, now) {
-            Action::Publish if entry.in_flight != Some(issued) => Some(issued),
-            Action::Publish | Action::Nothing | Action::Issue(_) | Action::Quarantine | Action::Halt => None,
-        }
-    }
-
     /// The nonce the next token of this device answers.
     pub(super) fn nonce(&self, device: &DeviceId) -> Option<Nonce> {
         self.devices.get(device)?.asked.clone()
@@ -474,54 +334,4 @@ impl Fleet {
             quarantine: entry.quarantine,
         })
     }
-}
-
-impl Entry {
-    /// Everything that decides about a device.
-    fn facts<'a>(
-        &self,
-        device: &'a DeviceId,
-        goal: Option<Goal>,
-        settled: Option<TokenVersion>,
-        policy: &Policy,
-        now: Timestamp,
-    ) -> Facts<'a> {
-        let reachable = policy.retained
-            || match self.link {
-                Link::Connected => true,
-                Link::Unknown | Link::Disconnected => false,
-            };
-        Facts {
-            device,
-            wanted: goal.map(|goal| goal.digest),
-            farewell: goal.is_some_and(|goal| goal.farewell),
-            issued: self.issued,
-            previous: self.previous,
-            held: self.held,
-            other: self.issued.is_some_and(|issued| {
-                let same_version = self.held == Held::Version(issued.version);
-                same_version && self.held_digest.is_some_and(|held| held != issued.token)
-            }),
-            spoke: self.reported,
-            sent: self.sent,
-            reachable,
-            // What it holds comes with the same breath, and may be what another cloud issued: then it gets no token.
-            asked: self.asked.is_some()
-                && (self.reported || self.asked_at.is_none_or(|at| now >= at.saturating_add(ANSWER_AFTER))),
-            healed_at: self.healed_at,
-            outdated: self.outdated,
-            proven: self.proven.is_some() && self.held == self.proven.map_or(Held::Unknown, Held::Version),
-            settled,
-            contradicted: self.contradicted,
-            answers: self.answer.is_some() && self.answer == issued_version(self),
-        }
-    }
-}
-
-fn issued_version(entry: &Entry) -> Option<TokenVersion> {
-    entry.issued.map(|issued| issued.version)
-}
-
-fn held(report: &Report) -> Held {
-    report.held.map_or(Held::Nothing, Held::Version)
 }

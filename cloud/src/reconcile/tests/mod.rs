@@ -335,6 +335,24 @@ async fn the_keyring_goes_out_at_start_on_change_and_to_who_lacks_it() {
     world.until("the second keyring is out", |world| world.broker.keyring() == Some(2)).await;
 }
 
+/// Nobody lacks it, so an hour of sweeps by the clock sends it to nobody; one that starts from nothing does.
+#[tokio::test(start_paused = true)]
+async fn a_sweep_by_the_clock_sends_nothing_to_everybody() {
+    let world = World::start(&[(1, 1)]).await;
+    world.connect_all().await;
+    world.until("all devices hold their token", |world| world.all_hold_what_is_wanted()).await;
+    world.until("the keyring is out", |world| world.broker.keyrings() == 1).await;
+    for hour in 1..=3 {
+        let before = world.counters().sweeps.get();
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        world.until("the clock sweeps", |world| world.counters().sweeps.get() > before).await;
+        world.settle_documents().await;
+        assert_eq!(world.broker.keyrings(), 1, "hour {hour}");
+    }
+    world.sweep().await;
+    world.until("the keyring is out again", |world| world.broker.keyrings() == 2).await;
+}
+
 #[tokio::test]
 async fn what_devices_said_is_known_after_a_restart() {
     let world = World::start(&[(1, 3)]).await;

@@ -57,6 +57,7 @@ struct Air {
     held: HashMap<DeviceId, (TokenVersion, Option<Nonce>)>,
     retained: HashSet<DeviceId>,
     keyring: Option<u64>,
+    keyrings: usize,
     roots: Vec<u64>,
     refuse: bool,
     lose: bool,
@@ -102,6 +103,10 @@ impl FakeBroker {
     pub(super) fn keyring(&self) -> Option<u64> {
         locked(&self.air).keyring
     }
+    /// How often a keyring went out.
+    pub(super) fn keyrings(&self) -> usize {
+        locked(&self.air).keyrings
+    }
 
     pub(super) fn roots(&self) -> Vec<u64> {
         locked(&self.air).roots.clone()
@@ -117,6 +122,7 @@ impl FakeBroker {
                 air.roots.push(version);
             } else {
                 air.keyring = Some(message.payload[0].into());
+                air.keyrings += 1;
             }
             return Ok(true);
         };
@@ -534,6 +540,11 @@ impl World {
         let before = self.counters().sweeps.get();
         self.reconciler.sweep();
         self.until("the sweep is over", |world| world.counters().sweeps.get() > before).await;
+    }
+
+    /// Gives what goes to everybody the time to go out.
+    pub(super) async fn settle_documents(&self) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 
     /// Sweeps until nothing more comes of it.
