@@ -18,6 +18,16 @@ pub struct Look {
     pub books: Organization,
     /// When, by the cloud.
     pub at: Timestamp,
+    /// When, in milliseconds of true time.
+    pub truly: u64,
+}
+
+impl Look {
+    /// Whether the cloud's clock was put back since an earlier look: what it decided then may lie before what it said earlier.
+    fn is_set_back_since(&self, before: &Look) -> bool {
+        let passed = self.truly.saturating_sub(before.truly) / 1_000;
+        self.at < before.at || self.at.since(before.at).0 + SHORTEST_PAUSE < passed
+    }
 }
 
 /// A lock lands on a midnight (domain E3), and the longest day has an hour more.
@@ -40,7 +50,7 @@ fn left(clock: CauseClock, at: Timestamp) -> Option<u64> {
 /// # Errors
 /// Some was given back, or used up faster than time passed.
 pub fn between(before: &Look, after: &Look, firsts: BTreeSet<GroupId>) -> Result<(), String> {
-    if after.at < before.at || after.books.version() < before.books.version() {
+    if after.is_set_back_since(before) || after.books.version() < before.books.version() {
         return Ok(());
     }
     let resets = resets(before, after, firsts);

@@ -85,7 +85,7 @@ impl World {
             if known.is_some_and(|known| known.books.version() == books.version()) {
                 continue;
             }
-            let look = Look { books, at };
+            let look = Look { books, at, truly: self.now };
             self.judged(Invariant::Books, once(recount::groups(&look.books)));
             if !frozen {
                 self.judged(Invariant::Books, once(safety::trials(&look.books)));
