@@ -155,21 +155,25 @@ impl Engine {
         let counters = Arc::clone(self.counters());
         let mut fleet = self.fleet.lock().unwrap_or_else(PoisonError::into_inner);
         for (device, unread) in self.inbox.take() {
+            let (mut proven, mut vain) = (None, false);
             if let Some(report) = &unread.report {
                 self.documents.reported(report.root_version, report.keyring_version);
-                if let (Some(organization), Some(version), Some(proof)) =
-                    (fleet.shows_another(&device, report), report.held, &report.proof)
-                    && self.ledger.verify(organization, &device, proof.token()) == Some(version)
+                let another = fleet.shows_another(&device, report);
+                if let (Some(proof), Some(organization)) =
+                    (&report.proof, another.or_else(|| fleet.claims_more(&device, report)))
+                {
+                    proven = self.ledger.verify(organization, &device, proof.token());
+                    vain = another.is_some() && proven.is_none();
+                }
+                // Whatever else it needs now: the next token would hide the other one.
+                if let Some(version) =
+                    proven.filter(|version| another.is_some() && report.held == Some(*version))
                     && fleet.halt(&device, version, Cause::Contradiction, now)
                 {
                     say_halted(&device);
                 }
             }
-            let proven = unread.report.as_ref().and_then(|report| {
-                let proof = report.proof.as_ref()?;
-                self.ledger.verify(fleet.claims_more(&device, report)?, &device, proof.token())
-            });
-            let heard = fleet.heard(&device, unread, proven, self.settings.nonce_interval, now);
+            let heard = fleet.heard(&device, unread, proven, vain, self.settings.nonce_interval, now);
             if heard.asked_too_soon {
                 counters.requests_refused.add(1);
             }
@@ -187,7 +191,7 @@ impl Engine {
         let outdated = self.fleet().suspicions.outdated(self.documents.epoch(), self.ledger.now());
         for confirmation in outdated {
             tracing::warn!(organization = %confirmation.organization, "the epoch was raised: signing goes on");
-            self.fleet().suspicions.confirmed(confirmation.clone());
+            self.fleet().confirmed(confirmation.clone(), self.ledger.now());
             if let Err(error) = self.ledger.keep_confirmation(confirmation).await {
                 // The next start finds it outdated again.
                 tracing::warn!(%error, "the end of a halt was not noted");

@@ -11,7 +11,7 @@ pub(super) use planning::Planned;
 use self::entry::{ANSWER_AFTER, Entry, held, issued_version};
 use super::inbox::Unread;
 use super::plan::{Held, Issued, RESEND_AFTER, Sent, Why};
-use super::ports::{Fresh, Memory, Said, Wish};
+use super::ports::{Confirmation, Fresh, Memory, Said, Wish};
 use super::publish::End;
 use super::status::{Cause, DeviceStatus, FleetCensus, Halt, Link};
 use super::suspicion::Suspicions;
@@ -159,12 +159,14 @@ impl Fleet {
         self.suspicions.halt(organization, Halt { since: now, device: device.clone(), version, cause })
     }
 
-    /// Takes in what a device said; `proven` is the version of the token it showed.
+    /// Takes in what a device said; `proven` is the version of the token it showed, `vain` says that it showed another of the
+    /// newest version that proves nothing.
     pub(super) fn heard(
         &mut self,
         device: &DeviceId,
         unread: Unread,
         proven: Option<TokenVersion>,
+        vain: bool,
         nonce_interval: Seconds,
         now: Timestamp,
     ) -> Heard {
@@ -200,6 +202,7 @@ impl Fleet {
             // What was shown once is not asked for again.
             let shown = entry.proven.filter(|shown| entry.held == Held::Version(*shown));
             entry.proven = proven.or(shown);
+            entry.vain |= vain;
             entry.contradicted |= contradicted;
             // Large, and of no use once looked at.
             report.proof = None;
@@ -225,6 +228,14 @@ impl Fleet {
         heard
     }
 
+    /// An operator confirmed: signs again, and looks at whoever is in quarantine, retired devices too.
+    pub(super) fn confirmed(&mut self, confirmation: Confirmation, now: Timestamp) {
+        let organization = confirmation.organization;
+        self.suspicions.confirmed(confirmation);
+        let quarantined = self.suspicions.quarantined(organization);
+        self.renewals.extend(quarantined.map(|device| (now, device.clone())));
+    }
+
     /// The nonce the next token of this device answers.
     pub(super) fn nonce(&self, device: &DeviceId) -> Option<Nonce> {
         self.devices.get(device)?.asked.clone()
@@ -247,6 +258,7 @@ impl Fleet {
         let Some(entry) = self.devices.get_mut(&fresh.device) else { return };
         let now = fresh.issued.issued_at;
         entry.contradicted = false;
+        (entry.vain, entry.asks, entry.ask_at) = (false, 0, None);
         if wish.nonce.is_some() {
             entry.answered_at = Some(now);
             entry.answer = Some(fresh.issued.version);

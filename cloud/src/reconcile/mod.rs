@@ -153,7 +153,7 @@ impl Reconciler {
             return Ok(false);
         };
         self.ledger.keep_confirmation(confirmation.clone()).await?;
-        self.fleet().suspicions.confirmed(confirmation);
+        self.fleet().confirmed(confirmation, now);
         self.sweep();
         Ok(true)
     }

@@ -94,6 +94,8 @@ pub struct Facts<'a> {
     pub outdated: bool,
     /// Whether it showed the token it claims to hold, and that token verifies.
     pub proven: bool,
+    /// Whether it showed another token of the newest version, and none of our keys signed it that still counts.
+    pub vain: bool,
     /// Up to which version an operator settled what devices of its organization hold.
     pub settled: Option<TokenVersion>,
     /// Whether it refused a token that contradicts the one of the newest version, and was not issued another since.
@@ -195,15 +197,21 @@ pub fn plan(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Action {
     {
         return ahead(facts, held, policy, now);
     }
-    if is_between(facts, &issued, policy) || facts.other && !is_settled_by(facts, issued.version) {
+    if is_between(facts, &issued, policy) {
         return Action::Quarantine;
     }
-    let healed_lately = facts.healed_at.is_some_and(|at| now < at.saturating_add(HEAL_INTERVAL));
-    if facts.contradicted && !healed_lately && facts.held == Held::Version(issued.version) {
-        return Action::Issue(Why::Contradicted);
+    let settled = is_settled_by(facts, issued.version);
+    if facts.other && !settled && !facts.vain {
+        return if facts.proven { Action::Halt } else { Action::Quarantine };
     }
+    let healed_lately = facts.healed_at.is_some_and(|at| now < at.saturating_add(HEAL_INTERVAL));
     if is_settled(facts, &issued, policy, now) {
         return Action::Issue(Why::Settled);
+    }
+    // Settled, or nobody's of ours: what it was issued is told anew, and that is above what it holds.
+    let another = facts.contradicted || facts.other;
+    if another && !healed_lately && facts.held == Held::Version(issued.version) {
+        return Action::Issue(Why::Contradicted);
     }
     if facts.asked {
         return Action::Issue(Why::Asked);

@@ -169,6 +169,12 @@ impl Suspicions {
         suspected.then_some(Confirmation { organization, at, settled, noted })
     }
 
+    /// Its devices in quarantine.
+    pub(super) fn quarantined(&self, organization: OrganizationId) -> impl Iterator<Item = &DeviceId> {
+        let of = self.quarantined.keys().filter(move |(of, _)| *of == organization);
+        of.map(|(_, device)| device)
+    }
+
     /// Signs for the organization again, and holds what was settled no longer against anyone.
     pub(super) fn confirmed(&mut self, confirmation: Confirmation) {
         let Confirmation { organization, settled, noted, .. } = confirmation;

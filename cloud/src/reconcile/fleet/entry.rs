@@ -38,7 +38,11 @@ pub(super) struct Entry {
     pub(super) quarantine: Option<Quarantine>,
     /// When it may be asked again to show the token it claims.
     pub(super) ask_at: Option<Timestamp>,
+    /// How often it was asked to, since it was issued a token.
+    pub(super) asks: u32,
     pub(super) proven: Option<TokenVersion>,
+    /// It showed another token of the newest version, and none of our keys signed it that still counts.
+    pub(super) vain: bool,
     /// It refused a token for contradiction, and was not issued another since.
     pub(super) contradicted: bool,
     /// The version that answers its request.
@@ -82,6 +86,7 @@ impl Entry {
             healed_at: self.healed_at,
             outdated: self.outdated,
             proven: self.proven.is_some() && self.held == self.proven.map_or(Held::Unknown, Held::Version),
+            vain: self.vain,
             settled,
             contradicted: self.contradicted,
             answers: self.answer.is_some() && self.answer == issued_version(self),

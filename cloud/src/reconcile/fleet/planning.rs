@@ -47,7 +47,6 @@ impl Fleet {
         // On the embedded broker nothing arrives before it has spoken.
         let reachable = facts.reachable && (facts.spoke || policy.retained);
         let action = plan(&facts, policy, now);
-        let other = facts.other;
         entry.farewell = facts.farewell;
         match action {
             Action::Quarantine => {
@@ -56,15 +55,16 @@ impl Fleet {
                 entry.asked = None;
                 // What is newer than its claim it would take and not refuse.
                 let refuses = issued_version(entry).is_some_and(|issued| held >= Held::Version(issued));
-                let quarantine = entry.quarantine.get_or_insert(Quarantine { since: now, held, asked: 0 });
-                quarantine.held = held;
-                let since = quarantine.since;
                 let ask_proof = refuses && reachable && entry.ask_at.is_none_or(|at| now >= at);
                 if ask_proof {
-                    let pause = ASK_AFTER.0.checked_shl(quarantine.asked).unwrap_or(u64::MAX);
-                    entry.ask_at = Some(now.saturating_add(Seconds(pause).min(ASK_SELDOM)));
-                    quarantine.asked = quarantine.asked.saturating_add(1);
+                    // Whoever takes its claim back and makes it again is not asked anew.
+                    let times = 1_u64.checked_shl(entry.asks).unwrap_or(u64::MAX);
+                    let pause = Seconds(ASK_AFTER.0.saturating_mul(times)).min(ASK_SELDOM);
+                    entry.ask_at = Some(now.saturating_add(pause));
+                    entry.asks = entry.asks.saturating_add(1);
                 }
+                let since = entry.quarantine.map_or(now, |quarantine| quarantine.since);
+                entry.quarantine = Some(Quarantine { since, held, asked: entry.asks });
                 if let Some(organization) = entry.organization {
                     self.suspicions.quarantine(organization, device, Some(since));
                 }
@@ -78,7 +78,11 @@ impl Fleet {
                 if let Some(organization) = entry.organization {
                     self.suspicions.quarantine(organization, device, None);
                 }
-                let begins = self.halt(device, version, Cause::ForeignToken, now);
+                let cause = match issued_version(entry) == Some(version) {
+                    true => Cause::Contradiction,
+                    false => Cause::ForeignToken,
+                };
+                let begins = self.halt(device, version, cause, now);
                 Planned { action, begins, ask_proof: false }
             }
             Action::Publish if entry.in_flight.is_some() && entry.in_flight == issued_version(entry) => {
@@ -86,14 +90,14 @@ impl Fleet {
             }
             Action::Nothing | Action::Publish => {
                 let believable = match (entry.held, entry.issued) {
-                    (Held::Version(held), Some(issued)) => held <= issued.version && !other,
+                    (Held::Version(held), Some(issued)) => held <= issued.version,
                     (Held::Unknown | Held::Nothing | Held::Version(_), _) => true,
                 };
-                if believable && entry.quarantine.take().is_some() {
-                    entry.ask_at = None;
-                    if let Some(organization) = entry.organization {
-                        self.suspicions.quarantine(organization, device, None);
-                    }
+                if believable
+                    && entry.quarantine.take().is_some()
+                    && let Some(organization) = entry.organization
+                {
+                    self.suspicions.quarantine(organization, device, None);
                 }
                 action.into()
             }

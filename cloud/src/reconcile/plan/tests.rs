@@ -45,6 +45,7 @@ fn check(change: impl FnOnce(&mut Facts<'_>, &mut Policy, &mut Timestamp), expec
         healed_at: None,
         outdated: false,
         proven: false,
+        vain: false,
         settled: None,
         contradicted: false,
         answers: false,
@@ -90,6 +91,12 @@ fn another_token_of_the_version_is_looked_into_before_anything_else_is_told() {
         },
         Action::Issue(Why::Settled),
     );
+    // It showed it: somebody else's, or nobody's.
+    check(|f, _, _| (f.other, f.proven) = (true, true), Action::Halt);
+    check(|f, _, _| (f.other, f.vain) = (true, true), Action::Issue(Why::Contradicted));
+    check(|f, _, _| (f.other, f.vain, f.healed_at) = (true, true, Some(at(NOW))), Action::Nothing);
+    // Settled up to a version that lies ahead.
+    check(|f, _, _| (f.other, f.settled) = (true, Some(version(u64::MAX))), Action::Issue(Why::Contradicted));
     // Nobody has anything to say to it.
     check(|f, _, _| (f.other, f.wanted) = (true, None), Action::Nothing);
 }

@@ -65,7 +65,8 @@ impl Ledger for FakeLedger {
     fn devices(&self, _: OrganizationId, after: Option<DeviceId>, limit: usize) -> Vec<DeviceId> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let database = locked(&self.database);
-        database.wanted.range((after, Bound::Unbounded)).take(limit).map(|(id, _)| id.clone()).collect()
+        let active = database.wanted.range((after, Bound::Unbounded)).filter(|(_, w)| !w.is_farewell());
+        active.take(limit).map(|(id, _)| id.clone()).collect()
     }
 
     fn devices_in_group(&self, _: OrganizationId, group: GroupId) -> Vec<DeviceId> {
