@@ -319,15 +319,17 @@ proptest! {
     /// What is found for a whole group at once is what each of its devices wants, under a freeze of everything as well.
     #[test]
     fn e8_a_group_that_is_asked_as_a_whole_says_what_each_device_of_it_does(
-        steps in history(25), frozen_days_ago in prop::option::of(0..60_u64)
+        steps in history(25), frozen_days_ago in prop::option::of(0..60_u64), thawed in any::<bool>()
     ) {
         let world = lived(&steps);
         let now = world.now;
-        let freeze = frozen_days_ago.map(|days| Freeze {
-            since: now.saturating_sub(Seconds::days(days)),
-            by: super::safety::who("vera"),
-            past: Vec::new(),
-            thaw: None,
+        let by = || super::safety::who("vera");
+        let freeze = frozen_days_ago.map(|days| {
+            let since = now.saturating_sub(Seconds::days(days));
+            let at = now.saturating_sub(Seconds::days(days / 2));
+            let until = at.saturating_add(Seconds::days(7));
+            let thaw = thawed.then(|| Thaw { at, by: by(), until });
+            Freeze { since, by: by(), past: Vec::new(), thaw }
         });
         let organization = world.organization.under(freeze.as_ref());
         let mut book = AccessBook::of(&organization);
@@ -343,6 +345,10 @@ proptest! {
             let why = |finding: &crate::finding::Finding| wanted.findings.contains(finding);
             prop_assert!(answer.reasons.iter().all(|reason| why(&reason.finding)));
             prop_assert_eq!(listed(&subject), lock_at.is_some_and(|at| at <= now), "{}", &subject);
+            // Whoever waits for the next change is told of every lock that is ahead.
+            if let Some(ahead) = lock_at.filter(|at| *at > now) {
+                prop_assert!(denied.changes_at().is_some_and(|at| at <= ahead), "{}", &subject);
+            }
         }
         for site in organization.sites() {
             let own: Vec<_> = site.devices().filter(|id| organization.device(id).unwrap().consumes()).collect();
