@@ -102,7 +102,7 @@ fn shown(status: &DeviceStatus) -> Value {
             "issued_at": issued.issued_at,
             "lease_ends_at": issued.lease_ends_at,
         })),
-        "up_to_date": report.map(|_| held.is_some() && held == issued),
+        "up_to_date": report.map(|_| held.is_some() && held == issued && status.quarantine.is_none()),
         "keyring_version": report.map(|report| report.keyring_version),
         "root_version": report.map(|report| report.root_version),
         "trusted_time": report.map(|report| report.trusted_time),

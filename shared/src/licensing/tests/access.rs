@@ -1,6 +1,8 @@
 //! The access question (domain E8): who is kept out of what, since when, until when, and what stays open.
 
+use super::carried::spent;
 use super::histories::{history, lived};
+use super::safety_pace::{licensed as licensed_cameras, pace};
 use super::world::{World, at, device, group, key, new_device, site};
 use crate::enforcement::{EnforcementState, OperatingMode};
 use crate::licensing::access::*;
@@ -313,6 +315,61 @@ proptest! {
     }
 }
 
+/// What a book says of groups at once is what each device wants by itself, and a site closes with its devices.
+fn said_of_each(organization: &Organization, now: Timestamp) {
+    let mut book = AccessBook::of(organization);
+    let denied = book.denied(now);
+    let listed = |subject: &AccessSubject| denied.after(None).any(|(one, _)| one == subject);
+    for device in organization.devices() {
+        let wanted = organization.wanted(&device.id).unwrap();
+        let subject = AccessSubject::Device(device.id.clone());
+        let answer = book.answer(&subject, None, now).unwrap();
+        let lock_at = wanted.schedule_while_frozen().lock_at;
+        assert_eq!(answer.since.or(answer.closes_at), lock_at, "{subject}");
+        assert_eq!(answer.group, wanted.group);
+        assert!(answer.reasons.iter().all(|reason| wanted.findings.contains(&reason.finding)));
+        assert_eq!(listed(&subject), lock_at.is_some_and(|at| at <= now), "{subject}");
+        // Whoever waits for the next change is told of every lock that is ahead.
+        if let Some(ahead) = lock_at.filter(|at| *at > now) {
+            assert!(denied.changes_at().is_some_and(|at| at <= ahead), "{subject}");
+        }
+    }
+    for site in organization.sites() {
+        let own: Vec<_> = site.devices().filter(|id| organization.device(id).unwrap().consumes()).collect();
+        let locks =
+            own.iter().filter_map(|id| organization.wanted(id).unwrap().schedule_while_frozen().lock_at);
+        if !own.is_empty() {
+            let closed = locks.min().is_some_and(|at| at <= now);
+            assert_eq!(listed(&AccessSubject::Site(site.id)), closed, "{}", site.id);
+        }
+    }
+}
+
+/// E6: devices of a paced group lock on different days.
+#[test]
+fn e8_a_pace_is_seen_device_by_device() {
+    let mut world = licensed_cameras(10);
+    pace(&mut world, 3);
+    let (start, limits) = (world.now, world.limits);
+    for day in 360..410 {
+        let now = start.saturating_add(Seconds::days(day));
+        said_of_each(&world.organization.present(&Context { now, limits }).unwrap(), now);
+    }
+}
+
+/// E2: of two devices in one group one has clocks of its own.
+#[test]
+fn e8_what_a_site_carries_along_is_seen_device_by_device() {
+    let mut world = spent();
+    let (start, limits) = (world.now, world.limits);
+    for day in 0..40 {
+        let now = start.saturating_add(Seconds::days(day));
+        said_of_each(&world.organization.present(&Context { now, limits }).unwrap(), now);
+    }
+    world.ok(Command::MoveDevice { id: device(1), site: site(3) });
+    said_of_each(&world.organization, world.now);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -332,31 +389,6 @@ proptest! {
             Freeze { since, by: by(), past: Vec::new(), thaw }
         });
         let organization = world.organization.under(freeze.as_ref());
-        let mut book = AccessBook::of(&organization);
-        let denied = book.denied(now);
-        let listed = |subject: &AccessSubject| denied.after(None).any(|(one, _)| one == subject);
-        for device in organization.devices() {
-            let wanted = organization.wanted(&device.id).unwrap();
-            let subject = AccessSubject::Device(device.id.clone());
-            let answer = book.answer(&subject, None, now).unwrap();
-            let lock_at = wanted.schedule_while_frozen().lock_at;
-            prop_assert_eq!(answer.since.or(answer.closes_at), lock_at, "{}", &subject);
-            prop_assert_eq!(answer.group, wanted.group);
-            let why = |finding: &crate::finding::Finding| wanted.findings.contains(finding);
-            prop_assert!(answer.reasons.iter().all(|reason| why(&reason.finding)));
-            prop_assert_eq!(listed(&subject), lock_at.is_some_and(|at| at <= now), "{}", &subject);
-            // Whoever waits for the next change is told of every lock that is ahead.
-            if let Some(ahead) = lock_at.filter(|at| *at > now) {
-                prop_assert!(denied.changes_at().is_some_and(|at| at <= ahead), "{}", &subject);
-            }
-        }
-        for site in organization.sites() {
-            let own: Vec<_> = site.devices().filter(|id| organization.device(id).unwrap().consumes()).collect();
-            let locks = own.iter().filter_map(|id| organization.wanted(id).unwrap().schedule_while_frozen().lock_at);
-            if !own.is_empty() {
-                let closed = locks.min().is_some_and(|at| at <= now);
-                prop_assert_eq!(listed(&AccessSubject::Site(site.id)), closed, "{}", site.id);
-            }
-        }
+        said_of_each(&organization, now);
     }
 }

@@ -20,7 +20,7 @@ fn lock_at(world: &World, n: u32) -> Option<Timestamp> {
 }
 
 /// Group 2 is short by one; site 2 came into it from group 1 with 20 of 30 days spent, with device 1 in its sub-site 4.
-fn spent() -> World {
+pub(super) fn spent() -> World {
     let mut world = World::new("2026-01-01T00:00:00Z");
     world.ok(Command::CreateGroup { id: group(2), name: "Two".to_string(), settings: Default::default() });
     new_site(&mut world, 2, None, Some(1));
