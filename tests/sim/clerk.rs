@@ -81,6 +81,8 @@ pub struct Clerk {
     sites: BTreeMap<SiteId, i128>,
     /// How long keys and sites may be in no group.
     countdown: i128,
+    /// How often settings were changed.
+    settings: u64,
     /// Groups into which a key came that never was in one.
     firsts: BTreeSet<GroupId>,
     /// Groups into which one came that was in another: for thirty days, longer than a schedule, no first key gives anything
@@ -103,6 +105,11 @@ impl Clerk {
         self.read
     }
 
+    /// How often settings were changed, of the organization or of a group.
+    pub fn settings(&self) -> u64 {
+        self.settings
+    }
+
     /// Groups into which a key came that never was in one, since somebody asked; also by what is due in these books and not
     /// written yet.
     pub fn firsts(&mut self, books: &Organization) -> BTreeSet<GroupId> {
@@ -119,6 +126,8 @@ impl Clerk {
     pub fn enter(&mut self, line: &Envelope) -> Result<(), String> {
         self.read += 1;
         let event: Event = serde_json::from_slice(&line.event).map_err(|error| error.to_string())?;
+        self.settings +=
+            u64::from(matches!(event, Event::SettingsChanged { .. } | Event::GroupSettingsChanged { .. }));
         self.happened(&event, secs(line.at)).map_err(|what| format!("line {}, {event:?}: {what}", line.seq))
     }
 

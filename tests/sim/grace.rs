@@ -20,6 +20,8 @@ pub struct Look {
     pub at: Timestamp,
     /// When, in milliseconds of true time.
     pub truly: u64,
+    /// How often settings had been changed: what a longer grace gave stays given when it is shorter again.
+    pub settings: u64,
 }
 
 impl Look {
@@ -56,7 +58,8 @@ pub fn between(before: &Look, after: &Look, firsts: BTreeSet<GroupId>) -> Result
     let resets = resets(before, after, firsts);
     for group in after.books.groups() {
         let Some(old) = before.books.group(group.id) else { continue };
-        let same = before.books.settings_of(old) == after.books.settings_of(group);
+        let same = before.settings == after.settings
+            && before.books.settings_of(old) == after.books.settings_of(group);
         for (cause, was, is) in causes(&old.assessment, &group.assessment) {
             one(before, after, group, (was, is), same, resets.contains(&group.id))
                 .map_err(|what| format!("group {}, {cause}: {what}", group.name))?;
@@ -142,7 +145,7 @@ fn devices(before: &Look, after: &Look, resets: &BTreeSet<GroupId>) -> Result<()
         // Other settings may give more.
         let same = |id| {
             let settings = |books: &Organization| books.group(id).map(|group| books.settings_of(group));
-            settings(&before.books) == settings(&after.books)
+            before.settings == after.settings && settings(&before.books) == settings(&after.books)
         };
         let reset = |group: &Group| resets.contains(&group.id);
         if !same(old_group.id) || !same(group.id) || reset(&old_group) || reset(&group) {

@@ -85,7 +85,8 @@ impl World {
             if known.is_some_and(|known| known.books.version() == books.version()) {
                 continue;
             }
-            let look = Look { books, at, truly: self.now };
+            let settings = self.operators.clerks[n].settings();
+            let look = Look { books, at, truly: self.now, settings };
             self.judged(Invariant::Books, once(recount::groups(&look.books)));
             if !frozen {
                 self.judged(Invariant::Books, once(safety::trials(&look.books)));
